@@ -1,0 +1,166 @@
+"""Cases: one problem × style × device × dtype each, the product of what lies in the folders.
+
+Also the user's choice among them: every value is checked against what exists before anything runs, and a value
+that the user named must lead to at least one case that can run here.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+from gradperf import frameworks, problems
+from gradperf.names import UserError, unknown
+from gradperf.problems import Problem
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is equal for all cases of a run."""
+
+    tier: str = "quick"
+    threads: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user named on each axis; an empty axis means everything."""
+
+    framework: tuple[str, ...] = ()
+    style: tuple[str, ...] = ()
+    problem: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+    dtype: tuple[str, ...] = ()
+
+    def items(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Give each axis with the values named on it."""
+        for axis in fields(self):
+            yield axis.name, getattr(self, axis.name)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem in one style on one device in one dtype."""
+
+    problem: Problem
+    framework: str
+    style: str
+    device: str
+    dtype: str
+
+    @property
+    def id(self) -> str:
+        """``<problem>-<framework>.<style>-<device>-<dtype>``."""
+        return f"{self.problem.name}-{self.framework}.{self.style}-{self.device}-{self.dtype}"
+
+    @property
+    def group(self) -> str:
+        """The table it stands in: all styles of one problem, device and dtype."""
+        return f"{self.problem.name} {self.device} {self.dtype}"
+
+    @property
+    def module(self) -> Any:
+        """Import the style's module."""
+        return frameworks.style(self.framework, self.problem.family, self.style)
+
+    def value(self, axis: str) -> str:
+        """Give the name that this case has on an axis of :class:`Choice`."""
+        return self.problem.name if axis == "problem" else str(getattr(self, axis))
+
+
+@cache
+def obstacle(case: Case, threads: int) -> str | None:
+    """One line that says why ``case`` cannot run here, or None. Imports its framework."""
+    try:
+        runtime = frameworks.load(case.framework, threads)
+    except frameworks.Unavailable as error:
+        return str(error)
+    if reason := runtime.missing(case.device):
+        return reason
+    supports = getattr(case.module, "supports", None)
+    found: str | None = supports(case.problem, case.device, case.dtype) if supports else None
+    return found
+
+
+def existing(axis: str) -> tuple[str, ...]:
+    """Everything that can be named on ``axis``."""
+    match axis:
+        case "framework":
+            return frameworks.names()
+        case "style":
+            found = (
+                style
+                for framework in frameworks.names()
+                for family in problems.families()
+                for style in frameworks.styles(framework, family)
+            )
+            return tuple(dict.fromkeys(found))
+        case "problem":
+            return tuple(problem.name for problem in problems.entries())
+        case "device":
+            known = (device for name in frameworks.names() for device in frameworks.devices(name))
+            return tuple(dict.fromkeys(known))
+        case "dtype":
+            return frameworks.DTYPES
+    raise AssertionError(axis)
+
+
+def check_names(choice: Choice) -> None:
+    """Raise ``UnknownName`` for the first value that does not exist."""
+    for axis, values in choice.items():
+        for value in values:
+            if axis == "problem":
+                problems.find(value)
+            elif value not in existing(axis):
+                raise unknown(axis, value, existing(axis))
+
+
+def chosen(choice: Choice, settings: Settings, *, all_dtypes: bool = True) -> list[Case]:
+    """Every case that ``choice`` leaves; those that cannot run here too.
+
+    Where no dtype is named, ``all_dtypes=False`` takes the one that each problem was published in.
+    """
+    named = choice.problem or existing("problem")
+    return [
+        Case(problem, framework, style, device, dtype)
+        for problem in (problems.find(name).at_tier(settings.tier) for name in named)
+        for framework in choice.framework or frameworks.names()
+        for style in frameworks.styles(framework, problem.family)
+        if not choice.style or style in choice.style
+        for device in frameworks.devices(framework)
+        if not choice.device or device in choice.device
+        for dtype in choice.dtype or (frameworks.DTYPES if all_dtypes else (problem.dtype,))
+    ]
+
+
+def check_named_can_run(cases: Iterable[Case], choice: Choice, threads: int) -> None:
+    """Raise UserError when a value that the user named leads to no case that can run here."""
+    cases = list(cases)
+    for axis, values in choice.items():
+        for value in values:
+            with_value = [case for case in cases if case.value(axis) == value]
+            reasons = [obstacle(case, threads) for case in with_value]
+            if not with_value:
+                raise UserError(f"--{axis} {value}: no case has it together with the other options given")
+            if None not in reasons:
+                told = "\n  ".join(dict.fromkeys(reason for reason in reasons if reason))
+                raise UserError(f"--{axis} {value} was asked for, and cannot run here:\n  {told}")
+
+
+def find(id_: str, settings: Settings) -> Case:
+    """Find the case with this id; raises UnknownName or UserError with what is wrong."""
+    parts = id_.split("-")
+    if len(parts) != 4 or "." not in parts[1]:
+        raise UserError(
+            f"{id_!r} is no case id. One looks like <problem>-<framework>.<style>-<device>-<dtype>, "
+            "for instance two_layer_784x30x10-torch.autograd-cpu-float64; `gradperf list` shows all."
+        )
+    problem, (framework, _, style), device, dtype = parts[0], parts[1].partition("."), parts[2], parts[3]
+    choice = Choice((framework,), (style,), (problem,), (device,), (dtype,))
+    check_names(choice)
+    cases = chosen(choice, settings)
+    if not cases:
+        family = problems.find(problem).family
+        raise unknown(f"{framework} style for {family}", style, frameworks.styles(framework, family))
+    return cases[0]

@@ -1,0 +1,179 @@
+"""The command line: ``gradperf list`` and ``gradperf run``. A user's mistake is one message and exit code 2."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradperf import options, threads
+from gradperf.names import UserError
+
+if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
+    from gradperf.cases import Case, Settings
+    from gradperf.problems import Arrays
+
+
+_PURPOSE = "What does this gradient cost, is it right, and did my change make it slower?"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="gradperf", description=_PURPOSE)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="every case, whether it can run here and, if not, why")
+    options.add(listing.add_argument, ("tier", "threads"))
+    listing.add_argument("--json", action="store_true", help="as JSON, on standard output")
+    listing.set_defaults(command=list_cases)
+
+    running = commands.add_parser(
+        "run", help="run one case once: its losses, first gradients, final weights and seconds"
+    )
+    running.add_argument("case", metavar="CASE", help="an id that `gradperf list` shows")
+    running.add_argument("--steps", metavar="N", help="steps of the training, instead of the tier's")
+    options.add(running.add_argument, axes=False)
+    running.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
+    running.set_defaults(command=run_case)
+
+    parsed = parser.parse_args(arguments)
+    try:
+        code: int = parsed.command(parsed)
+        return code
+    except UserError as error:
+        print(f"gradperf: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `gradperf list | head`
+        sys.stderr.close()
+        return 0
+
+
+def _settings(parsed: argparse.Namespace, seed: str = "0") -> "Settings":
+    """Check the options, bind the threads, and only then import what imports numpy."""
+    tier = options.tier(parsed.tier)
+    count = options.whole_number("threads", parsed.threads, least=1)
+    number = options.whole_number("seed", seed, least=0)
+    threads.bind(count)
+    from gradperf.cases import Settings
+
+    return Settings(tier, count, number)
+
+
+def list_cases(parsed: argparse.Namespace) -> int:
+    """Print every case that the options leave."""
+    settings = _settings(parsed)
+    from gradperf import cases
+
+    choice = cases.Choice(**{axis: options.names(getattr(parsed, axis)) for axis in options.AXES})
+    cases.check_names(choice)
+    found = [(case, cases.obstacle(case, settings.threads)) for case in cases.chosen(choice, settings)]
+    if parsed.json:
+        rows = [
+            {
+                "id": case.id,
+                **{axis: case.value(axis) for axis in options.AXES},
+                "steps": case.problem.steps,
+                "runs_here": reason is None,
+                "reason": reason,
+            }
+            for case, reason in found
+        ]
+        print(json.dumps(rows, indent=2))
+        return 0
+    width = max((len(case.id) for case, _ in found), default=0)
+    for case, reason in found:
+        print(f"{case.id:{width}}  {reason or 'runs here'}")
+    running = sum(reason is None for _, reason in found)
+    print(f"{len(found)} cases, {running} run here, {len(found) - running} do not")
+    return 0
+
+
+def run_case(parsed: argparse.Namespace) -> int:
+    """Run one case once, after it agreed with the reference, and show what it computes."""
+    settings = _settings(parsed, parsed.seed)
+    from gradperf import agreement, cases
+
+    case = cases.find(parsed.case, settings)
+    if parsed.steps is not None:
+        case = _with_steps(case, options.whole_number("steps", parsed.steps, least=1))
+    if parsed.json is not None:
+        _check_can_write(parsed.json)
+    if reason := cases.obstacle(case, settings.threads):
+        raise UserError(f"{case.id} cannot run here: {reason}")
+    try:
+        agreed = agreement.agree(case, settings)
+    except agreement.Disagreement as error:
+        print(f"gradperf: disagrees with the reference, so nothing is shown:\n{error}", file=sys.stderr)
+        return 1
+    start_s = time.perf_counter()
+    agreed.run()
+    seconds = time.perf_counter() - start_s
+
+    print(f"{case.id}: {case.problem.steps} steps in {seconds:.6g} s, inputs {agreed.inputs_sha256[:12]}…")
+    shown: dict[str, Any] = {
+        "loss": agreed.outputs.get("losses", []),
+        "gradients": {n.removeprefix("grad_"): g for n, g in agreed.gradients.items() if n != "losses"},
+        # Where nothing is updated, the weights are still those it began with.
+        "weights": {
+            name: agreed.outputs.get(name, agreed.inputs[name]) for name in getattr(case.problem, "parameters", ())
+        },
+        "result": {n: array for n, array in agreed.outputs.items() if n == "product"},
+    }
+    _show(shown, agreed.gradient_error)
+    if parsed.json is not None:
+        record = {
+            "case": case.id,
+            "steps": case.problem.steps,
+            "seed": settings.seed,
+            "threads": settings.threads,
+            "framework_version": agreed.framework_version,
+            "inputs_sha256": agreed.inputs_sha256,
+            "seconds": seconds,
+            "gradient_error": agreed.gradient_error,
+            **shown,
+        }
+        parsed.json.write_text(json.dumps(record, default=lambda array: array.tolist()) + "\n")
+        print(f"written to {parsed.json}")
+    return 0
+
+
+def _with_steps(case: "Case", steps: int) -> "Case":
+    if getattr(case.problem, "optimizer", None) is None:
+        raise UserError(f"--steps: {case.problem.name} is no training, it has one step")
+    return replace(case, problem=replace(case.problem, steps=steps))  # type: ignore[type-var]  # a dataclass
+
+
+def _check_can_write(file: Path) -> None:
+    """Refuse before time is spent; an existing file is not touched, a new one not left behind."""
+    existed = file.exists()
+    try:
+        with file.open("a"):
+            pass
+        if not existed:
+            file.unlink()
+    except OSError as error:
+        raise UserError(f"--json: cannot write {file}: {error.strerror}") from None
+
+
+def _show(shown: dict[str, Any], gradient_error: float | None) -> None:
+    """Print losses along the way and the first numbers of every array."""
+    losses = shown["loss"]
+    if len(losses) > 0:
+        at = sorted({0, *(len(losses) * k // 10 for k in range(1, 10)), len(losses) - 1})
+        print("loss, before each step:")
+        for step in at:
+            print(f"  {step + 1:>8}  {losses[step]:.9g}")
+    for title, key in (("first gradients", "gradients"), ("final weights", "weights"), ("result", "result")):
+        if shown[key]:
+            error = f", off by at most {gradient_error:.1e} of their norm" if key == "gradients" else ""
+            print(f"{title}{error}:")
+            _show_arrays(shown[key])
+
+
+def _show_arrays(arrays: "Arrays") -> None:
+    for name, array in arrays.items():
+        numbers = " ".join(f"{number:.8g}" for number in array.ravel()[:6])
+        print(f"  {name:3} {'×'.join(map(str, array.shape)):>8}  {numbers}{' …' if array.size > 6 else ''}")

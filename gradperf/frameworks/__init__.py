@@ -1,0 +1,69 @@
+"""Frameworks: how things are computed. Discovered from the folders; nothing is imported before it is asked for.
+
+``import torch`` costs seconds and changes the process (threads, signal handlers, memory), so a run that asks for
+numpy must not pay it: listing names reads file names alone, and only :func:`load` imports.
+"""
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from typing import Any, cast
+
+from gradperf.contract import Runtime
+
+DTYPES = ("float32", "float64")
+
+
+class Unavailable(Exception):
+    """A framework that cannot be imported here; the message is the reason."""
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of the frameworks, in the order of the alphabet."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg))
+
+
+@cache
+def styles(framework: str, family: str) -> tuple[str, ...]:
+    """Names of the styles of ``framework`` for problems of ``family``."""
+    folders = [f"{path}/{framework}/{family}" for path in __path__]
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(folders)))
+
+
+def devices(framework: str) -> tuple[str, ...]:
+    """Devices that ``framework`` knows of, whether or not one is here."""
+    known: tuple[str, ...] = import_module(f"{__name__}.{framework}").DEVICES
+    return known
+
+
+_loaded: dict[str, Runtime | Unavailable] = {}
+
+
+def load(framework: str, threads: int) -> Runtime:
+    """Import and configure ``framework``, once per process; raises :class:`Unavailable` with the reason."""
+    if framework not in _loaded:
+        try:
+            runtime = cast("Runtime", import_module(f"{__name__}.{framework}.runtime"))
+            runtime.configure(threads)
+            _loaded[framework] = runtime
+        except ModuleNotFoundError as error:
+            if error.name is not None and error.name.startswith("gradperf"):
+                raise
+            _loaded[framework] = Unavailable(
+                f"{framework} is not installed (no module {error.name!r}): pip install 'gradperf[{framework}]'"
+            )
+        except Exception as error:
+            # A broken installation can raise anything: OSError for a library, AttributeError for an old numpy.
+            _loaded[framework] = Unavailable(
+                f"{framework} is installed but broken: importing it raised {type(error).__name__}: {error}"
+            )
+    found = _loaded[framework]
+    if isinstance(found, Unavailable):
+        raise found
+    return found
+
+
+def style(framework: str, family: str, name: str) -> Any:
+    """Import one style; a module as :mod:`gradperf.contract` describes it."""
+    return import_module(f"{__name__}.{framework}.{family}.{name}")

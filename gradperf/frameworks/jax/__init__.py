@@ -1,0 +1,3 @@
+"""jax. Importing this package imports nothing; ``runtime`` imports jax."""
+
+DEVICES = ("cpu", "cuda")

@@ -1,0 +1,83 @@
+"""The network of a training problem as pure functions of its parameters, a flat list w1, b1, w2, …
+
+Arrays are (batch, features). A *step* takes parameters and the optimizer's state, and gives both anew with the
+loss before the update and the gradients; what a style adds is how that step is compiled and repeated.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradperf.frameworks.jax.runtime import from_numpy
+from gradperf.problems import Arrays
+from gradperf.problems.training import SGD, Adam, Training
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "identity": lambda z: z,
+    "relu": jax.nn.relu,
+    "shifted_relu": lambda z: jax.nn.relu(z) - 0.5,
+    "tanh": jnp.tanh,
+}
+
+Step = Callable[[Any, Any], tuple[Any, Any, jax.Array, Any]]
+
+
+def loss_of(problem: Training, inputs: Arrays, device: str) -> Callable[..., jax.Array]:
+    """Give ``loss(parameters)``, a scalar; of ``[*parameters, x]`` where the problem asks for x's gradient."""
+    bound_x, y = from_numpy(inputs["x"], device), from_numpy(inputs["y"], device)
+    powers = None if problem.powers is None else jnp.arange(problem.powers + 1)
+
+    def loss(parameters: Sequence[jax.Array]) -> jax.Array:
+        x = parameters[-1] if problem.input_gradient else bound_x
+        a = x if powers is None else x**powers
+        for slot in problem.slots:
+            z = a @ parameters[slot.weight]
+            if slot.bias is not None:
+                z = z + parameters[slot.bias]
+            a = ACTIVATIONS[slot.activation](z)
+        return jnp.sum((a - y) ** 2) / problem.divisor
+
+    return loss
+
+
+def differentiated(problem: Training, inputs: Arrays, device: str) -> list[jax.Array]:
+    """Give what the loss is differentiated by: the initial parameters, and x where the problem asks for it."""
+    names = (*problem.parameters, "x") if problem.input_gradient else problem.parameters
+    return [from_numpy(inputs[name], device) for name in names]
+
+
+def step_of(problem: Training, inputs: Arrays, device: str) -> Step:
+    """Give ``step(parameters, state) -> (parameters, state, loss, gradients)``; gradients only if asked for."""
+    value_and_grad = jax.value_and_grad(loss_of(problem, inputs, device))
+
+    def step(parameters: Any, state: Any) -> tuple[Any, Any, jax.Array, Any]:
+        loss, gradients = value_and_grad(parameters)
+        match problem.optimizer:
+            case None:
+                return parameters, state, loss, gradients
+            case SGD(lr):
+                parameters = [p - lr * g for p, g in zip(parameters, gradients, strict=True)]
+            case Adam(lr, beta1, beta2, eps):
+                m, v, t = state
+                t = t + 1
+                m = [beta1 * a + (1 - beta1) * g for a, g in zip(m, gradients, strict=True)]
+                v = [beta2 * a + (1 - beta2) * g**2 for a, g in zip(v, gradients, strict=True)]
+                # The correction in float64: 1 − β2^t would lose four digits in float32.
+                rate = (lr / (1 - beta1**t)).astype(loss.dtype)
+                root = jnp.sqrt(1 - beta2**t).astype(loss.dtype)
+                moved = zip(parameters, m, v, strict=True)
+                parameters = [p - rate * a / (jnp.sqrt(b) / root + eps) for p, a, b in moved]
+                state = m, v, t
+        return parameters, state, loss, None
+
+    return step
+
+
+def start(problem: Training, parameters: list[jax.Array]) -> Any:
+    """Give the optimizer's state before the first step."""
+    if not isinstance(problem.optimizer, Adam):
+        return None
+    m, v = ([jnp.zeros_like(p) for p in parameters] for _ in range(2))
+    return m, v, jnp.zeros((), jnp.float64, device=parameters[0].device)

@@ -1,0 +1,48 @@
+"""jax's runtime: CPU and CUDA, float64 switched on, float32 products in full precision.
+
+Every array is placed on a device by name, and computations follow their arguments, so that a CPU case stays on
+the CPU of a machine whose default device is a GPU.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+
+# Otherwise JAX takes three quarters of the GPU's memory at its first use, and torch beside it runs short.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+
+from gradperf.problems import Array
+
+
+def version() -> str:
+    return jax.__version__
+
+
+def configure(threads: int) -> None:
+    jax.config.update("jax_enable_x64", True)
+    # On a GPU the default is TF32.
+    jax.config.update("jax_default_matmul_precision", "highest")
+    # Read when the CPU client is made, at the first use of a device: NPROC is the size of its thread pool.
+    os.environ["NPROC"] = str(threads)
+    if threads == 1:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+
+
+def missing(device: str) -> str | None:
+    try:
+        jax.devices(device)
+    except RuntimeError:
+        return f"jax sees no {'CUDA' if device == 'cuda' else device} device"
+    return None
+
+
+def from_numpy(array: Array, device: str) -> jax.Array:
+    return jax.device_put(array, jax.devices(device)[0])
+
+
+def to_numpy(array: Any) -> Any:
+    return np.asarray(array)

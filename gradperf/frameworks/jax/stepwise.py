@@ -1,0 +1,27 @@
+"""Training by calling a step from a Python loop, as often as the problem says."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradperf.contract import Run
+from gradperf.frameworks.jax import network
+from gradperf.problems import Arrays
+from gradperf.problems.training import Training
+
+
+def prepare(problem: Training, inputs: Arrays, device: str, step: network.Step) -> Run:
+    """Build the training by ``step``."""
+    initial = network.differentiated(problem, inputs, device)
+
+    def run() -> dict[str, Any]:
+        parameters, state, losses = initial, network.start(problem, initial), []
+        for _ in range(problem.steps):
+            parameters, state, loss, gradients = step(parameters, state)
+            losses.append(loss)
+        named = parameters[: len(problem.parameters)]
+        outputs = problem.outputs(jnp.stack(losses), named, gradients or [])
+        return jax.block_until_ready(outputs)
+
+    return run

@@ -1,0 +1,12 @@
+"""``jax.jit`` of one step, loss, gradients and update, called from a Python loop."""
+
+import jax
+
+from gradperf.contract import Run
+from gradperf.frameworks.jax import network, stepwise
+from gradperf.problems import Arrays
+from gradperf.problems.training import Training
+
+
+def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
+    return stepwise.prepare(problem, inputs, device, jax.jit(network.step_of(problem, inputs, device)))

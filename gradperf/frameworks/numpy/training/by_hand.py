@@ -1,0 +1,19 @@
+"""Backpropagation by hand as in the notebooks: matrix products, and a fresh array for every result."""
+
+from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.numpy import backprop
+from gradperf.problems import Array, Arrays
+from gradperf.problems.training import Training
+
+
+def weight_gradient(a: Array, delta: Array) -> Array:
+    """One matrix product over the batch."""
+    return a.T @ delta
+
+
+def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
+    return backprop.prepare(problem, inputs, weight_gradient)
+
+
+def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[Forward, Backward]:
+    return backprop.phases(problem, inputs, weight_gradient)

@@ -1,0 +1,38 @@
+"""Backpropagation by hand, the weight gradient a sum of outer products: one (in, out) matrix per example.
+
+That is how the chain rule is derived on paper, and how the notebook first wrote it: (batch, in, out) numbers are
+built only to be summed.
+"""
+
+import os
+
+from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.numpy import backprop
+from gradperf.problems import Array, Arrays
+from gradperf.problems.training import Training
+
+
+def weight_gradient(a: Array, delta: Array) -> Array:
+    """Build every example's outer product, then sum."""
+    return (a[:, :, None] * delta[:, None, :]).sum(axis=0)
+
+
+def supports(problem: Training, device: str, dtype: str) -> str | None:
+    """Refuse where the outer products would not fit in memory."""
+    widths = zip(problem.widths, problem.widths[1:], strict=False)
+    needed_bytes = problem.batch * max(i * o for i, o in widths) * (8 if dtype == "float64" else 4)
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed_bytes <= memory_bytes / 2:
+        return None
+    return (
+        f"its outer products take {needed_bytes / 2**30:.1f} GiB, "
+        f"more than half of the {memory_bytes / 2**30:.1f} GiB here"
+    )
+
+
+def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
+    return backprop.prepare(problem, inputs, weight_gradient)
+
+
+def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[Forward, Backward]:
+    return backprop.phases(problem, inputs, weight_gradient)

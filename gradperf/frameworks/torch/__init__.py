@@ -1,0 +1,3 @@
+"""torch. Importing this package imports nothing; ``runtime`` imports torch."""
+
+DEVICES = ("cpu", "cuda")

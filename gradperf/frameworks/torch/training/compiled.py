@@ -1,0 +1,102 @@
+"""``torch.compile`` of the whole step, loss, gradients and update, as one graph of functions without side effects.
+
+Compiling the loss alone and calling ``backward()`` and the update outside it took two to five times as long per
+step at the small sizes: every crossing between compiled and eager code has its price.
+"""
+
+import shutil
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import torch
+
+from gradperf.contract import Run
+from gradperf.frameworks.torch import network
+from gradperf.frameworks.torch.network import Tensors
+from gradperf.frameworks.torch.runtime import synchronize
+from gradperf.problems import Arrays
+from gradperf.problems.training import SGD, Adam, Training
+
+State = list[Any]
+"""Nothing for SGD; for Adam both moments and the number of steps done."""
+
+
+def supports(problem: Training, device: str, dtype: str) -> str | None:
+    """On the CPU, torch.compile writes C++."""
+    if device == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        return "torch.compile needs a C++ compiler, and none is installed (Debian: apt install g++)"
+    return None
+
+
+def update(
+    optimizer: SGD | Adam | None, parameters: Tensors, gradients: Tensors, state: State
+) -> tuple[list[torch.Tensor], State]:
+    """Give the new parameters and the new state."""
+    match optimizer:
+        case SGD(lr):
+            return [p - lr * g for p, g in zip(parameters, gradients, strict=True)], state
+        case Adam(lr, beta1, beta2, eps):
+            m, v, t = state
+            t = t + 1
+            m = [beta1 * a + (1 - beta1) * g for a, g in zip(m, gradients, strict=True)]
+            v = [beta2 * a + (1 - beta2) * g * g for a, g in zip(v, gradients, strict=True)]
+            rate, root = lr / (1 - beta1**t), torch.sqrt(1 - beta2**t)
+            moved = zip(parameters, m, v, strict=True)
+            return [p - rate * a / (torch.sqrt(b) / root + eps) for p, a, b in moved], [m, v, t]
+    return list(parameters), state
+
+
+def start(optimizer: SGD | Adam | None, parameters: Tensors) -> State:
+    """Give the state before the first step.
+
+    The count is a tensor, as a number would be compiled in; in float64, as 1 − β2^t would lose four digits.
+    """
+    if not isinstance(optimizer, Adam):
+        return []
+    m, v = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    return [m, v, torch.zeros((), dtype=torch.float64, device=parameters[0].device)]
+
+
+def compiled(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a copy of ``step`` with a code object of its own.
+
+    torch.compile keeps its results by code object, so networks that share one would run through each other's
+    guards at every call, and be refused after eight.
+    """
+    own = FunctionType(step.__code__.replace(), step.__globals__, step.__name__, None, step.__closure__)
+    function: Callable[..., Any] = torch.compile(own, fullgraph=True, dynamic=False)
+    return function
+
+
+def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
+    x, y = network.data(problem, inputs, device)
+    initial = network.initial(problem, inputs, device)
+    count = len(initial)
+    if problem.input_gradient:
+        initial = [*initial, x.detach()]
+
+    def loss(tensors: Tensors) -> torch.Tensor:
+        # x is differentiated only where it stands among the tensors.
+        seen = tensors[count] if problem.input_gradient else x
+        return network.loss_of(problem, seen, y)(tensors[:count])
+
+    differentiate = torch.func.grad_and_value(loss)
+
+    @compiled
+    def step(tensors: Tensors, state: State) -> Any:
+        gradients, value = differentiate(tensors)
+        tensors, state = update(problem.optimizer, tensors, gradients, state)
+        return tensors, state, value, gradients if problem.optimizer is None else None
+
+    @torch.no_grad()
+    def run() -> dict[str, torch.Tensor]:
+        tensors, state, losses = initial, start(problem.optimizer, initial), []
+        for _ in range(problem.steps):
+            tensors, state, value, gradients = step(tensors, state)
+            losses.append(value)
+        outputs = problem.outputs(torch.stack(losses), tensors[:count], gradients or [])
+        synchronize(device)
+        return outputs
+
+    return run

@@ -1,0 +1,62 @@
+"""Autograd with a custom ``autograd.Function`` for ReLU: its forward and backward written in Python."""
+
+from typing import Any
+
+import torch
+
+from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.torch import by_autograd, network
+from gradperf.problems import Arrays
+from gradperf.problems.training import Training
+
+
+class ReLU(torch.autograd.Function):
+    """max(z, 0), with the derivative 0 at z = 0."""
+
+    @staticmethod
+    def forward(ctx: Any, z: torch.Tensor) -> torch.Tensor:
+        """Save z for the backward pass."""
+        ctx.save_for_backward(z)
+        return z.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> torch.Tensor:
+        """Pass the gradient on where z was positive."""
+        (z,) = ctx.saved_tensors
+        return grad_outputs[0] * (z > 0)
+
+
+def relu(z: torch.Tensor) -> torch.Tensor:
+    """Apply the Function."""
+    result: torch.Tensor = ReLU.apply(z)
+    return result
+
+
+ACTIVATIONS = {
+    "identity": network.ACTIVATIONS["identity"],
+    "relu": relu,
+    "shifted_relu": lambda z: relu(z) - 0.5,
+}
+
+
+def supports(problem: Training, device: str, dtype: str) -> str | None:
+    """Refuse networks without a ReLU: without the Function they would time ``autograd`` again."""
+    used = {slot.activation for slot in problem.slots}
+    if not used & {"relu", "shifted_relu"}:
+        return "its custom Function is a ReLU, and this network has none"
+    if unknown := used - ACTIVATIONS.keys():
+        return f"its custom Function is a ReLU; this network also has {', '.join(sorted(unknown))}"
+    return None
+
+
+def make_loss(problem: Training, x: torch.Tensor, y: torch.Tensor) -> by_autograd.Loss:
+    """Build the loss over the custom Function."""
+    return network.loss_of(problem, x, y, ACTIVATIONS)
+
+
+def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
+    return by_autograd.prepare(problem, inputs, device, make_loss)
+
+
+def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[Forward, Backward]:
+    return by_autograd.phases(problem, inputs, device, make_loss)

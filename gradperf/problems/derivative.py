@@ -1,0 +1,42 @@
+"""Derivatives with a known answer: d sin(x)/dx = cos(x) at points evenly spaced on [−2π, 2π]."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradperf.problems import Arrays, Problem, frozen
+
+
+@dataclass(frozen=True)
+class SineDerivative:
+    """The derivative of sin at ``points`` points."""
+
+    points: int
+    dtype: str = "float32"
+
+    family = "derivative"
+    steps = 1
+
+    @property
+    def name(self) -> str:
+        """As it stands in case ids."""
+        return f"sine_derivative_{self.points}"
+
+    def at_tier(self, tier: str) -> "SineDerivative":
+        """Give the same problem: its size is in its name."""
+        return self
+
+    def gradient_problem(self) -> "SineDerivative":
+        """The derivative is the answer itself."""
+        return self
+
+    def inputs(self, seed: int, dtype: str) -> Arrays:
+        """Give ``x`` (points,); nothing is drawn."""
+        return frozen({"x": np.linspace(-2 * np.pi, 2 * np.pi, self.points)}, dtype)
+
+    def reference(self, inputs: Arrays) -> Arrays:
+        """Give the cosine in float64: ``grad_x`` (points,)."""
+        return {"grad_x": np.cos(inputs["x"].astype(np.float64))}
+
+
+PROBLEMS: tuple[Problem, ...] = (SineDerivative(100),)

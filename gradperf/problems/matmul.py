@@ -1,0 +1,69 @@
+"""Matrix products: ``a`` (m, k) times ``b`` (k, n). ``matmul_<m>x<k>x<n>`` is a problem at any size."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradperf.problems import Arrays, Problem, frozen
+
+
+@dataclass(frozen=True)
+class Matmul:
+    """The product of two matrices of standard normal numbers."""
+
+    m: int
+    k: int
+    n: int
+    dtype: str = "float32"
+
+    family = "matmul"
+    steps = 1
+
+    @property
+    def name(self) -> str:
+        """As it stands in case ids."""
+        return f"matmul_{self.m}x{self.k}x{self.n}"
+
+    def at_tier(self, tier: str) -> "Matmul":
+        """Give the same product: its size is in its name."""
+        return self
+
+    def gradient_problem(self) -> None:
+        """Nothing is differentiated."""
+
+    def inputs(self, seed: int, dtype: str) -> Arrays:
+        """Draw ``a`` (m, k) and ``b`` (k, n)."""
+        generator = np.random.default_rng(seed)
+        a = generator.standard_normal((self.m, self.k))
+        return frozen({"a": a, "b": generator.standard_normal((self.k, self.n))}, dtype)
+
+    def reference(self, inputs: Arrays) -> Arrays:
+        """Multiply in float64: ``product`` (m, n)."""
+        return {"product": inputs["a"].astype(np.float64) @ inputs["b"].astype(np.float64)}
+
+
+def too_many_calls(count: int) -> str | None:
+    """Reason why a style that makes ``count`` Python calls in one product is not timed, or None."""
+    if count <= _MOST_CALLS:
+        return None
+    return f"{count:,} Python calls in one product; at most {_MOST_CALLS:,} are timed"
+
+
+_MOST_CALLS = 100_000
+
+
+def parse(name: str) -> Matmul | None:
+    """Read ``matmul_<m>x<k>x<n>``; None for any other name."""
+    match = re.fullmatch(r"matmul_([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", name)
+    if match is None:
+        return None
+    m, k, n = map(int, match.groups())
+    return Matmul(m, k, n)
+
+
+PROBLEMS: tuple[Problem, ...] = (
+    Matmul(5, 784, 10),  # five images through one layer: the size at which Python loops can still be watched
+    Matmul(64, 64, 64),
+    Matmul(512, 512, 512),
+)

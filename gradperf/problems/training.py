@@ -1,0 +1,328 @@
+"""Training problems: a network is data, so that every style runs every network.
+
+Notation: ``x`` (batch, features), ``y`` (batch, outputs), ``w{i}`` (in, out) and ``b{i}`` (out,) of layer i from
+1. A layer is ``activation(a @ w + b)``. The loss is Σ(ŷ − y)² over the whole batch, or that divided by the batch.
+The derivative of max(z, 0) at z = 0 is 0, as in every framework's own relu.
+
+Sizes, learning rates and published figures are those of five public notebooks that asked what a gradient costs;
+``docs/problems.md`` lists them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from gradperf.problems import Array, Arrays, Problem, frozen
+
+Activation = Literal["identity", "relu", "shifted_relu", "tanh"]
+"""identity z; relu max(z, 0); shifted_relu max(z, 0) − 0.5; tanh."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """``activation(a @ w + b)`` with ``outputs`` columns."""
+
+    outputs: int
+    activation: Activation = "identity"
+    bias: bool = False
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Gradient descent: w ← w − lr·g."""
+
+    lr: float
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam as in Kingma & Ba (2015), algorithm 1: w ← w − lr·m̂ / (√v̂ + eps)."""
+
+    lr: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+
+Optimizer = SGD | Adam
+_T = TypeVar("_T")
+Draw = Callable[[np.random.Generator, "Training"], tuple[Array, Array]]
+Initialise = Callable[[np.random.Generator, int, int], Array]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one layer finds its weight and bias in the flat list of parameters."""
+
+    weight: int
+    bias: int | None
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network, its data, its loss and its update: ``steps`` full-batch steps from the same initial weights.
+
+    With ``optimizer=None`` nothing is updated, and the answer is the gradients instead of the weights.
+    ``powers=d`` replaces the one input column x by x⁰ … x^d, recomputed at every step.
+    """
+
+    name: str
+    batch: int
+    features: int
+    layers: tuple[Layer, ...]
+    loss: Literal["sum", "mean"]
+    optimizer: Optimizer | None
+    steps: int
+    dtype: str
+    draw: Draw = field(repr=False)
+    initialise: Initialise = field(repr=False)
+    powers: int | None = None
+    input_gradient: bool = False
+    quick_steps: int | None = None
+    quick_batch: int | None = None
+
+    family = "training"
+
+    def __post_init__(self) -> None:
+        """Refuse what no style could compute."""
+        if not self.layers or self.batch < 1 or self.steps < 1:
+            raise ValueError(f"{self.name}: needs a layer, a batch and a step")
+        if self.optimizer is None and self.steps != 1:
+            raise ValueError(f"{self.name}: without an optimizer every step is the first; steps must be 1")
+        if self.powers is not None and (self.features != 1 or self.input_gradient):
+            raise ValueError(f"{self.name}: powers are of one input column, which is not differentiated")
+
+    def at_tier(self, tier: str) -> "Training":
+        """``full`` is the published size; ``quick`` has fewer steps, or a smaller batch where there is one step."""
+        if tier == "full":
+            return self
+        return replace(self, steps=self.quick_steps or self.steps, batch=self.quick_batch or self.batch)
+
+    def gradient_problem(self) -> "Training":
+        """Give the same network with no update: its answer is the gradients of the first step."""
+        return replace(self, optimizer=None, steps=1)
+
+    @property
+    def divisor(self) -> int:
+        """What Σ(ŷ − y)² is divided by."""
+        return self.batch if self.loss == "mean" else 1
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Columns before the first layer, and after each."""
+        first = self.features if self.powers is None else self.powers + 1
+        return (first, *(layer.outputs for layer in self.layers))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters in their flat order: w1, b1, w2, …"""
+        return tuple(
+            name
+            for number, layer in enumerate(self.layers, start=1)
+            for name in ((f"w{number}", f"b{number}") if layer.bias else (f"w{number}",))
+        )
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """For each layer, where its parameters stand in :attr:`parameters`."""
+        names = self.parameters
+        return tuple(
+            Slot(names.index(f"w{n}"), names.index(f"b{n}") if layer.bias else None, layer.activation)
+            for n, layer in enumerate(self.layers, start=1)
+        )
+
+    def inputs(self, seed: int, dtype: str) -> Arrays:
+        """Draw ``x``, ``y`` and the initial parameters, in float64 and then cast: zero biases, drawn weights.
+
+        The order is x, y, then the weights, so that networks of one shape share numbers with and without bias.
+        """
+        generator = np.random.default_rng(seed)
+        x, y = self.draw(generator, self)
+        drawn = {"x": x, "y": y}
+        for number, (fan_in, fan_out) in enumerate(zip(self.widths, self.widths[1:], strict=False), start=1):
+            drawn[f"w{number}"] = self.initialise(generator, fan_in, fan_out)
+        for number, layer in enumerate(self.layers, start=1):
+            if layer.bias:
+                drawn[f"b{number}"] = np.zeros(layer.outputs)
+        return frozen(drawn, dtype)
+
+    def outputs(self, losses: _T, parameters: Sequence[_T], gradients: Sequence[_T]) -> dict[str, _T]:
+        """Name what a style hands back: the losses, and the weights, or the gradients where nothing is updated.
+
+        ``gradients`` follows ``parameters``; the gradient of ``x`` comes last where the problem asks for it.
+        """
+        if self.optimizer is not None:
+            return {"losses": losses, **dict(zip(self.parameters, parameters, strict=True))}
+        names = (*self.parameters, "x") if self.input_gradient else self.parameters
+        return {"losses": losses, **{f"grad_{n}": g for n, g in zip(names, gradients, strict=True)}}
+
+    def reference(self, inputs: Arrays) -> Arrays:
+        """Train in float64, one plain line per formula. Proven by central differences in ``correctness/``."""
+        x, y = (inputs[name].astype(np.float64) for name in ("x", "y"))
+        parameters = [inputs[name].astype(np.float64) for name in self.parameters]
+        losses = np.empty(self.steps)
+        first = [np.zeros_like(p) for p in parameters]
+        second = [np.zeros_like(p) for p in parameters]
+        gradients: list[Array] = []
+        for step in range(self.steps):
+            losses[step], gradients = self.loss_and_gradients(parameters, x, y)
+            for i, g in enumerate(gradients[: len(parameters)]):
+                match self.optimizer:
+                    case SGD(lr):
+                        parameters[i] = parameters[i] - lr * g
+                    case Adam(lr, beta1, beta2, eps):
+                        first[i] = beta1 * first[i] + (1 - beta1) * g
+                        second[i] = beta2 * second[i] + (1 - beta2) * g**2
+                        m_hat = first[i] / (1 - beta1 ** (step + 1))
+                        v_hat = second[i] / (1 - beta2 ** (step + 1))
+                        parameters[i] = parameters[i] - lr * m_hat / (np.sqrt(v_hat) + eps)
+        return self.outputs(losses, parameters, gradients)
+
+    def loss_and_gradients(self, parameters: list[Array], x: Array, y: Array) -> tuple[float, list[Array]]:
+        """Loss, and its gradient by each parameter and, where asked, by ``x``: the chain rule, layer by layer."""
+        a = x if self.powers is None else x ** np.arange(self.powers + 1)
+        seen: list[tuple[Array, Array]] = []
+        for slot in self.slots:
+            z = a @ parameters[slot.weight] + (0.0 if slot.bias is None else parameters[slot.bias])
+            seen.append((a, z))
+            a = _ACTIVATIONS[slot.activation][0](z)
+        loss = float(np.sum((a - y) ** 2)) / self.divisor
+        by_a = 2 * (a - y) / self.divisor
+        gradients: list[Array] = [np.empty(0)] * len(parameters)
+        for slot, (a, z) in zip(reversed(self.slots), reversed(seen), strict=True):
+            by_z = by_a * _ACTIVATIONS[slot.activation][1](z)
+            gradients[slot.weight] = a.T @ by_z
+            if slot.bias is not None:
+                gradients[slot.bias] = by_z.sum(axis=0)
+            by_a = by_z @ parameters[slot.weight].T
+        return loss, [*gradients, by_a] if self.input_gradient else gradients
+
+
+_ACTIVATIONS: dict[Activation, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "identity": (lambda z: z, np.ones_like),
+    "relu": (lambda z: np.where(z > 0, z, 0.0), lambda z: np.where(z > 0, 1.0, 0.0)),
+    "shifted_relu": (lambda z: np.where(z > 0, z, 0.0) - 0.5, lambda z: np.where(z > 0, 1.0, 0.0)),
+    "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
+}
+"""Each activation and its derivative, both as functions of z."""
+
+
+def gaussian(generator: np.random.Generator, problem: Training) -> tuple[Array, Array]:
+    """X and y of independent standard normal numbers."""
+    x = generator.standard_normal((problem.batch, problem.features))
+    return x, generator.standard_normal((problem.batch, problem.layers[-1].outputs))
+
+
+def digit_images(generator: np.random.Generator, problem: Training) -> tuple[Array, Array]:
+    """Stand-ins for standardised 28×28 digit images, and targets 0 … 9 as floats.
+
+    The published images cannot be shipped, so these have their pixel mean 0.1304 and deviation 0.3073 by
+    construction: a pixel is ink with probability 0.1543, and ink is uniform on [0.6903, 1]. Standardised with
+    those two published numbers.
+    """
+    shape = (problem.batch, problem.features)
+    ink = generator.random(shape) < 0.1543
+    pixels = np.where(ink, generator.uniform(0.6903, 1.0, shape), 0.0)
+    y = generator.integers(0, 10, (problem.batch, problem.layers[-1].outputs)).astype(np.float64)
+    return (pixels - 0.1304) / 0.3073, y
+
+
+def sine_curve(generator: np.random.Generator, problem: Training) -> tuple[Array, Array]:
+    """Give points evenly spaced on [0, 5] and their sines; nothing is drawn."""
+    x = np.linspace(0, 5, problem.batch)[:, None]
+    return x, np.sin(x)
+
+
+def standard_normal(generator: np.random.Generator, fan_in: int, fan_out: int) -> Array:
+    """Draw independent standard normal weights."""
+    return generator.standard_normal((fan_in, fan_out))
+
+
+def kaiming_normal(generator: np.random.Generator, fan_in: int, fan_out: int) -> Array:
+    """Draw normal weights of deviation √(2 / fan_in), from He et al. (2015)."""
+    weights: Array = generator.standard_normal((fan_in, fan_out)) * np.sqrt(2 / fan_in)
+    return weights
+
+
+def zeros(generator: np.random.Generator, fan_in: int, fan_out: int) -> Array:
+    """Start at zero."""
+    return np.zeros((fan_in, fan_out))
+
+
+_TINY = Training(
+    name="tiny_3x2x1",
+    batch=64,
+    features=3,
+    layers=(Layer(2, "relu"), Layer(1)),
+    loss="sum",
+    optimizer=SGD(1e-6),
+    steps=500,
+    quick_steps=50,
+    dtype="float32",
+    draw=gaussian,
+    initialise=standard_normal,
+)
+_TINY_BIAS = replace(_TINY, name="tiny_bias_3x2x1", layers=(Layer(2, "relu", bias=True), Layer(1, bias=True)))
+
+PROBLEMS: tuple[Problem, ...] = (
+    Training(
+        name="two_layer_784x30x10",
+        batch=64,
+        features=784,
+        layers=(Layer(30, "relu"), Layer(10)),
+        loss="sum",
+        optimizer=SGD(1e-6),
+        steps=500,
+        quick_steps=50,
+        dtype="float64",
+        draw=gaussian,
+        initialise=standard_normal,
+    ),
+    Training(
+        name="two_layer_1000x100x10",
+        batch=64,
+        features=1000,
+        layers=(Layer(100, "relu"), Layer(10)),
+        loss="sum",
+        optimizer=SGD(1e-6),
+        steps=500,
+        quick_steps=50,
+        dtype="float32",
+        draw=gaussian,
+        initialise=standard_normal,
+    ),
+    _TINY,
+    _TINY_BIAS,
+    replace(_TINY_BIAS, name="tiny_bias_adam_3x2x1", optimizer=Adam(1e-6)),
+    Training(
+        name="shifted_relu_784x50x1",
+        batch=50_000,
+        quick_batch=2_000,
+        features=784,
+        layers=(Layer(50, "shifted_relu", bias=True), Layer(1, bias=True)),
+        loss="mean",
+        optimizer=None,
+        steps=1,
+        input_gradient=True,
+        dtype="float32",
+        draw=digit_images,
+        initialise=kaiming_normal,
+    ),
+    Training(
+        name="polynomial_degree4",
+        batch=100,
+        features=1,
+        powers=4,
+        layers=(Layer(1),),
+        loss="mean",
+        optimizer=SGD(1e-5),
+        steps=200_000,
+        quick_steps=200,
+        dtype="float64",
+        draw=sine_curve,
+        initialise=zeros,
+    ),
+)

@@ -1,0 +1,119 @@
+"""Recorded runs: where they lie, what they say about the machine, and how two of them differ.
+
+pytest-benchmark does the storing and comparing; this module only sets its options and answers its public hooks:
+
+- its storage is relative to the working directory, ours is the repository's ``results/`` from everywhere;
+- its machine id is system, implementation, Python and bits; a record also says the CPU and every version;
+- it compares the machine's measured clock, which never is the same twice, and shows the difference as two JSON
+  texts; here a difference is told in words, value by value.
+"""
+
+import json
+import platform
+import re
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+from gradperf import frameworks
+from gradperf.names import UserError
+
+FOLDER = "results"
+
+
+def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
+    """Set pytest-benchmark's options: an absolute storage, and a name to save under where the run ``saves``.
+
+    ``option`` is ``config.option``. A storage or a name that the user gave is left alone. Raises UserError when
+    a results folder of ours cannot be written, or the comparison would swallow a path.
+    """
+    compare = option.benchmark_compare
+    if isinstance(compare, str) and Path(compare).is_dir():
+        raise UserError(
+            f"--benchmark-compare took {compare!r} for the run to compare with. "
+            f"Put it after the path: pytest {compare} --benchmark-compare"
+        )
+    if option.benchmark_storage == _PYTEST_BENCHMARK_DEFAULT:
+        option.benchmark_storage = f"file://{root / FOLDER}"
+        if saves:
+            check_writable(root / FOLDER)
+    if saves and not option.benchmark_save and not option.benchmark_autosave:
+        option.benchmark_autosave = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+_PYTEST_BENCHMARK_DEFAULT = "file://./.benchmarks"
+
+
+def check_writable(folder: Path) -> None:
+    """Raise UserError unless a file can be made in ``folder``, which is made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write results to {folder}: {error.strerror}. "
+            "Give another folder with --benchmark-storage=file:///absolute/path"
+        ) from None
+
+
+def describe_machine(info: dict[str, Any]) -> None:
+    """Add what pytest-benchmark's machine info lacks, and take out what differs between equal machines."""
+    cpu = info.get("cpu")
+    if isinstance(cpu, dict):
+        for measured_anew in ("hz_actual", "hz_actual_friendly", "hz_advertised", "hz_advertised_friendly"):
+            cpu.pop(measured_anew, None)
+    info["cpu_model"] = _cpu_model()
+    info["versions"] = installed_versions()
+
+
+def _cpu_model() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    found = re.search(r"model name\s*:\s*(.+)", text)
+    return found.group(1) if found else platform.processor()
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the frameworks that are installed here; none is imported."""
+    distributions = packages_distributions()
+    return {
+        framework: version(distributions[framework][0])
+        for framework in frameworks.names()
+        if framework in distributions
+    }
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:
+    """Tell each value in which two machine infos differ: ``versions.torch: 2.12.0 then, 2.13.0 now``."""
+    told = []
+    for key in sorted(ours.keys() | theirs.keys()):
+        now, then = ours.get(key), theirs.get(key)
+        if isinstance(now, Mapping) and isinstance(then, Mapping):
+            told += differences(now, then, f"{path}{key}.")
+        elif now != then:
+            told.append(f"{path}{key}: {_told(then)} then, {_told(now)} now")
+    return told
+
+
+def _told(value: Any) -> str:
+    return "not recorded" if value is None else str(value)
+
+
+def compare_machines(ours: Mapping[str, Any], compared: dict[str, Any]) -> str | None:
+    """Give the warning for a comparison with a run of another machine or other versions, or None.
+
+    ``compared`` is the loaded run. Its machine info is then replaced by ours, in memory alone: pytest-benchmark
+    compares them too, and fails where the storage is not below the working directory.
+    """
+    # Through JSON, as the recorded one went: a tuple comes back as a list.
+    told = differences(json.loads(json.dumps(ours, default=str)), compared.get("machine_info") or {})
+    compared["machine_info"] = dict(ours)
+    if not told:
+        return None
+    return "the run compared with was recorded elsewhere or with other versions:\n  " + "\n  ".join(told)

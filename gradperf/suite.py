@@ -1,0 +1,193 @@
+"""The pytest side of the suite: options, the cases of a test, and what is written beside each timing.
+
+The root ``conftest.py`` hands these hooks to pytest. A test that takes the fixture ``case`` is run once per case
+of its family, which it names with ``pytestmark = pytest.mark.family("training")``; with the fixture ``agreed`` it
+gets the case prepared and checked against the reference.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gradperf import options, threads
+from gradperf.names import UserError
+
+if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
+    from gradperf.agreement import Agreed
+    from gradperf.cases import Case, Choice, Settings
+
+_CHOICE: "pytest.StashKey[Choice]" = pytest.StashKey()
+_SETTINGS: "pytest.StashKey[Settings]" = pytest.StashKey()
+_COMPARED = pytest.StashKey[list[str]]()
+"""One entry for each run compared with: what differs from this machine, or nothing."""
+
+BENCHMARKS = "perf"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the suite's options to pytest."""
+    options.add(parser.getgroup("gradperf", "gradperf: what to compute").addoption)
+
+
+def configure(config: pytest.Config, root: Path) -> None:
+    """Read and check the options, and bind the threads; raises ``pytest.UsageError`` with one message."""
+    config.addinivalue_line("markers", "family(name, offers): the family of problems whose cases a test takes")
+    try:
+        tier = options.tier(config.getoption("tier"))
+        count = options.whole_number("threads", config.getoption("threads"), least=1)
+        seed = options.whole_number("seed", config.getoption("seed"), least=0)
+        threads.bind(count)
+        from gradperf import cases, results
+
+        named = {axis: options.names(config.getoption(axis)) for axis in options.AXES}
+        choice = cases.Choice(**named)
+        cases.check_names(choice)
+        results.prepare_storage(config.option, root, saves=_times(config, root / BENCHMARKS))
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_CHOICE] = choice
+    config.stash[_SETTINGS] = cases.Settings(tier, count, seed)
+    config.stash[_COMPARED] = []
+    # Said in words by report_header.
+    warnings.filterwarnings("ignore", message="Can't compare. No benchmark files")
+
+
+def _times(config: pytest.Config, benchmarks: Path) -> bool:
+    """Tell whether this run will time anything: only then is there something to save."""
+    if config.option.collectonly or config.option.benchmark_disable or config.option.benchmark_skip:
+        return False
+    asked = [(config.invocation_params.dir / arg.partition("::")[0]).resolve() for arg in config.args]
+    return any(path in (benchmarks, *benchmarks.parents) or benchmarks in path.parents for path in asked)
+
+
+def compare_machines(config: pytest.Config, ours: dict[str, Any], compared: dict[str, Any]) -> None:
+    """Note that a run is compared with, and in what its machine differs."""
+    from gradperf import results
+
+    config.stash[_COMPARED].append(results.compare_machines(ours, compared) or "")
+
+
+def report_header(config: pytest.Config) -> list[str]:
+    """Say what all cases of this run have in common, and what is wrong with the comparison."""
+    settings, compared = config.stash[_SETTINGS], config.stash[_COMPARED]
+    lines = [f"gradperf: tier {settings.tier}, threads {settings.threads}, seed {settings.seed}"]
+    if config.option.benchmark_compare and not compared:
+        lines.append("gradperf: no recorded run to compare with yet; the next run can compare with this one")
+    return lines + [f"gradperf: WARNING: {told}" for told in compared if told]
+
+
+def check_can_run(config: pytest.Config) -> None:
+    """Refuse, before anything runs, what the user named and this machine cannot do."""
+    from gradperf import cases
+
+    choice, settings = config.stash[_CHOICE], config.stash[_SETTINGS]
+    if any(values for _, values in choice.items()):
+        try:
+            cases.check_named_can_run(cases.chosen(choice, settings), choice, settings.threads)
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
+
+
+def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
+    """Give a test with the fixture ``case`` the cases of its family; those that cannot run are skipped here.
+
+    ``pytest.mark.family("training", offers="phases")`` leaves out the styles that do not offer that function.
+    """
+    if "case" not in metafunc.fixturenames:
+        return
+    from gradperf import cases
+
+    marker = metafunc.definition.get_closest_marker("family")
+    assert marker is not None, f"{metafunc.definition.nodeid} takes a case and names no family"
+    choice, settings = metafunc.config.stash[_CHOICE], metafunc.config.stash[_SETTINGS]
+    offers = marker.kwargs.get("offers", "prepare")
+    parameters = []
+    for case in cases.chosen(choice, settings, all_dtypes=all_dtypes):
+        if case.problem.family != marker.args[0]:
+            continue
+        reason = cases.obstacle(case, settings.threads)
+        if reason is None and not hasattr(case.module, offers):
+            continue
+        marks = [pytest.mark.skip(reason=reason)] if reason else []
+        # The id alone is the parameter: pytest-benchmark would store any other object by its address.
+        parameters.append(pytest.param(case.id, id=case.id, marks=marks))
+    metafunc.parametrize("case", parameters, indirect=True)
+
+
+def drop_without_case(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests to which the user's choice leaves no case: they are not skipped, they are not there."""
+    empty = [item for item in items if item.name.endswith("[NOTSET]")]
+    if empty:
+        config.hook.pytest_deselected(items=empty)
+        items[:] = [item for item in items if item not in empty]
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest) -> "Settings":
+    """Tier, threads and seed of this run."""
+    return request.config.stash[_SETTINGS]
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest, settings: "Settings") -> "Case":
+    """Give the case that this test is about."""
+    from gradperf import cases
+
+    return cases.find(request.param, settings)
+
+
+@pytest.fixture
+def agreed(case: "Case", settings: "Settings") -> "Agreed":
+    """Give the case, prepared and in agreement with the reference: only such a case is timed."""
+    from gradperf import agreement
+
+    return agreement.agree(case, settings)
+
+
+@pytest.fixture
+def described(benchmark: Any, settings: "Settings") -> Callable[..., None]:
+    """Give ``describe(agreed, part)``: names a benchmark's table and writes beside the timing what was timed.
+
+    ``part`` is the half of a step that is timed, "forward" or "backward"; nothing where it is the whole.
+    """
+
+    def describe(agreed: "Agreed", part: str | None = None) -> None:
+        case = agreed.case
+        benchmark.group = f"{case.group} {part}" if part else case.group
+        benchmark.extra_info.update(
+            problem=case.problem.name,
+            framework=case.framework,
+            style=case.style,
+            device=case.device,
+            dtype=case.dtype,
+            part=part or "all",
+            steps=1 if part else case.problem.steps,
+            tier=settings.tier,
+            threads=settings.threads,
+            seed=settings.seed,
+            inputs_sha256=agreed.inputs_sha256,
+            framework_version=agreed.framework_version,
+            final_loss=agreed.final_loss,
+            gradient_error=agreed.gradient_error,
+            trajectory_error=agreed.trajectory_error,
+        )
+
+    return describe
+
+
+@pytest.fixture
+def rounds_for(request: pytest.FixtureRequest) -> Callable[[Callable[[], Any]], int]:
+    """Give ``rounds_for(call)``: as many rounds as pytest-benchmark's own options would give a plain benchmark."""
+    most_s = float(request.config.getoption("benchmark_max_time"))
+    least: int = request.config.getoption("benchmark_min_rounds")
+
+    def rounds(call: Callable[[], Any]) -> int:
+        start_s = time.perf_counter()
+        call()
+        return max(least, int(most_s / (time.perf_counter() - start_s)))
+
+    return rounds

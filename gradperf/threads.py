@@ -1,0 +1,35 @@
+"""The number of threads is one for all: bound by environment before any numerical library is imported.
+
+OpenMP and BLAS libraries read these variables when they are loaded and never again, so :func:`bind` refuses to
+pretend when numpy is there already. Frameworks with pools of their own bind them in their ``configure``.
+This module imports no numerical library.
+"""
+
+import os
+import sys
+
+from gradperf.names import UserError
+
+VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def bind(count: int) -> None:
+    """Bind every library loaded from now on to ``count`` threads.
+
+    Raises UserError when numpy was imported before, under another setting.
+    """
+    wanted = str(count)
+    late = [name for name in VARIABLES if os.environ.get(name) != wanted]
+    if late and "numpy" in sys.modules:
+        raise UserError(
+            f"numpy was imported before its threads could be set to {count}, probably by a pytest plugin. "
+            f"Switch that plugin off (-p no:NAME), or set the variables yourself: "
+            f"{' '.join(f'{name}={wanted}' for name in late)}"
+        )
+    os.environ.update(dict.fromkeys(VARIABLES, wanted))

@@ -1,0 +1,9 @@
+"""The benchmarks take each problem in the dtype it was published in, unless ``--dtype`` says otherwise."""
+
+import pytest
+
+from gradperf import suite
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    suite.parametrize(metafunc, all_dtypes=False)
