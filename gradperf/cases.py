@@ -162,5 +162,8 @@ def find(id_: str, settings: Settings) -> Case:
     cases = chosen(choice, settings)
     if not cases:
         family = problems.find(problem).family
+        if device not in frameworks.devices(framework):
+            known = " and ".join(frameworks.devices(framework))
+            raise UserError(f"{id_}: {framework} computes on {known} alone, not on {device}")
         raise unknown(f"{framework} style for {family}", style, frameworks.styles(framework, family))
     return cases[0]

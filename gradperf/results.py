@@ -14,11 +14,10 @@ import re
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from gradperf import frameworks
+from gradperf import versions
 from gradperf.names import UserError
 
 FOLDER = "results"
@@ -38,8 +37,8 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
         )
     if option.benchmark_storage == _PYTEST_BENCHMARK_DEFAULT:
         option.benchmark_storage = f"file://{root / FOLDER}"
-        if saves:
-            check_writable(root / FOLDER)
+    if saves and option.benchmark_storage.startswith("file://"):
+        check_writable(Path(option.benchmark_storage.removeprefix("file://")).absolute())
     if saves and not option.benchmark_save and not option.benchmark_autosave:
         option.benchmark_autosave = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 
@@ -67,7 +66,7 @@ def describe_machine(info: dict[str, Any]) -> None:
         for measured_anew in ("hz_actual", "hz_actual_friendly", "hz_advertised", "hz_advertised_friendly"):
             cpu.pop(measured_anew, None)
     info["cpu_model"] = _cpu_model()
-    info["versions"] = installed_versions()
+    info["versions"] = versions.installed()
 
 
 def _cpu_model() -> str:
@@ -77,16 +76,6 @@ def _cpu_model() -> str:
         return platform.processor()
     found = re.search(r"model name\s*:\s*(.+)", text)
     return found.group(1) if found else platform.processor()
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of the frameworks that are installed here; none is imported."""
-    distributions = packages_distributions()
-    return {
-        framework: version(distributions[framework][0])
-        for framework in frameworks.names()
-        if framework in distributions
-    }
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:

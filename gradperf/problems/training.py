@@ -50,6 +50,12 @@ Optimizer = SGD | Adam
 _T = TypeVar("_T")
 Draw = Callable[[np.random.Generator, "Training"], tuple[Array, Array]]
 Initialise = Callable[[np.random.Generator, int, int], Array]
+"""From fan-in and fan-out to a matrix of that shape; a bias is a matrix of one row."""
+
+
+def zeros(generator: np.random.Generator, fan_in: int, fan_out: int) -> Array:
+    """Start at zero."""
+    return np.zeros((fan_in, fan_out))
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class Training:
     dtype: str
     draw: Draw = field(repr=False)
     initialise: Initialise = field(repr=False)
+    initialise_bias: Initialise = field(repr=False, default=zeros)
     powers: int | None = None
     input_gradient: bool = False
     quick_steps: int | None = None
@@ -135,9 +142,9 @@ class Training:
         )
 
     def inputs(self, seed: int, dtype: str) -> Arrays:
-        """Draw ``x``, ``y`` and the initial parameters, in float64 and then cast: zero biases, drawn weights.
+        """Draw ``x``, ``y`` and the initial parameters, in float64 and then cast.
 
-        The order is x, y, then the weights, so that networks of one shape share numbers with and without bias.
+        Biases are drawn last, so that networks of one shape share all other numbers with and without bias.
         """
         generator = np.random.default_rng(seed)
         x, y = self.draw(generator, self)
@@ -146,7 +153,7 @@ class Training:
             drawn[f"w{number}"] = self.initialise(generator, fan_in, fan_out)
         for number, layer in enumerate(self.layers, start=1):
             if layer.bias:
-                drawn[f"b{number}"] = np.zeros(layer.outputs)
+                drawn[f"b{number}"] = self.initialise_bias(generator, 1, layer.outputs)[0]
         return frozen(drawn, dtype)
 
     def outputs(self, losses: _T, parameters: Sequence[_T], gradients: Sequence[_T]) -> dict[str, _T]:
@@ -247,11 +254,6 @@ def kaiming_normal(generator: np.random.Generator, fan_in: int, fan_out: int) ->
     return weights
 
 
-def zeros(generator: np.random.Generator, fan_in: int, fan_out: int) -> Array:
-    """Start at zero."""
-    return np.zeros((fan_in, fan_out))
-
-
 _TINY = Training(
     name="tiny_3x2x1",
     batch=64,
@@ -265,7 +267,13 @@ _TINY = Training(
     draw=gaussian,
     initialise=standard_normal,
 )
-_TINY_BIAS = replace(_TINY, name="tiny_bias_3x2x1", layers=(Layer(2, "relu", bias=True), Layer(1, bias=True)))
+# Biases that are not zero: a mask taken before the bias is added would pass unseen at the first step otherwise.
+_TINY_BIAS = replace(
+    _TINY,
+    name="tiny_bias_3x2x1",
+    layers=(Layer(2, "relu", bias=True), Layer(1, bias=True)),
+    initialise_bias=standard_normal,
+)
 
 PROBLEMS: tuple[Problem, ...] = (
     Training(

@@ -1,0 +1,7 @@
+"""``python -m gradperf``: the command line."""
+
+import sys
+
+from gradperf.cli import main
+
+sys.exit(main())

@@ -1,0 +1,60 @@
+"""Runs the software as a user does: a process of its own, from any directory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def run_pytest(tmp_path):
+    """Give ``run_pytest(*arguments)``: pytest on the suite, started elsewhere, results kept out of the checkout."""
+
+    def run(*arguments, cwd=tmp_path, storage=True, extra_path="", **environment):
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, arguments)]
+        if storage:
+            command.append(f"--benchmark-storage=file://{tmp_path / 'results'}")
+        return _run(command, cwd, extra_path, environment)
+
+    return run
+
+
+@pytest.fixture
+def run_gradperf(tmp_path):
+    """Give ``run_gradperf(*arguments)``: the command line, started elsewhere."""
+
+    def run(*arguments, extra_path="", **environment):
+        return _run([sys.executable, "-m", "gradperf", *map(str, arguments)], tmp_path, extra_path, environment)
+
+    return run
+
+
+def _run(command, cwd, extra_path, environment):
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    path = os.pathsep.join(filter(None, (str(extra_path), inherited.get("PYTHONPATH", ""))))
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={**inherited, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """Give ``stand_in(name, source)``: a folder with a module that shadows an installed framework."""
+
+    def write(name, source):
+        folder = tmp_path / "shadows"
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(source)
+        return folder
+
+    return write

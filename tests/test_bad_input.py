@@ -1,0 +1,134 @@
+"""A user's mistake is one clear message and a non-zero exit, before time is spent and without a traceback."""
+
+import pytest
+
+from tests.conftest import ROOT
+
+NUMPY = ("--framework", "numpy")
+
+MISTAKES = [
+    (("--framework", "nunpy"), "unknown framework 'nunpy'. Did you mean 'numpy'? There are: jax, numpy,"),
+    (("--style", "by_hnd"), "unknown style 'by_hnd'. Did you mean 'by_hand'? There are: "),
+    (("--problem", "tiny_3x2"), "unknown problem 'tiny_3x2'. Did you mean 'tiny_3x2x1'? There are: "),
+    (("--problem", "matmul_0x2x2"), "unknown problem 'matmul_0x2x2'."),
+    (("--device", "cud"), "unknown device 'cud'. Did you mean 'cuda'? There are: cpu, cuda."),
+    (("--dtype", "float23"), "unknown dtype 'float23'. Did you mean 'float32'? There are: float32, float64."),
+    (("--tier", "fast"), "unknown tier 'fast'."),
+    (("--threads", "0"), "--threads takes a whole number from 1 up, not '0'"),
+    (("--threads", "x"), "--threads takes a whole number from 1 up, not 'x'"),
+    (("--seed", "-1"), "--seed takes a whole number from 0 up, not '-1'"),
+    (("--framework", "numpy", "--device", "cuda"), "--framework numpy: no case has it together"),
+    (("--framework", "numpy", "--style", "autograd"), "--framework numpy: no case has it together"),
+]
+
+
+@pytest.mark.parametrize("folder", ["perf", "correctness"])
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: "-".join(value).strip("-"))
+def test_option(run_pytest, folder, arguments, message):
+    """The error says what is wrong and what exists, with the nearest match."""
+    done = run_pytest(ROOT / folder, *arguments)
+    assert message in done.stderr + done.stdout
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES[:10], ids=lambda value: "-".join(value).strip("-"))
+def test_option_of_the_command_line(run_gradperf, arguments, message):
+    """The same message from ``gradperf list``; --seed belongs to ``gradperf run``."""
+    command = ["list"] if arguments[0] != "--seed" else ["run", "tiny_3x2x1-numpy.by_hand-cpu-float64"]
+    done = run_gradperf(*command, *arguments)
+    assert message in done.stderr
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_broken_framework_that_was_named(run_pytest, stand_in):
+    """An installation whose import raises is an error with that reason, if the user named it …"""
+    broken = stand_in("torch", "raise OSError('libtorch.so: cannot open shared object file')")
+    done = run_pytest(ROOT / "perf", "--framework", "torch", extra_path=broken)
+    assert "--framework torch was asked for, and cannot run here:" in done.stderr
+    assert "torch is installed but broken: importing it raised OSError: libtorch.so" in done.stderr
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_broken_framework_that_was_not_named(run_pytest, stand_in):
+    """… and a skip with that reason otherwise."""
+    for_all = stand_in("torch", "raise OSError('libtorch.so: cannot open shared object file')")
+    for name in ("jax", "tensorflow"):
+        stand_in(name, f"raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')")
+    done = run_pytest(
+        ROOT / "correctness" / "test_agreement.py", "--problem", "sine_derivative_100", "-rs", extra_path=for_all
+    )
+    assert done.returncode == 0, done.stdout
+    assert "torch is installed but broken" in done.stdout
+    assert "jax is not installed (no module 'jax'): pip install 'gradperf[jax]'" in done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_missing_device_that_was_named(run_pytest, stand_in):
+    """``--device cuda`` without one is an error that says what each framework sees."""
+    nothing = stand_in("torch", "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    for name in ("jax", "tensorflow"):
+        stand_in(name, f"raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')")
+    done = run_pytest(ROOT / "perf", "--device", "cuda", extra_path=nothing)
+    assert "--device cuda was asked for, and cannot run here:" in done.stderr
+    assert "torch is not installed" in done.stderr
+    assert done.returncode == 4
+
+
+@pytest.mark.parametrize("where", ["storage", "default"])
+def test_results_folder_that_cannot_be_written(run_pytest, tmp_path, where):
+    """A file where the results folder should be: an error before anything is timed, not a lost run after."""
+    (tmp_path / "results").write_text("in the way")
+    if where == "storage":
+        done = run_pytest(ROOT / "perf", *NUMPY)
+        assert f"cannot write results to {tmp_path / 'results'}" in done.stderr
+        assert done.returncode == 4
+        assert "Traceback" not in done.stderr + done.stdout
+    else:
+        from gradperf import names, results
+
+        with pytest.raises(names.UserError, match="cannot write results"):
+            results.check_writable(tmp_path / "results")
+
+
+def test_compare_that_swallows_the_path(run_pytest):
+    """``pytest --benchmark-compare perf`` would run the tests and compare with a run called perf."""
+    done = run_pytest("--benchmark-compare", "perf", cwd=ROOT)
+    assert "Put it after the path: pytest perf --benchmark-compare" in done.stderr
+    assert done.returncode == 4
+
+
+@pytest.mark.parametrize(
+    ("id_", "message"),
+    [
+        ("nonsense", "'nonsense' is no case id. One looks like <problem>-<framework>.<style>-<device>-<dtype>"),
+        ("tiny_3x2x1-numpy.by_hnd-cpu-float64", "unknown style 'by_hnd'. Did you mean 'by_hand'?"),
+        ("tiny_3x2x1-numpy.loops-cpu-float64", "unknown numpy style for training 'loops'."),
+        ("tiny_3x2x1-numpy.by_hand-cuda-float64", "numpy computes on cpu alone, not on cuda"),
+        ("tiny_9x2x1-numpy.by_hand-cpu-float64", "unknown problem 'tiny_9x2x1'. Did you mean 'tiny_3x2x1'?"),
+        ("matmul_64x64x64-numpy.loops-cpu-float32", "cannot run here: 262,144 Python calls in one product"),
+    ],
+)
+def test_case_that_cannot_be_run(run_gradperf, id_, message):
+    """``gradperf run`` names the part of the id that is wrong."""
+    done = run_gradperf("run", id_)
+    assert message in done.stderr
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--steps", "0"), "--steps takes a whole number from 1 up"),
+        (("--json", "/nowhere/at/all.json"), "--json: cannot write /nowhere/at/all.json: No such file"),
+    ],
+)
+def test_option_of_a_run(run_gradperf, arguments, message):
+    """So it does with its options, before the case runs."""
+    done = run_gradperf("run", "tiny_3x2x1-numpy.by_hand-cpu-float64", *arguments)
+    assert message in done.stderr
+    assert done.returncode == 2
+    assert "loss" not in done.stdout

@@ -1,0 +1,83 @@
+"""``gradperf list`` and ``gradperf run`` show what they say they show."""
+
+import json
+
+import pytest
+
+from gradperf import problems
+
+
+def test_list_shows_every_case_of_numpy(run_gradperf):
+    """Every case, whether it can run here and, if not, why."""
+    done = run_gradperf("list", "--framework", "numpy")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert any(line.split() == ["two_layer_784x30x10-numpy.by_hand-cpu-float64", "runs", "here"] for line in lines)
+    assert any("matmul_64x64x64-numpy.loops-cpu-float32" in line and "262,144" in line for line in lines)
+    assert (
+        lines[-1] == f"{len(lines) - 1} cases, {sum('runs here' in line for line in lines[:-1])} run here, 6 do not"
+    )
+
+
+def test_list_as_json(run_gradperf):
+    """The same, for programs."""
+    rows = json.loads(run_gradperf("list", "--framework", "numpy", "--problem", "tiny_3x2x1", "--json").stdout)
+    assert {row["style"] for row in rows} == {"by_hand", "by_hand_inplace", "outer_product"}
+    assert all(row["runs_here"] and row["reason"] is None for row in rows)
+
+
+def test_missing_framework_is_listed_with_its_reason(run_gradperf, stand_in):
+    """A framework that is not installed still has its cases in the list."""
+    absent = stand_in("torch", "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    done = run_gradperf("list", "--framework", "torch", "--problem", "sine_derivative_100", extra_path=absent)
+    assert done.returncode == 0
+    assert "sine_derivative_100-torch.vmap-cpu-float32" in done.stdout
+    assert "torch is not installed (no module 'torch'): pip install 'gradperf[torch]'" in done.stdout
+
+
+def test_run_shows_what_the_notebooks_show(run_gradperf, tmp_path):
+    """Losses along the way, first gradients, final weights, seconds; all of it in the JSON."""
+    done = run_gradperf(
+        "run", "polynomial_degree4-numpy.by_hand-cpu-float64", "--steps", "30", "--json", tmp_path / "run.json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "-0.27402023 0.98929269 7.4128767 38.074744 180.01689" in done.stdout
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert isinstance(record["loss"], list)
+    assert len(record["loss"]) == 30
+    assert record["loss"][0] > record["loss"][-1]
+    assert [g for (g,) in record["gradients"]["w1"]] == pytest.approx(
+        [-0.27402023, 0.98929269, 7.41287669, 38.07474351, 180.01689072]
+    )
+    assert len(record["weights"]["w1"]) == 5
+    assert record["seconds"] > 0
+    inputs = problems.find("polynomial_degree4").inputs(0, "float64")
+    assert record["inputs_sha256"] == problems.sha256(inputs)
+
+
+def test_run_depends_on_the_seed(run_gradperf, tmp_path):
+    """Another seed is another problem, with another hash."""
+    hashes = set()
+    for seed in ("0", "1"):
+        file = tmp_path / f"{seed}.json"
+        run_gradperf("run", "tiny_3x2x1-numpy.by_hand-cpu-float64", "--seed", seed, "--json", file)
+        hashes.add(json.loads(file.read_text())["inputs_sha256"])
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize(
+    ("id_", "shown"),
+    [
+        ("matmul_2x3x2-numpy.operator-cpu-float64", "product"),
+        ("sine_derivative_100-numpy.analytic-cpu-float64", "x"),
+        ("shifted_relu_784x50x1-numpy.by_hand-cpu-float64", "784×50"),
+    ],
+)
+def test_run_of_other_families(run_gradperf, tmp_path, id_, shown):
+    """A product, a derivative, and a network that is not updated are shown too; the keys are always there."""
+    done = run_gradperf("run", id_, "--json", tmp_path / "run.json")
+    assert done.returncode == 0, done.stderr
+    assert shown in done.stdout
+    assert {"loss", "gradients", "weights", "seconds", "inputs_sha256"} <= json.loads(
+        (tmp_path / "run.json").read_text()
+    ).keys()

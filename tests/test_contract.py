@@ -1,0 +1,109 @@
+"""Every framework's folder and every style's file keeps the contract of ``gradperf/contract.py``."""
+
+import ast
+import importlib.util
+import inspect
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gradperf import frameworks, problems
+
+ROOT = Path(__file__).parent.parent
+FRAMEWORKS = ROOT / "gradperf" / "frameworks"
+STYLES = [
+    (framework, family, style)
+    for framework in frameworks.names()
+    for family in problems.families()
+    for style in frameworks.styles(framework, family)
+]
+PARAMETERS = ["problem", "inputs", "device", "dtype"]
+
+
+def loaded(framework):
+    """Import the framework's runtime, or skip."""
+    try:
+        return frameworks.load(framework, 1)
+    except frameworks.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("framework", frameworks.names())
+def test_framework_has_devices_and_the_verbs_of_a_runtime(framework):
+    """The folder says which devices it knows, and its runtime has every verb of ``contract.Runtime``."""
+    assert set(frameworks.devices(framework)) <= {"cpu", "cuda"}
+    runtime = loaded(framework)
+    for verb in ("version", "configure", "missing", "from_numpy", "to_numpy"):
+        assert callable(getattr(runtime, verb)), verb
+    assert runtime.missing("cpu") is None
+
+
+@pytest.mark.parametrize("framework", frameworks.names())
+def test_framework_has_its_extra_and_its_tox_factor(framework):
+    """A new framework is a folder, an extra and a tox factor; numpy is in the core."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert framework in project["optional-dependencies"] or any(
+        dependency.startswith(framework) for dependency in project["dependencies"]
+    )
+    assert f"    {framework}" in (ROOT / "tox.ini").read_text()
+
+
+@pytest.mark.parametrize("framework", frameworks.names())
+def test_framework_has_training_and_the_other_families(framework):
+    """Each framework computes problems of every family."""
+    assert [family for family in problems.families() if not frameworks.styles(framework, family)] == []
+
+
+@pytest.mark.parametrize(("framework", "family", "style"), STYLES)
+def test_style_has_the_functions_of_the_contract(framework, family, style):
+    """``prepare``, and ``supports`` and ``phases`` where there are any, take what the contract says."""
+    loaded(framework)
+    module = frameworks.style(framework, family, style)
+    assert module.__doc__
+    assert module.__doc__.splitlines()[0].endswith((".", ","))
+    assert list(inspect.signature(module.prepare).parameters) == PARAMETERS
+    if hasattr(module, "supports"):
+        assert list(inspect.signature(module.supports).parameters) == ["problem", "device", "dtype"]
+    if hasattr(module, "phases"):
+        assert list(inspect.signature(module.phases).parameters) == PARAMETERS
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "gradperf").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT)))
+def test_frameworks_are_imported_in_their_own_folder_alone(file):
+    """``import torch`` stands only below ``gradperf/frameworks/torch``, and so for every framework but numpy."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").split(".")[0])
+    own = file.relative_to(FRAMEWORKS).parts[0] if FRAMEWORKS in file.parents else ""
+    assert (names & {*frameworks.names(), "keras"}) - {"numpy"} <= {own} | (
+        {"keras"} if own == "tensorflow" else set()
+    )
+
+
+@pytest.mark.parametrize("framework", frameworks.names())
+def test_folder_itself_imports_nothing(framework):
+    """The facts in ``__init__.py`` must be readable without importing the framework."""
+    tree = ast.parse((FRAMEWORKS / framework / "__init__.py").read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
+def test_case_ids_can_be_read_back():
+    """A dash separates the parts of an id, so no name has one."""
+    names = [problem.name for problem in problems.entries()]
+    names += [part for style in STYLES for part in style]
+    assert not [name for name in names if "-" in name or "." in name]
+
+
+def test_every_test_of_the_suite_names_a_family():
+    """The benchmarks are few lines: adding a case edits none of them."""
+    for file in (ROOT / "perf").glob("test_*.py"):
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.pytestmark.kwargs.keys() <= {"offers"}
+        assert module.pytestmark.args[0] in problems.families()
+        assert len(file.read_text().splitlines()) <= 45

@@ -1,0 +1,164 @@
+"""``pytest perf`` records each run, compares with the last, and imports nothing that was not asked for."""
+
+import json
+
+import pytest
+
+from gradperf import results
+from tests.conftest import ROOT
+
+FEW = ("--framework", "numpy", "--problem", "tiny_bias_3x2x1,sine_derivative_100", "--benchmark-max-time=0.01")
+EXTRA_INFO = [
+    "problem",
+    "framework",
+    "style",
+    "device",
+    "dtype",
+    "steps",
+    "threads",
+    "seed",
+    "inputs_sha256",
+    "framework_version",
+    "final_loss",
+    "gradient_error",
+]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Give the output and the JSON of two runs, one after the other."""
+    import sys
+
+    from tests.conftest import _run  # the fixture that wraps it lives for one test
+
+    folder = tmp_path_factory.mktemp("recorded")
+    command = [sys.executable, "-m", "pytest", str(ROOT / "perf"), *FEW, "-p", "no:cacheprovider"]
+    command += [f"--benchmark-storage=file://{folder}", "--benchmark-compare"]
+    runs = [_run(command, folder, "", {}) for _ in range(2)]
+    files = sorted(folder.glob("*/*.json"))
+    return runs, [json.loads(file.read_text()) for file in files]
+
+
+def test_each_run_is_one_file(recorded):
+    """One JSON per run, from a directory that is not the repository's."""
+    runs, files = recorded
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stdout + runs[0].stderr
+    assert len(files) == 2
+
+
+def test_first_run_says_that_there_is_nothing_to_compare_with(recorded):
+    """Plainly, and it succeeds; the second compares."""
+    (first, second), _ = recorded
+    assert "no recorded run to compare with yet" in first.stdout
+    assert "no recorded run to compare with yet" not in second.stdout
+    assert "(NOW)" not in first.stdout
+    assert "(NOW)" in second.stdout
+    assert "WARNING" not in second.stdout
+    assert "Traceback" not in first.stderr + second.stderr
+
+
+def test_extra_info_says_what_was_measured(recorded):
+    """Beside every timing stands all that the contract of a record names."""
+    _, files = recorded
+    benchmarks = files[0]["benchmarks"]
+    assert len(benchmarks) == 3 + 2 * 3 + 1
+    for benchmark in benchmarks:
+        info = benchmark["extra_info"]
+        assert set(EXTRA_INFO) <= info.keys()
+        assert info["threads"] == 1
+        assert info["seed"] == 0
+        assert info["gradient_error"] < 1e-5
+        assert (info["final_loss"] is None) == (info["problem"] == "sine_derivative_100")
+        assert benchmark["group"].startswith(f"{info['problem']} cpu float32")
+    assert len({benchmark["extra_info"]["inputs_sha256"] for benchmark in benchmarks}) == 2
+    names = {benchmark["name"] for benchmark in benchmarks}
+    assert "test_training[tiny_bias_3x2x1-numpy.by_hand-cpu-float32]" in names
+
+
+def test_machine_info_is_equal_between_runs_of_one_machine(recorded):
+    """The measured clock is left out, versions and the CPU are in."""
+    _, files = recorded
+    assert files[0]["machine_info"] == files[1]["machine_info"]
+    assert files[0]["machine_info"]["versions"]["numpy"]
+    assert files[0]["machine_info"]["cpu_model"]
+
+
+def test_numpy_alone_imports_no_other_framework(run_pytest, tmp_path):
+    """``--framework numpy`` must not pay for torch, TensorFlow or JAX."""
+    (tmp_path / "spy.py").write_text(
+        "import sys\n"
+        "def pytest_unconfigure():\n"
+        "    print('IMPORTED', sorted({'torch', 'tensorflow', 'jax', 'keras'} & sys.modules.keys()))\n"
+    )
+    done = run_pytest(ROOT / "perf", *FEW, "-p", "spy", extra_path=tmp_path)
+    assert done.returncode == 0
+    assert "IMPORTED []" in done.stdout
+
+
+def test_threads_are_bound_before_numpy(run_pytest, tmp_path):
+    """A plugin that imports numpy first would make --threads a lie, so the run is refused."""
+    (tmp_path / "early.py").write_text("import numpy\n")
+    done = run_pytest(ROOT / "perf", *FEW, "-p", "early", extra_path=tmp_path)
+    assert done.returncode == 4
+    assert "numpy was imported before its threads could be set to 1" in done.stderr
+
+
+def test_disagreeing_style_is_not_timed(run_pytest, tmp_path):
+    """A style with a wrong gradient fails, and no timing of it is saved."""
+    (tmp_path / "saboteur.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture(autouse=True)\n"
+        "def wrong(monkeypatch):\n"
+        "    from gradperf.frameworks.numpy import backprop\n"
+        "    monkeypatch.setitem(backprop.ACTIVATIONS, 'relu', (lambda z: z, lambda delta, z: delta))\n"
+    )
+    done = run_pytest(ROOT / "perf", *FEW, "-p", "saboteur", extra_path=tmp_path)
+    assert done.returncode == 1
+    assert "tiny_bias_3x2x1-numpy.by_hand-cpu-float32: " in done.stdout
+    (file,) = (tmp_path / "results").glob("*/*.json")
+    saved = {benchmark["name"] for benchmark in json.loads(file.read_text())["benchmarks"]}
+    assert not [name for name in saved if "by_hand-" in name or "outer" in name]
+    assert [name for name in saved if "by_hand_inplace" in name]
+
+
+def test_differences_of_machines_are_told_value_by_value():
+    """A comparison over an upgrade says what was upgraded; pytest-benchmark then finds nothing to add."""
+    ours = {"cpu_model": "A", "versions": {"torch": "2.13.0"}, "release": "6"}
+    compared = {"machine_info": {"cpu_model": "B", "versions": {"torch": "2.12.1"}, "release": "6"}}
+    told = results.compare_machines(ours, compared)
+    assert "cpu_model: B then, A now" in told
+    assert "versions.torch: 2.12.1 then, 2.13.0 now" in told
+    assert "release" not in told
+    assert compared["machine_info"] == ours
+    assert results.compare_machines(ours, compared) is None
+
+
+def test_record_without_machine_info_is_compared():
+    """A record that lacks it says so instead of ending in an internal error."""
+    compared = {}
+    assert "versions: not recorded then" in results.compare_machines({"versions": "x"}, compared)
+
+
+def test_nothing_is_saved_where_nothing_is_timed(run_pytest, tmp_path):
+    """Collecting alone leaves no file and no complaint."""
+    done = run_pytest(ROOT / "perf", *FEW, "--collect-only")
+    assert done.returncode == 0
+    assert not list((tmp_path / "results").glob("*/*.json"))
+    assert "Not saving" not in done.stdout + done.stderr
+
+
+def test_default_results_lie_in_the_repository(tmp_path, monkeypatch):
+    """From whatever directory pytest is started."""
+
+    class Option:
+        benchmark_compare = None
+        benchmark_storage = "file://./.benchmarks"
+        benchmark_save = None
+        benchmark_autosave = None
+
+    monkeypatch.chdir("/")
+    option = Option()
+    results.prepare_storage(option, tmp_path, saves=True)
+    assert option.benchmark_storage == f"file://{tmp_path / 'results'}"
+    assert option.benchmark_autosave
+    assert (tmp_path / "results").is_dir()

@@ -1,0 +1,41 @@
+"""A tox environment's name is checked against what is installed in it."""
+
+import pytest
+
+from gradperf import versions
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ("perf-numpy24-torch213", {"numpy": "2.4", "torch": "2.13"}),
+        ("correctness-jax09", {"jax": "0.9"}),
+        ("perf-jax010-tensorflow221", {"jax": "0.10", "tensorflow": "2.21"}),
+        ("perf", {}),
+        ("perf-numpy24x", {}),
+    ],
+)
+def test_names_are_read(environment, expected):
+    """The first digit is the major version."""
+    assert versions.named(environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "found", "wrong"),
+    [
+        ("perf-numpy24", {"numpy": "2.4.6"}, 0),
+        ("perf-jax01", {"jax": "0.10.2"}, 1),
+        ("perf-numpy24-jax09", {"numpy": "2.2.6"}, 2),
+        ("perf-torch213", {"torch": "2.13.0+cpu"}, 0),
+    ],
+)
+def test_contradictions_are_told(environment, found, wrong):
+    """A version that differs or is missing is told; 0.10 is not 0.1."""
+    assert len(versions.contradictions(environment, found)) == wrong
+
+
+def test_command_fails_on_a_contradiction(capsys):
+    """Tox stops at it, before anything is measured."""
+    assert versions.main("perf-numpy19") == 1
+    assert "numpy 1.9 in the name" in capsys.readouterr().err
+    assert versions.main("perf") == 0
