@@ -6,12 +6,11 @@ gradperf reproduces: its two columns disagree because of two errors, which both 
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
+from correctness.networks import KINK, SQUARE
 from correctness.planted import Fault, planted
 from gradperf import agreement, cases, problems
-from gradperf.problems.training import Layer
 
 BACKPROP = ("numpy", "by_hand", "backprop.py")
 NUMPY_UPDATE = ("numpy", "by_hand", "optimizers.py")
@@ -24,6 +23,11 @@ TORCH_NETWORK = ("torch", "autograd", "network.py")
 TORCH_UPDATE = ("torch", "autograd", "optimizers.py")
 FUNCTION = ("torch", "function", "training/function.py")
 MODULE = ("torch", "module", "training/module.py")
+TF_NETWORK = ("tensorflow", "tape", "network.py")
+TF_UPDATE = ("tensorflow", "function", "optimizers.py")
+TF_TAPE = ("tensorflow", "tape", "by_tape.py")
+GRAPH = ("tensorflow", "graph", "training/graph.py")
+KERAS = ("tensorflow", "keras", "training/keras.py")
 JAX_NETWORK = ("jax", "jit", "network.py")
 JAX_SCAN = ("jax", "scan", "training/scan.py")
 JAX_STEPWISE = ("jax", "jit", "stepwise.py")
@@ -119,6 +123,46 @@ FAULTS = [
         "z = a @ parameters[slot.weight]",
         'z = (a.astype("f4") @ parameters[slot.weight].astype("f4")).astype("f8")',
     ),
+    Fault("absolute for squared", *TF_NETWORK, "tf.square(a - y)", "tf.abs(a - y)"),
+    Fault(
+        "≥ for > at a kink",
+        *TF_NETWORK,
+        '"relu": tf.nn.relu,',
+        '"relu": lambda z: tf.maximum(z, 0),',
+        "at_the_kink",
+    ),
+    Fault("examples in another order", *GRAPH, 'y: inputs["y"]}', 'y: inputs["y"][::-1]}'),
+    Fault("sum for mean", *KERAS, "reduction=problem.loss", 'reduction="sum"', "polynomial_degree4"),
+    Fault(
+        "derivatives in another order",
+        "tensorflow",
+        "one_hot",
+        "derivative/one_hot.py",
+        "for vector in one_hot",
+        "for vector in reversed(one_hot)",
+        "sine_derivative_100",
+        family="derivative",
+    ),
+    Fault(
+        "sine for cosine",
+        "numpy",
+        "analytic",
+        "derivative/analytic.py",
+        "np.cos(x)",
+        "np.sin(x)",
+        "sine_derivative_100",
+        family="derivative",
+    ),
+    Fault(
+        "product transposed",
+        "torch",
+        "einsum",
+        "matmul/einsum.py",
+        "ik,kj->ij",
+        "ik,kj->ji",
+        "matmul_64x64x64",
+        family="matmul",
+    ),
     # Wrong updates.
     Fault(
         "a stale weight",
@@ -190,27 +234,36 @@ FAULTS = [
         "(jnp.sqrt(b + eps * 1e4) / root)",
         _ADAM,
     ),
+    Fault(
+        "first weight not reset", *TF_TAPE, "for variable, start in initial:", "for variable, start in initial[1:]:"
+    ),
+    Fault(
+        "float32 update in float64",
+        *TF_UPDATE,
+        "assign_sub(lr * gradient,",
+        "assign_sub(tf.cast(tf.cast(lr * gradient, tf.float32), tf.float64),",
+    ),
+    Fault("second correction by β1", *TF_UPDATE, "1 - adam.beta2**t", "1 - adam.beta1**t", _ADAM),
+    Fault(
+        "state of the session carried over",
+        *GRAPH,
+        "    def run() -> dict[str, Any]:\n        session.run(initialise)\n",
+        "    session.run(initialise)\n\n    def run() -> dict[str, Any]:\n",
+    ),
+    Fault(
+        "Adam's betas exchanged",
+        *KERAS,
+        "optimizers.Adam(lr, beta1, beta2, eps)",
+        "optimizers.Adam(lr, beta2, beta1, eps)",
+        _ADAM,
+        "float32",
+    ),
 ]
 
 
 def _problem(name):
-    tiny = problems.find("tiny_bias_3x2x1").at_tier("quick")
-    if name == "square":
-        return replace(tiny, name="square", layers=(Layer(3, "relu"), Layer(3, "tanh"), Layer(3)))
-    if name == "at_the_kink":
-        # Rows of zeros and biases of zero: their pre-activations are exactly 0.
-        return replace(tiny, name="at_the_kink", draw=_half_zero, initialise_bias=_no_bias)
-    return problems.find(name).at_tier("quick")
-
-
-def _half_zero(generator, problem):
-    x = generator.standard_normal((problem.batch, problem.features))
-    x[::2] = 0
-    return x, generator.standard_normal((problem.batch, 1))
-
-
-def _no_bias(generator, fan_in, fan_out):
-    return np.zeros((fan_in, fan_out))
+    others = {"square": SQUARE, "at_the_kink": KINK}
+    return others[name] if name in others else problems.find(name).at_tier("quick")
 
 
 def _case(fault):

@@ -1,4 +1,4 @@
-"""The command line: ``gradperf list`` and ``gradperf run``. A user's mistake is one message and exit code 2."""
+"""The command line: ``gradperf list``, ``run`` and ``pair``. A user's mistake is one message and exit code 2."""
 
 import argparse
 import json
@@ -13,6 +13,7 @@ from gradperf import options, threads
 from gradperf.names import UserError
 
 if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
+    from gradperf.agreement import Agreed
     from gradperf.cases import Case, Settings
     from gradperf.problems import Arrays
 
@@ -38,6 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add(running.add_argument, axes=False)
     running.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
     running.set_defaults(command=run_case)
+
+    pairing = commands.add_parser("pair", help="time two cases in turns: the ratio of their times per step")
+    pairing.add_argument("first", metavar="CASE", help="an id that `gradperf list` shows")
+    pairing.add_argument("second", metavar="CASE", help="what the first is compared with")
+    pairing.add_argument("--pairs", metavar="N", default="30", help="pairs of turns (default: 30, at least 6)")
+    options.add(pairing.add_argument, axes=False)
+    pairing.set_defaults(command=pair_cases)
 
     parsed = parser.parse_args(arguments)
     try:
@@ -94,20 +102,14 @@ def list_cases(parsed: argparse.Namespace) -> int:
 def run_case(parsed: argparse.Namespace) -> int:
     """Run one case once, after it agreed with the reference, and show what it computes."""
     settings = _settings(parsed, parsed.seed)
-    from gradperf import agreement, cases
+    from gradperf import cases
 
     case = cases.find(parsed.case, settings)
     if parsed.steps is not None:
         case = _with_steps(case, options.whole_number("steps", parsed.steps, least=1))
     if parsed.json is not None:
         _check_can_write(parsed.json)
-    if reason := cases.obstacle(case, settings.threads):
-        raise UserError(f"{case.id} cannot run here: {reason}")
-    try:
-        agreed = agreement.agree(case, settings)
-    except agreement.Disagreement as error:
-        print(f"gradperf: disagrees with the reference, so nothing is shown:\n{error}", file=sys.stderr)
-        return 1
+    agreed = _agreed(case, settings)
     start_s = time.perf_counter()
     agreed.run()
     seconds = time.perf_counter() - start_s
@@ -138,6 +140,38 @@ def run_case(parsed: argparse.Namespace) -> int:
         parsed.json.write_text(json.dumps(record, default=lambda array: array.tolist()) + "\n")
         print(f"written to {parsed.json}")
     return 0
+
+
+def pair_cases(parsed: argparse.Namespace) -> int:
+    """Time two cases in turns, after both agreed with the reference."""
+    settings = _settings(parsed, parsed.seed)
+    pairs = options.whole_number("pairs", parsed.pairs, least=6)
+    from gradperf import cases
+    from gradperf.pairing import paired
+
+    first, second = (cases.find(id_, settings) for id_ in (parsed.first, parsed.second))
+    runs = [_agreed(case, settings).run for case in (first, second)]
+    found = paired(*runs, pairs=pairs, seed=settings.seed)
+    per_step = second.problem.steps / first.problem.steps
+    for case, seconds in ((first, found.first_s), (second, found.second_s)):
+        print(f"{seconds / case.problem.steps * 1e6:12.2f} µs per step  {case.id}")
+    print(
+        f"{found.ratio * per_step:12.3f} times the second's time "
+        f"({found.low * per_step:.3f}–{found.high * per_step:.3f}, median and 95 % interval of {pairs} pairs)"
+    )
+    return 0
+
+
+def _agreed(case: "Case", settings: "Settings") -> "Agreed":
+    """Prepare and check a case; raises UserError where it cannot run, or disagrees with the reference."""
+    from gradperf import agreement, cases
+
+    if reason := cases.obstacle(case, settings.threads):
+        raise UserError(f"{case.id} cannot run here: {reason}")
+    try:
+        return agreement.agree(case, settings)
+    except agreement.Disagreement as error:
+        raise UserError(f"disagrees with the reference, so nothing is shown:\n{error}") from None
 
 
 def _with_steps(case: "Case", steps: int) -> "Case":

@@ -1,7 +1,8 @@
 """What a framework's folder and a style's file must offer; ``tests/test_contract.py`` holds every one to it.
 
 A framework is the folder ``gradperf/frameworks/<name>/``. Its ``__init__.py`` states facts that must be known
-without importing the framework: ``DEVICES``, those it can use somewhere, of "cpu" and "cuda". Its ``runtime.py``
+without importing the framework: ``DEVICES``, those it can use somewhere, of "cpu" and "cuda", and ``COMPANIONS``,
+packages whose version is recorded with its own. Its ``runtime.py``
 is a :class:`Runtime`. Only ``runtime.py`` and the files beside and below it import the framework.
 
 A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``. It has

@@ -35,7 +35,9 @@ def add_options(parser: pytest.Parser) -> None:
 
 def configure(config: pytest.Config, root: Path) -> None:
     """Read and check the options, and bind the threads; raises ``pytest.UsageError`` with one message."""
-    config.addinivalue_line("markers", "family(name, offers): the family of problems whose cases a test takes")
+    config.addinivalue_line(
+        "markers", "family(name, offers, problem): the family of problems whose cases a test takes"
+    )
     try:
         tier = options.tier(config.getoption("tier"))
         count = options.whole_number("threads", config.getoption("threads"), least=1)
@@ -95,7 +97,8 @@ def check_can_run(config: pytest.Config) -> None:
 def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
     """Give a test with the fixture ``case`` the cases of its family; those that cannot run are skipped here.
 
-    ``pytest.mark.family("training", offers="phases")`` leaves out the styles that do not offer that function.
+    ``pytest.mark.family("training", offers="phases")`` leaves out the styles that do not offer that function;
+    ``problem="tiny_3x2x1"`` takes the styles of one problem alone.
     """
     if "case" not in metafunc.fixturenames:
         return
@@ -108,6 +111,8 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
     parameters = []
     for case in cases.chosen(choice, settings, all_dtypes=all_dtypes):
         if case.problem.family != marker.args[0]:
+            continue
+        if case.problem.name != marker.kwargs.get("problem", case.problem.name):
             continue
         reason = cases.obstacle(case, settings.threads)
         if reason is None and not hasattr(case.module, offers):

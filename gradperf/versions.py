@@ -13,9 +13,10 @@ from gradperf import frameworks
 
 
 def installed() -> dict[str, str]:
-    """Version of each framework that is installed here."""
+    """Version of each framework that is installed here, and of the packages that do its work."""
     distributions = packages_distributions()
-    return {name: version(distributions[name][0]) for name in frameworks.names() if name in distributions}
+    packages = [name for framework in frameworks.names() for name in (framework, *frameworks.companions(framework))]
+    return {name: version(distributions[name][0]) for name in packages if name in distributions}
 
 
 def named(environment: str) -> dict[str, str]:

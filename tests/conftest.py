@@ -18,7 +18,7 @@ def run_pytest(tmp_path):
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, arguments)]
         if storage:
             command.append(f"--benchmark-storage=file://{tmp_path / 'results'}")
-        return _run(command, cwd, extra_path, environment)
+        return run_process(command, cwd, extra_path, environment)
 
     return run
 
@@ -28,12 +28,15 @@ def run_gradperf(tmp_path):
     """Give ``run_gradperf(*arguments)``: the command line, started elsewhere."""
 
     def run(*arguments, extra_path="", **environment):
-        return _run([sys.executable, "-m", "gradperf", *map(str, arguments)], tmp_path, extra_path, environment)
+        return run_process(
+            [sys.executable, "-m", "gradperf", *map(str, arguments)], tmp_path, extra_path, environment
+        )
 
     return run
 
 
-def _run(command, cwd, extra_path, environment):
+def run_process(command, cwd, extra_path, environment):
+    """Run to the end, with thread variables unset and ``extra_path`` before what is installed."""
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     path = os.pathsep.join(filter(None, (str(extra_path), inherited.get("PYTHONPATH", ""))))
     return subprocess.run(

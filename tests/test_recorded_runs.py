@@ -1,11 +1,12 @@
 """``pytest perf`` records each run, compares with the last, and imports nothing that was not asked for."""
 
 import json
+import sys
 
 import pytest
 
 from gradperf import results
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_process
 
 FEW = ("--framework", "numpy", "--problem", "tiny_bias_3x2x1,sine_derivative_100", "--benchmark-max-time=0.01")
 EXTRA_INFO = [
@@ -27,14 +28,10 @@ EXTRA_INFO = [
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """Give the output and the JSON of two runs, one after the other."""
-    import sys
-
-    from tests.conftest import _run  # the fixture that wraps it lives for one test
-
     folder = tmp_path_factory.mktemp("recorded")
     command = [sys.executable, "-m", "pytest", str(ROOT / "perf"), *FEW, "-p", "no:cacheprovider"]
     command += [f"--benchmark-storage=file://{folder}", "--benchmark-compare"]
-    runs = [_run(command, folder, "", {}) for _ in range(2)]
+    runs = [run_process(command, folder, "", {}) for _ in range(2)]
     files = sorted(folder.glob("*/*.json"))
     return runs, [json.loads(file.read_text()) for file in files]
 

@@ -37,6 +37,12 @@ def devices(framework: str) -> tuple[str, ...]:
     return known
 
 
+def companions(framework: str) -> tuple[str, ...]:
+    """Packages whose version matters as much as the framework's own, such as jaxlib for jax."""
+    named: tuple[str, ...] = getattr(import_module(f"{__name__}.{framework}"), "COMPANIONS", ())
+    return named
+
+
 _loaded: dict[str, Runtime | Unavailable] = {}
 
 

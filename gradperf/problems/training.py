@@ -99,6 +99,8 @@ class Training:
             raise ValueError(f"{self.name}: needs a layer, a batch and a step")
         if self.optimizer is None and self.steps != 1:
             raise ValueError(f"{self.name}: without an optimizer every step is the first; steps must be 1")
+        if self.input_gradient and self.optimizer is not None:
+            raise ValueError(f"{self.name}: no update uses the gradient by x, so no training computes it")
         if self.powers is not None and (self.features != 1 or self.input_gradient):
             raise ValueError(f"{self.name}: powers are of one input column, which is not differentiated")
 

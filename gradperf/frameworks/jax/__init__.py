@@ -1,3 +1,4 @@
 """jax. Importing this package imports nothing; ``runtime`` imports jax."""
 
 DEVICES = ("cpu", "cuda")
+COMPANIONS = ("jaxlib",)

@@ -21,17 +21,20 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
 }
 
-Step = Callable[[Any, Any], tuple[Any, Any, jax.Array, Any]]
+Step = Callable[..., tuple[Any, Any, jax.Array, Any]]
 
 
-def loss_of(problem: Training, inputs: Arrays, device: str) -> Callable[..., jax.Array]:
-    """Give ``loss(parameters)``, a scalar; of ``[*parameters, x]`` where the problem asks for x's gradient."""
-    bound_x, y = from_numpy(inputs["x"], device), from_numpy(inputs["y"], device)
-    powers = None if problem.powers is None else jnp.arange(problem.powers + 1)
+def loss_of(problem: Training) -> Callable[..., jax.Array]:
+    """Give ``loss(parameters, x, y)``, a scalar.
 
-    def loss(parameters: Sequence[jax.Array]) -> jax.Array:
-        x = parameters[-1] if problem.input_gradient else bound_x
-        a = x if powers is None else x**powers
+    The data are arguments: what a jitted function only refers to is compiled in as a constant, and the powers of
+    a constant x are computed once, by the compiler.
+    """
+    powers = problem.powers
+
+    def loss(parameters: Sequence[jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
+        # Powers by whole numbers, which JAX turns into products; by an array they would go through the logarithm.
+        a = x if powers is None else jnp.concatenate([x**k for k in range(powers + 1)], axis=1)
         for slot in problem.slots:
             z = a @ parameters[slot.weight]
             if slot.bias is not None:
@@ -42,18 +45,31 @@ def loss_of(problem: Training, inputs: Arrays, device: str) -> Callable[..., jax
     return loss
 
 
-def differentiated(problem: Training, inputs: Arrays, device: str) -> list[jax.Array]:
-    """Give what the loss is differentiated by: the initial parameters, and x where the problem asks for it."""
-    names = (*problem.parameters, "x") if problem.input_gradient else problem.parameters
-    return [from_numpy(inputs[name], device) for name in names]
+def on_device(problem: Training, inputs: Arrays, device: str) -> tuple[list[jax.Array], jax.Array, jax.Array]:
+    """Give the initial parameters, x and y on the device."""
+    parameters = [from_numpy(inputs[name], device) for name in problem.parameters]
+    return parameters, from_numpy(inputs["x"], device), from_numpy(inputs["y"], device)
 
 
-def step_of(problem: Training, inputs: Arrays, device: str) -> Step:
-    """Give ``step(parameters, state) -> (parameters, state, loss, gradients)``; gradients only if asked for."""
-    value_and_grad = jax.value_and_grad(loss_of(problem, inputs, device))
+def value_and_gradients(problem: Training) -> Callable[..., tuple[jax.Array, list[jax.Array]]]:
+    """Give ``f(parameters, x, y)``: the loss, and its gradients, by x last where the problem asks for it."""
+    if not problem.input_gradient:
+        return jax.value_and_grad(loss_of(problem))
+    by_both = jax.value_and_grad(loss_of(problem), argnums=(0, 1))
 
-    def step(parameters: Any, state: Any) -> tuple[Any, Any, jax.Array, Any]:
-        loss, gradients = value_and_grad(parameters)
+    def flat(parameters: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+        loss, (by_parameters, by_x) = by_both(parameters, x, y)
+        return loss, [*by_parameters, by_x]
+
+    return flat
+
+
+def step_of(problem: Training) -> Step:
+    """Give ``step(parameters, state, x, y) -> (parameters, state, loss, gradients)``; gradients if asked for."""
+    differentiate = value_and_gradients(problem)
+
+    def step(parameters: Any, state: Any, x: jax.Array, y: jax.Array) -> tuple[Any, Any, jax.Array, Any]:
+        loss, gradients = differentiate(parameters, x, y)
         match problem.optimizer:
             case None:
                 return parameters, state, loss, gradients

@@ -13,15 +13,14 @@ from gradperf.problems.training import Training
 
 def prepare(problem: Training, inputs: Arrays, device: str, step: network.Step) -> Run:
     """Build the training by ``step``."""
-    initial = network.differentiated(problem, inputs, device)
+    initial, x, y = network.on_device(problem, inputs, device)
 
     def run() -> dict[str, Any]:
         parameters, state, losses = initial, network.start(problem, initial), []
         for _ in range(problem.steps):
-            parameters, state, loss, gradients = step(parameters, state)
+            parameters, state, loss, gradients = step(parameters, state, x, y)
             losses.append(loss)
-        named = parameters[: len(problem.parameters)]
-        outputs = problem.outputs(jnp.stack(losses), named, gradients or [])
+        outputs = problem.outputs(jnp.stack(losses), parameters, gradients or [])
         return jax.block_until_ready(outputs)
 
     return run

@@ -11,22 +11,25 @@ from gradperf.problems.training import Training
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
-    return stepwise.prepare(problem, inputs, device, network.step_of(problem, inputs, device))
+    return stepwise.prepare(problem, inputs, device, network.step_of(problem))
 
 
 def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[Forward, Backward]:
     """``jax.vjp`` is the forward pass; the function that it returns, the backward pass."""
-    loss = network.loss_of(problem, inputs, device)
-    parameters = network.differentiated(problem, inputs, device)
+    loss_of = network.loss_of(problem)
+    parameters, x, y = network.on_device(problem, inputs, device)
     differentiated = problem.gradient_problem()
 
     def forward() -> Any:
-        value, pull_back = jax.vjp(loss, parameters)
-        return value.block_until_ready(), pull_back
+        if problem.input_gradient:
+            loss, pull_back = jax.vjp(lambda p, x: loss_of(p, x, y), parameters, x)
+        else:
+            loss, pull_back = jax.vjp(lambda p: loss_of(p, x, y), parameters)
+        return loss.block_until_ready(), pull_back
 
     def backward(state: Any) -> dict[str, Any]:
-        value, pull_back = state
-        (gradients,) = pull_back(jax.numpy.ones_like(value))
-        return jax.block_until_ready(differentiated.outputs(value.reshape(1), [], gradients))
+        loss, pull_back = state
+        by_parameters, *by_x = pull_back(jax.numpy.ones_like(loss))
+        return jax.block_until_ready(differentiated.outputs(loss.reshape(1), [], [*by_parameters, *by_x]))
 
     return forward, backward

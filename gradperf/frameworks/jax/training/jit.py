@@ -9,4 +9,4 @@ from gradperf.problems.training import Training
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
-    return stepwise.prepare(problem, inputs, device, jax.jit(network.step_of(problem, inputs, device)))
+    return stepwise.prepare(problem, inputs, device, jax.jit(network.step_of(problem)))

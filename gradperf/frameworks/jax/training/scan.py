@@ -1,7 +1,7 @@
 """``jax.lax.scan`` under ``jit``: the whole training is one compiled loop, Python is called once.
 
-XLA may move what does not change out of the loop, such as the powers of the polynomial's x; that is part of what
-a compiler is for.
+Every step does the work of a step: without the barrier XLA would move what never changes out of the loop, such as
+the powers of the polynomial's x, which the problem asks for at every step (0.66 instead of 0.90 µs per step).
 """
 
 from typing import Any
@@ -15,21 +15,21 @@ from gradperf.problems.training import Training
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
-    step = network.step_of(problem, inputs, device)
-    initial = network.differentiated(problem, inputs, device)
+    step = network.step_of(problem)
+    initial, x, y = network.on_device(problem, inputs, device)
 
     @jax.jit
-    def train(parameters: Any) -> Any:
+    def train(parameters: Any, x: jax.Array, y: jax.Array) -> Any:
         def body(carry: Any, _: None) -> Any:
-            parameters, state, loss, gradients = step(*carry)
+            (parameters, state), x_now = jax.lax.optimization_barrier((carry, x))
+            parameters, state, loss, gradients = step(parameters, state, x_now, y)
             return (parameters, state), (loss, gradients)
 
         start = (parameters, network.start(problem, initial))
         (parameters, _), (losses, gradients) = jax.lax.scan(body, start, length=problem.steps)
-        last = [gradient[-1] for gradient in gradients or []]
-        return problem.outputs(losses, parameters[: len(problem.parameters)], last)
+        return problem.outputs(losses, parameters, [gradient[-1] for gradient in gradients or []])
 
     def run() -> Any:
-        return jax.block_until_ready(train(initial))
+        return jax.block_until_ready(train(initial, x, y))
 
     return run

@@ -72,7 +72,7 @@ def _update(
     """Give the update, and what takes its state back to the beginning, both on tensors that stay in place."""
     if not isinstance(problem.optimizer, Adam):
         stateless = optimizers.start(problem.optimizer, parameters)
-        return lambda gradients: stateless(parameters, gradients[: len(parameters)]), lambda: None
+        return lambda gradients: stateless(parameters, gradients), lambda: None
     adam = problem.optimizer
     optimizer = torch.optim.Adam(
         parameters, lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps, capturable=True

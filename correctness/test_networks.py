@@ -1,0 +1,59 @@
+"""A network is data: every training style runs networks that no notebook has, with no line of its own for them."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from correctness.networks import DEEP, KINK, SQUARE, networks
+from gradperf import agreement, cases
+from gradperf.problems.training import SGD, Adam
+
+pytestmark = pytest.mark.family("training", problem="tiny_3x2x1")
+
+EAGER = {
+    "numpy.by_hand",
+    "numpy.by_hand_inplace",
+    "numpy.outer_product",
+    "torch.tensors",
+    "torch.layers",
+    "torch.autograd",
+    "torch.function",
+    "torch.module",
+}
+"""Styles that compile nothing, so that a drawn network costs milliseconds."""
+
+
+@pytest.mark.parametrize("network", [DEEP, KINK, SQUARE], ids=lambda network: network.name)
+def test_other_network(case, settings, network):
+    """Deep, at the kink of the ReLU, and of equal widths."""
+    other = replace(case, problem=network)
+    if reason := cases.obstacle(other, settings.threads):
+        pytest.skip(reason)
+    agreement.agree(other, settings)
+
+
+@given(
+    # Without tanh: where it saturates, 1 − tanh² loses digits that the reference keeps. DEEP has it.
+    networks(
+        st.sampled_from([None, SGD(1e-3), Adam(1e-3)]), steps=5, activations=["identity", "relu", "shifted_relu"]
+    ),
+    st.integers(0, 100),
+)
+@hypothesis_settings(
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_drawn_network(case, settings, network, seed):
+    """Any depth, width, activation, bias, loss, optimizer and seed, for the styles that compile nothing.
+
+    In float64 alone: how much float32 loses on a drawn network depends on the network.
+    """
+    if f"{case.framework}.{case.style}" not in EAGER or case.device != "cpu":
+        pytest.skip("compiles for every network")
+    if case.dtype != "float64":
+        pytest.skip("float32 may lose more than its bound on an ill-conditioned network")
+    other = replace(case, problem=network)
+    if cases.obstacle(other, settings.threads) is None:
+        agreement.agree(other, replace(settings, seed=seed))

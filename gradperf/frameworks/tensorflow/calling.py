@@ -1,0 +1,42 @@
+"""How a function of tensors is called: as it is, traced by ``tf.function``, or compiled by XLA.
+
+Each ``function, *arguments -> call`` is done once, in ``prepare``; the arguments are those of the later calls.
+
+Tracing gives the concrete function itself. The ``tf.function`` around it compares its arguments with those it was
+traced for at every call: another 100 µs of Python, as much again as the step of a tiny network.
+
+All data come as arguments. A tensor of up to 128 entries that the function only refers to becomes a constant of
+its graph, and what depends on it alone is then computed once, before the first call.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+Function = Callable[..., Any]
+CallAs = Callable[..., Function]
+
+
+def eager(function: Function, *arguments: Any) -> Function:
+    """Call the function itself."""
+    return function
+
+
+def traced(function: Function, *arguments: Any) -> Function:
+    """Call its graph."""
+    return _concrete(function, *arguments, jit_compile=None)
+
+
+def compiled(function: Function, *arguments: Any) -> Function:
+    """Call what XLA compiled from its graph."""
+    return _concrete(function, *arguments, jit_compile=True)
+
+
+def _concrete(function: Function, *arguments: Any, jit_compile: bool | None) -> Function:
+    # No AutoGraph: no Python control flow here depends on a tensor, and it warns about lambdas it cannot parse.
+    polymorphic = tf.function(function, autograph=False, jit_compile=jit_compile)
+    concrete: Function = polymorphic.get_concrete_function(*arguments)
+    # The graph is optimised, or compiled, when it is first called.
+    concrete(*arguments)
+    return concrete

@@ -1,0 +1,12 @@
+"""``ones`` in a ``tf.function``: the one backward pass, traced into a graph."""
+
+from gradperf.contract import Run
+from gradperf.frameworks.tensorflow import single
+from gradperf.frameworks.tensorflow.calling import traced
+from gradperf.frameworks.tensorflow.derivative.ones import derivative
+from gradperf.problems import Arrays
+from gradperf.problems.derivative import SineDerivative
+
+
+def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:
+    return single.prepare("grad_x", derivative, inputs, device, traced)

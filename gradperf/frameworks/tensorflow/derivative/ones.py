@@ -1,0 +1,22 @@
+"""One backward pass with a vector of ones: sin acts on each point alone, so all derivatives come at once."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from gradperf.contract import Run
+from gradperf.frameworks.tensorflow import single
+from gradperf.problems import Arrays
+from gradperf.problems.derivative import SineDerivative
+
+
+def derivative(x: Any) -> Any:
+    """Differentiate; ones are the output gradient that the tape takes unless told otherwise."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.sin(x)
+    return tape.gradient(y, x)
+
+
+def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:
+    return single.prepare("grad_x", derivative, inputs, device)

@@ -1,0 +1,12 @@
+"""The ``@`` operator, which is ``tf.matmul``: the framework's own product."""
+
+from operator import matmul
+
+from gradperf.contract import Run
+from gradperf.frameworks.tensorflow import single
+from gradperf.problems import Arrays
+from gradperf.problems.matmul import Matmul
+
+
+def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
+    return single.prepare("product", matmul, inputs, device)

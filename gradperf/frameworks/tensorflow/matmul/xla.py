@@ -1,0 +1,13 @@
+"""The ``@`` operator, compiled by XLA (``jit_compile=True``)."""
+
+from operator import matmul
+
+from gradperf.contract import Run
+from gradperf.frameworks.tensorflow import single
+from gradperf.frameworks.tensorflow.calling import compiled
+from gradperf.problems import Arrays
+from gradperf.problems.matmul import Matmul
+
+
+def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
+    return single.prepare("product", matmul, inputs, device, compiled)

@@ -1,0 +1,56 @@
+"""TensorFlow's runtime: CPU and CUDA, bound thread pools, float32 products in full precision."""
+
+import os
+from typing import Any
+
+# Both are read when TensorFlow, and Keras with it, is imported. Level 3 leaves only fatal messages of the C++
+# library: without it every import greets with the list of the CPU's instructions. Keras must run on the
+# framework it stands under here, whatever ~/.keras/keras.json says; a user who set either variable keeps it.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import tensorflow as tf
+
+from gradperf.problems import Array
+
+PLACES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
+
+
+def version() -> str:
+    return str(tf.__version__)
+
+
+def configure(threads: int) -> None:
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    # A case that says float32 must not be computed in TF32.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    # Otherwise TensorFlow takes the whole GPU, and the next framework in this process finds it full.
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def missing(device: str) -> str | None:
+    if device == "cuda" and not tf.config.list_physical_devices("GPU"):
+        return "tensorflow sees no CUDA device"
+    return None
+
+
+def on(device: str) -> Any:
+    """Context in which everything is placed on ``device``."""
+    return tf.device(PLACES[device])
+
+
+def from_numpy(array: Array, device: str) -> Any:
+    with on(device):
+        return tf.constant(array)
+
+
+def to_numpy(array: Any) -> Any:
+    return array.numpy() if tf.is_tensor(array) else array
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device has finished; the CPU always has, since its eager calls return when they are done."""
+    if device == "cuda":
+        tf.test.experimental.sync_devices()
