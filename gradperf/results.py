@@ -9,6 +9,7 @@ pytest-benchmark does the storing and comparing; this module only sets its optio
 """
 
 import json
+import os
 import platform
 import re
 import tempfile
@@ -40,7 +41,9 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
     if saves and option.benchmark_storage.startswith("file://"):
         check_writable(Path(option.benchmark_storage.removeprefix("file://")).absolute())
     if saves and not option.benchmark_save and not option.benchmark_autosave:
-        option.benchmark_autosave = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        # pytest-benchmark numbers files by looking at those that are there, so two runs may draw one number; with
+        # the process in the name neither overwrites the other.
+        option.benchmark_autosave = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{os.getpid()}"
 
 
 _PYTEST_BENCHMARK_DEFAULT = "file://./.benchmarks"

@@ -1,0 +1,139 @@
+"""The checks themselves: each one fails on what it is there for, and says both numbers and where."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gradperf import agreement, cases, frameworks
+from gradperf.agreement import Disagreement
+
+
+@pytest.fixture
+def tiny(settings):
+    """Give a case to check arrays for."""
+    return cases.find("tiny_bias_3x2x1-numpy.by_hand-cpu-float64", settings)
+
+
+@pytest.fixture
+def true(tiny, settings):
+    """Give inputs, reference and reference gradients."""
+    inputs, _, reference = agreement.truth(tiny.problem, settings.seed, tiny.dtype)
+    _, _, gradients = agreement.truth(tiny.problem.gradient_problem(), settings.seed, tiny.dtype)
+    return inputs, reference, gradients
+
+
+def copies(arrays):
+    """Give arrays that may be changed."""
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def check(case, found, reference):
+    """Run the check of names, dtypes, shapes and entries."""
+    return agreement.checked(case, frameworks.load("numpy", 1), found, reference)
+
+
+def test_the_reference_agrees_with_itself(tiny, true):
+    """Nothing is wrong with what is right."""
+    inputs, reference, gradients = true
+    check(tiny, reference, reference)
+    agreement.check_way(tiny, inputs, reference, reference)
+    agreement.check_gradients(tiny, None, gradients, gradients)
+
+
+def test_missing_and_surplus_outputs(tiny, true):
+    """The outputs have the reference's names, no more and no fewer."""
+    _, reference, _ = true
+    fewer = copies(reference)
+    fewer.pop("b2")
+    with pytest.raises(Disagreement, match="b2"):
+        check(tiny, fewer, reference)
+    with pytest.raises(Disagreement, match="surplus"):
+        check(tiny, {**reference, "surplus": np.zeros(1)}, reference)
+
+
+def test_dtype_and_shape(tiny, true):
+    """An output in another dtype or shape is not compared, but refused."""
+    _, reference, _ = true
+    with pytest.raises(Disagreement, match="w1 is float32, the case says float64"):
+        check(tiny, {**reference, "w1": reference["w1"].astype("float32")}, reference)
+    with pytest.raises(Disagreement, match=r"w1 has shape \(2, 3\), not \(3, 2\)"):
+        check(tiny, {**reference, "w1": reference["w1"].T}, reference)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 2.0])
+def test_one_wrong_entry(tiny, true, wrong):
+    """One entry is enough, NaN too; the message says which, and gives both numbers."""
+    _, reference, _ = true
+    found = copies(reference)
+    found["w1"][2, 1] = wrong
+    message = (
+        rf"w1 disagrees in 1 of 6 entries; furthest at \(2, 1\): {wrong:.9g}, reference {reference['w1'][2, 1]:.9g}"
+    )
+    with pytest.raises(Disagreement, match=message.replace("+", r"\+")):
+        check(tiny, found, reference)
+
+
+def test_nothing_trained(settings):
+    """Weights that never moved pass ``allclose`` in float32, and fail the check of the way."""
+    case = cases.find("tiny_bias_adam_3x2x1-numpy.by_hand-cpu-float32", settings)
+    case = replace(case, problem=replace(case.problem, steps=1))
+    inputs, _, reference = agreement.truth(case.problem, settings.seed, case.dtype)
+    unmoved = {name: inputs.get(name, array).astype("float32") for name, array in reference.items()}
+    check(case, unmoved, reference)
+    with pytest.raises(Disagreement, match="w1 went another way: moved by 0, the reference by 2.4"):
+        agreement.check_way(case, {"w1": inputs["w1"]}, unmoved, reference)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-5), ("float64", 1e-11)])
+def test_gradient_bound(tiny, true, dtype, bound):
+    """A gradient just within the bound passes, just outside it does not."""
+    _, _, gradients = true
+    case = replace(tiny, dtype=dtype)
+    for factor, passes in ((0.9, True), (1.1, False)):
+        found = {name: array * (1 + factor * bound) for name, array in gradients.items()}
+        if passes:
+            agreement.check_gradients(case, None, found, gradients)
+        else:
+            with pytest.raises(Disagreement, match=r"grad_w1 is off by 1\.1e-"):
+                agreement.check_gradients(case, None, found, gradients)
+
+
+def test_gradient_bound_of_a_style(tiny, true):
+    """A style with a bound of its own is held to that one."""
+    _, _, gradients = true
+
+    class Style:
+        GRADIENT_BOUND = {"float64": 1e-3}  # noqa: RUF012 - a module's constant, in the shape of a class
+
+    found = {name: array * (1 + 1e-4) for name, array in gradients.items()}
+    agreement.check_gradients(tiny, Style, found, gradients)
+    with pytest.raises(Disagreement):
+        agreement.check_gradients(tiny, None, found, gradients)
+
+
+def test_nan_gradient(tiny, true):
+    """An error that is not a number is not within any bound."""
+    _, _, gradients = true
+    found = copies(gradients)
+    found["grad_b1"][0] = np.nan
+    with pytest.raises(Disagreement, match="grad_b1"):
+        agreement.check_gradients(tiny, None, found, gradients)
+
+
+def test_changed_inputs(tiny, settings):
+    """A style that writes into the shared inputs, or a framework that changes them, is caught by the hash."""
+    inputs = {"x": np.zeros(3)}
+    digest = agreement.problems.sha256(inputs)
+    agreement.check_unchanged(tiny, inputs, digest)
+    inputs["x"][0] = 1
+    with pytest.raises(Disagreement, match="wrote into its inputs"):
+        agreement.check_unchanged(tiny, inputs, digest)
+
+    class Rounding:
+        from_numpy = staticmethod(lambda array, device: array.astype("float32"))
+        to_numpy = staticmethod(lambda array: array.astype("float64"))
+
+    given = {"x": np.array([0.1])}
+    with pytest.raises(Disagreement, match="inputs changed on the way through numpy"):
+        agreement.check_round_trip(tiny, Rounding, given, agreement.problems.sha256(given))
