@@ -81,7 +81,7 @@ def test_nothing_trained(settings):
     inputs, _, reference = agreement.truth(case.problem, settings.seed, case.dtype)
     unmoved = {name: inputs.get(name, array).astype("float32") for name, array in reference.items()}
     check(case, unmoved, reference)
-    with pytest.raises(Disagreement, match="w1 went another way: moved by 0, the reference by 2.4"):
+    with pytest.raises(Disagreement, match=r"w1 went another way: moved by 0, the reference by 2\.4"):
         agreement.check_way(case, {"w1": inputs["w1"]}, unmoved, reference)
 
 
