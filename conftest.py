@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gradperf import suite
-from gradperf.suite import agreed, case, described, rounds_for, settings  # noqa: F401 - fixtures, found by name
+from gradperf.suite import agreed, case, choice, described, rounds_for, settings  # noqa: F401 - fixtures, found by name
 
 ROOT = Path(__file__).parent
 
@@ -32,14 +32,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     suite.drop_without_case(config, items)
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
+def pytest_report_header(config: pytest.Config) -> str:
     return suite.report_header(config)
 
 
-def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    from gradperf import results
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    suite.summarise(config, terminalreporter.write_line)
 
-    results.describe_machine(machine_info)
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    suite.describe_machine(config, machine_info)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark's own, which it leaves nothing to say

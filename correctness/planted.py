@@ -29,6 +29,8 @@ class Fault:
     problem: str = "tiny_bias_3x2x1"
     dtype: str = "float64"
     family: str = "training"
+    caught_by: str = ""
+    """What the message of the check says, for faults that one check alone can catch."""
 
     @property
     def id(self):
@@ -38,7 +40,7 @@ class Fault:
 
 @contextmanager
 def planted(fault, folder):
-    """Give the style's module, out of a copy of its framework with the fault in it."""
+    """Give the style's module and the runtime, out of a copy of the framework with the fault in it."""
     name = f"planted{next(_COUNT)}"
     root = folder / name
     shutil.copytree(Path(gradperf.__file__).parent / "frameworks" / fault.framework, root / fault.framework)
@@ -53,7 +55,11 @@ def planted(fault, folder):
         )
     sys.path.insert(0, str(folder))
     try:
-        yield importlib.import_module(f"{name}.{fault.framework}.{fault.family}.{fault.style}")
+        package = f"{name}.{fault.framework}"
+        yield (
+            importlib.import_module(f"{package}.{fault.family}.{fault.style}"),
+            importlib.import_module(f"{package}.runtime"),
+        )
     finally:
         sys.path.remove(str(folder))
         for module in [module for module in sys.modules if module.split(".")[0] == name]:

@@ -30,15 +30,16 @@ def copies(arrays):
 
 def check(case, found, reference):
     """Run the check of names, dtypes, shapes and entries."""
-    return agreement.checked(case, frameworks.load("numpy", 1), found, reference)
+    arrays = agreement.to_numpy(case, frameworks.load("numpy", 1), found, reference)
+    agreement.check_entries(case, arrays, reference)
 
 
 def test_the_reference_agrees_with_itself(tiny, true):
     """Nothing is wrong with what is right."""
     inputs, reference, gradients = true
     check(tiny, reference, reference)
-    agreement.check_way(tiny, inputs, reference, reference)
-    agreement.check_gradients(tiny, None, gradients, gradients)
+    agreement.check_way(tiny, tiny.problem.steps, inputs, reference, reference)
+    agreement.check_norms(tiny, None, gradients, gradients)
 
 
 def test_missing_and_surplus_outputs(tiny, true):
@@ -82,7 +83,7 @@ def test_nothing_trained(settings):
     unmoved = {name: inputs.get(name, array).astype("float32") for name, array in reference.items()}
     check(case, unmoved, reference)
     with pytest.raises(Disagreement, match=r"w1 went another way: moved by 0, the reference by 2\.4"):
-        agreement.check_way(case, {"w1": inputs["w1"]}, unmoved, reference)
+        agreement.check_way(case, 1, {"w1": inputs["w1"]}, unmoved, reference)
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-5), ("float64", 1e-11)])
@@ -93,10 +94,10 @@ def test_gradient_bound(tiny, true, dtype, bound):
     for factor, passes in ((0.9, True), (1.1, False)):
         found = {name: array * (1 + factor * bound) for name, array in gradients.items()}
         if passes:
-            agreement.check_gradients(case, None, found, gradients)
+            agreement.check_norms(case, None, found, gradients)
         else:
             with pytest.raises(Disagreement, match=r"grad_w1 is off by 1\.1e-"):
-                agreement.check_gradients(case, None, found, gradients)
+                agreement.check_norms(case, None, found, gradients)
 
 
 def test_gradient_bound_of_a_style(tiny, true):
@@ -107,9 +108,9 @@ def test_gradient_bound_of_a_style(tiny, true):
         GRADIENT_BOUND = {"float64": 1e-3}  # noqa: RUF012 - a module's constant, in the shape of a class
 
     found = {name: array * (1 + 1e-4) for name, array in gradients.items()}
-    agreement.check_gradients(tiny, Style, found, gradients)
+    agreement.check_norms(tiny, Style, found, gradients)
     with pytest.raises(Disagreement):
-        agreement.check_gradients(tiny, None, found, gradients)
+        agreement.check_norms(tiny, None, found, gradients)
 
 
 def test_nan_gradient(tiny, true):
@@ -118,7 +119,7 @@ def test_nan_gradient(tiny, true):
     found = copies(gradients)
     found["grad_b1"][0] = np.nan
     with pytest.raises(Disagreement, match="grad_b1"):
-        agreement.check_gradients(tiny, None, found, gradients)
+        agreement.check_norms(tiny, None, found, gradients)
 
 
 def test_changed_inputs(tiny, settings):

@@ -4,6 +4,7 @@ A fault is one wrong line in a style that is timed (``planted.py``). "Notebook D
 gradperf reproduces: its two columns disagree because of two errors, which both stand below.
 """
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -258,46 +259,180 @@ FAULTS = [
         "deep",  # at lr 1e-6 the first fifty updates are lr times the gradient's sign for any betas
         "float32",
     ),
+    # One for each check that no other check would replace.
+    Fault(
+        "gradient off by 1e-10",
+        *BACKPROP,
+        "delta = 2 / divisor * residual",
+        "delta = (2 + 2e-10) / divisor * residual",
+        caught_by="is off by 1e-10 of its norm, allowed 1e-11",
+    ),
+    Fault(
+        "small updates 15 % too large",
+        *NUMPY_UPDATE,
+        "- lr * m_hat /",
+        "- (1.15 if lr < 1e-3 else 1) * lr * m_hat /",
+        _ADAM,
+        "float32",
+        caught_by="went another way",
+    ),
+    Fault(
+        "gradient wrong in the training alone",
+        *AUTOGRAD,
+        "[tensor.grad for tensor in differentiated]\n            update(",
+        "[tensor.grad * (1 + 1e-4) for tensor in differentiated]\n            update(",
+        dtype="float32",
+        caught_by="is off by 0.0001 of its norm, allowed 1e-05",
+    ),
+    Fault(
+        "betas exchanged, in float32",
+        *NUMPY_UPDATE,
+        "adam.lr, adam.beta1, adam.beta2, adam.eps",
+        "adam.lr, adam.beta2, adam.beta1, adam.eps",
+        _ADAM,
+        "float32",
+        caught_by="disagrees|another way",
+    ),
+    Fault(
+        "no Adam at all, in float32",
+        *NUMPY_UPDATE,
+        "lr * m_hat / (np.sqrt(v_hat) + eps)",
+        "lr * np.sign(m_hat)",
+        _ADAM,
+        "float32",
+        caught_by="disagrees|another way",
+    ),
+    Fault(
+        "late losses too high",
+        *BACKPROP,
+        "losses[t], tape = forward(parameters)",
+        "losses[t], tape = forward(parameters)\n            losses[t] = max(losses[t], 200)",
+        "long",
+        "float32",
+        caught_by="√losses.*disagrees",
+    ),
+    Fault(
+        "negative losses",
+        *BACKPROP,
+        "np.square(residual).sum() / divisor, ",
+        "-np.square(residual).sum() / divisor, ",
+        caught_by="holds a number that is no square",
+    ),
+    Fault(
+        "inputs rounded on the way",
+        "numpy",
+        "by_hand",
+        "runtime.py",
+        "    return array\n\n\ndef to_numpy",
+        '    return array.astype("f4").astype(array.dtype)\n\n\ndef to_numpy',
+        caught_by="inputs changed on the way",
+    ),
+    Fault(
+        "results on their way",
+        "jax",
+        "jit",
+        "matmul/jit.py",
+        ".block_until_ready()",
+        "",
+        "matmul_1024x1024x1024",
+        "float32",
+        "matmul",
+        caught_by="returned before product of the first call was ready",
+    ),
+    Fault(
+        "product in half the digits",
+        "torch",
+        "operator",
+        "matmul/operator.py",
+        "c = a @ b",
+        "c = (a.bfloat16() @ b.bfloat16()).to(a.dtype)",
+        "matmul_5x784x10",
+        "float32",
+        "matmul",
+    ),
+]
+
+PHASE_FAULTS = [
+    Fault(
+        "half the gradient",
+        "torch",
+        "autograd",
+        "by_autograd.py",
+        "        loss.backward()\n        gradients",
+        "        (loss / 2).backward()\n        gradients",
+        caught_by="is off by 0.5 of its norm",
+    ),
+    Fault(
+        "last backward pass not forgotten",
+        "torch",
+        "module",
+        "training/module.py",
+        "    def forward() -> torch.Tensor:\n        model.zero_grad()\n",
+        "    def forward() -> torch.Tensor:\n",
+        caught_by="is off by 1 of its norm",
+    ),
+    Fault(
+        "loss of another pass",
+        "tensorflow",
+        "tape",
+        "training/tape.py",
+        "loss[None]",
+        "2 * loss[None]",
+        caught_by="√losses.*first backward pass disagrees",
+    ),
 ]
 
 
 def _problem(name):
-    others = {"square": SQUARE, "at_the_kink": KINK, "deep": DEEP}
+    others = {"square": SQUARE, "at_the_kink": KINK, "deep": DEEP, "long": problems.find("two_layer_1000x100x10")}
     return others[name] if name in others else problems.find(name).at_tier("quick")
 
 
-def _case(fault):
-    return cases.Case(_problem(fault.problem), fault.framework, fault.style, "cpu", fault.dtype)
-
-
-def _skip_unless_it_runs(case, settings):
+@contextmanager
+def prepared(fault, choice, settings, folder):
+    """Give the case, the faulty style and its runtime, unless the user's options leave them out."""
+    case = cases.Case(_problem(fault.problem), fault.framework, fault.style, "cpu", fault.dtype)
+    for axis in ("framework", "style"):
+        if (named := getattr(choice, axis)) and case.value(axis) not in named:
+            pytest.skip(f"--{axis} leaves it out")
     if reason := cases.obstacle(case, settings.threads):
         pytest.skip(reason)
+    with planted(fault, folder) as (style, runtime):
+        yield case, style, runtime
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
-def test_fault_is_caught(fault, settings, tmp_path):
+def test_fault_is_caught(fault, choice, settings, tmp_path):
     """The check goes red on the faulty copy, with a message that says where."""
-    case = _case(fault)
-    _skip_unless_it_runs(case, settings)
-    with planted(fault, tmp_path) as style, pytest.raises(agreement.Disagreement, match=case.problem.name):
-        agreement.agree(case, settings, style)
+    with prepared(fault, choice, settings, tmp_path) as (case, style, runtime):
+        expected = f"(?s){case.problem.name}.*{fault.caught_by}"
+        with pytest.raises(agreement.Disagreement, match=expected):
+            agreement.agree(case, settings, style, runtime)
+
+
+@pytest.mark.parametrize("fault", PHASE_FAULTS, ids=lambda fault: fault.id)
+def test_fault_in_a_phase_is_caught(fault, choice, settings, tmp_path):
+    """The halves that are timed apart are checked themselves: the whole training of these copies is right."""
+    with prepared(fault, choice, settings, tmp_path) as (case, style, runtime):
+        agreed = agreement.agree(case, settings, style, runtime)
+        phases = style.phases(case.problem, agreed.inputs, case.device, case.dtype)
+        with pytest.raises(agreement.Disagreement, match=fault.caught_by):
+            agreement.check_phases(agreed, phases)
 
 
 @pytest.mark.parametrize(
     "fault",
-    {(f.framework, f.style, f.file, f.problem): f for f in FAULTS}.values(),
-    ids=lambda fault: f"{fault.framework}.{fault.style} {fault.problem}",
+    {(f.framework, f.style, f.file, f.problem, f.dtype): f for f in FAULTS + PHASE_FAULTS}.values(),
+    ids=lambda fault: f"{fault.framework}.{fault.style} {fault.file} {fault.problem} {fault.dtype}",
 )
-def test_copy_without_fault_agrees(fault, settings, tmp_path):
+def test_copy_without_fault_agrees(fault, choice, settings, tmp_path):
     """The same copy without the fault passes, so it is the fault that is caught and not the copying."""
-    case = _case(fault)
-    _skip_unless_it_runs(case, settings)
-    with planted(replace(fault, wrong=fault.right), tmp_path) as style:
-        agreement.agree(case, settings, style)
+    with prepared(replace(fault, wrong=fault.right), choice, settings, tmp_path) as (case, style, runtime):
+        agreement.agree(case, settings, style, runtime)
 
 
 def test_faults_are_enough_and_distinct():
-    """At least 40, in every framework, each one of its own."""
-    assert len({fault.id for fault in FAULTS}) == len(FAULTS) >= 40
+    """At least 60, in every framework, each one of its own."""
+    assert len({fault.id for fault in FAULTS}) == len(FAULTS) >= 60
     assert len({(f.framework, f.file, f.right, f.wrong, f.problem) for f in FAULTS}) == len(FAULTS)
+    assert {fault.framework for fault in FAULTS} == {"numpy", "torch", "tensorflow", "jax"}

@@ -75,7 +75,7 @@ def list_cases(parsed: argparse.Namespace) -> int:
     settings = _settings(parsed)
     from gradperf import cases
 
-    choice = cases.Choice(**{axis: options.names(getattr(parsed, axis)) for axis in options.AXES})
+    choice = cases.Choice(**{axis: options.names(axis, getattr(parsed, axis)) for axis in options.AXES})
     cases.check_names(choice)
     found = [(case, cases.obstacle(case, settings.threads)) for case in cases.chosen(choice, settings)]
     if parsed.json:

@@ -1,8 +1,8 @@
 """What a framework's folder and a style's file must offer; ``tests/test_contract.py`` holds every one to it.
 
 A framework is the folder ``gradperf/frameworks/<name>/``. Its ``__init__.py`` states facts that must be known
-without importing the framework: ``DEVICES``, those it can use somewhere, of "cpu" and "cuda", and ``COMPANIONS``,
-packages whose version is recorded with its own. Its ``runtime.py``
+without importing the framework: ``DEVICES``, those it can use somewhere, of "cpu" and "cuda", and, where
+it has any, ``COMPANIONS``, packages whose version is recorded with its own. Its ``runtime.py``
 is a :class:`Runtime`. Only ``runtime.py`` and the files beside and below it import the framework.
 
 A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``. It has
@@ -16,7 +16,7 @@ A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``. It 
     One line that says why this style cannot run that case.
 
 ``phases(problem, inputs, device, dtype) -> (forward, backward)`` (optional, training only)
-    The two halves of the step that ``run`` repeats, at the initial weights, for timing them apart:
+    The two halves of a step at the initial weights, forward and backward, for timing them apart:
     ``backward(forward())`` gives the outputs of ``problem.gradient_problem()``. ``backward`` may use up what
     ``forward`` returned, so each call of it gets a fresh one.
 """
@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gradperf.problems import Array, Arrays, Problem
+from gradperf.problems import Array
 
 Outputs = Mapping[str, Any]
 """Named arrays of the framework."""
@@ -59,10 +59,6 @@ class Runtime(Protocol):
         """Copy back, dtype kept."""
         ...
 
-
-class Style(Protocol):
-    """The one function that every style has."""
-
-    def prepare(self, problem: Problem, inputs: Arrays, device: str, dtype: str) -> Run:
-        """Build the timed function."""
+    def ready(self, array: Any) -> bool:
+        """Tell whether the computation that gives ``array`` has ended."""
         ...

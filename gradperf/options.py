@@ -40,10 +40,12 @@ def add(add_option: Callable[..., Any], settings: Iterable[str] = SETTINGS, *, a
         add_option(f"--{name}", default=default, metavar="VALUE", help=text)
 
 
-def names(values: Iterable[str]) -> tuple[str, ...]:
-    """Split repeated and comma-separated values into names, in order, each once."""
-    split = (name.strip() for value in values for name in value.split(","))
-    return tuple(dict.fromkeys(name for name in split if name))
+def names(axis: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Split repeated and comma-separated values into names, each once; raises UserError for an empty one."""
+    split = [name.strip() for value in values for name in value.split(",")]
+    if "" in split:
+        raise UserError(f"--{axis} was given an empty name; leave the option out to take every {axis}")
+    return tuple(dict.fromkeys(split))
 
 
 def whole_number(option: str, text: str, least: int) -> int:

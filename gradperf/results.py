@@ -31,15 +31,16 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
     a results folder of ours cannot be written, or the comparison would swallow a path.
     """
     compare = option.benchmark_compare
-    if isinstance(compare, str) and Path(compare).is_dir():
+    if isinstance(compare, str) and not compare.endswith(".json") and Path(compare.partition("::")[0]).exists():
         raise UserError(
             f"--benchmark-compare took {compare!r} for the run to compare with. "
             f"Put it after the path: pytest {compare} --benchmark-compare"
         )
     if option.benchmark_storage == _PYTEST_BENCHMARK_DEFAULT:
         option.benchmark_storage = f"file://{root / FOLDER}"
-    if saves and option.benchmark_storage.startswith("file://"):
-        check_writable(Path(option.benchmark_storage.removeprefix("file://")).absolute())
+    scheme, _, path = option.benchmark_storage.rpartition("://")
+    if saves and scheme in ("", "file"):
+        check_writable(Path(path).absolute() / _MACHINE_ID)
     if saves and not option.benchmark_save and not option.benchmark_autosave:
         # pytest-benchmark numbers files by looking at those that are there, so two runs may draw one number; with
         # the process in the name neither overwrites the other.
@@ -47,6 +48,16 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
 
 
 _PYTEST_BENCHMARK_DEFAULT = "file://./.benchmarks"
+
+_MACHINE_ID = "-".join(
+    (
+        platform.system(),
+        platform.python_implementation(),
+        ".".join(platform.python_version_tuple()[:2]),
+        platform.architecture()[0],
+    )
+)
+"""The folder in which pytest-benchmark keeps the runs of this system and Python."""
 
 
 def check_writable(folder: Path) -> None:
@@ -98,7 +109,7 @@ def _told(value: Any) -> str:
 
 
 def compare_machines(ours: Mapping[str, Any], compared: dict[str, Any]) -> str | None:
-    """Give the warning for a comparison with a run of another machine or other versions, or None.
+    """Give the warning for a comparison with a run of another machine, versions or settings, or None.
 
     ``compared`` is the loaded run. Its machine info is then replaced by ours, in memory alone: pytest-benchmark
     compares them too, and fails where the storage is not below the working directory.
@@ -108,4 +119,4 @@ def compare_machines(ours: Mapping[str, Any], compared: dict[str, Any]) -> str |
     compared["machine_info"] = dict(ours)
     if not told:
         return None
-    return "the run compared with was recorded elsewhere or with other versions:\n  " + "\n  ".join(told)
+    return "the run compared with was recorded under other conditions:\n  " + "\n  ".join(told)

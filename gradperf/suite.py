@@ -38,6 +38,7 @@ def configure(config: pytest.Config, root: Path) -> None:
     config.addinivalue_line(
         "markers", "family(name, offers, problem): the family of problems whose cases a test takes"
     )
+    config.addinivalue_line("markers", "without_case: a test to which the options leave no case; it is deselected")
     try:
         tier = options.tier(config.getoption("tier"))
         count = options.whole_number("threads", config.getoption("threads"), least=1)
@@ -45,17 +46,21 @@ def configure(config: pytest.Config, root: Path) -> None:
         threads.bind(count)
         from gradperf import cases, results
 
-        named = {axis: options.names(config.getoption(axis)) for axis in options.AXES}
+        named = {axis: options.names(axis, config.getoption(axis)) for axis in options.AXES}
         choice = cases.Choice(**named)
         cases.check_names(choice)
-        results.prepare_storage(config.option, root, saves=_times(config, root / BENCHMARKS))
+        times = _times(config, root / BENCHMARKS)
+        if times and config.getoption("dist", "no") != "no":
+            raise UserError("benchmarks cannot be timed by several processes at once: run perf without -n")
+        results.prepare_storage(config.option, root, saves=times)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_CHOICE] = choice
     config.stash[_SETTINGS] = cases.Settings(tier, count, seed)
     config.stash[_COMPARED] = []
-    # Said in words by report_header.
-    warnings.filterwarnings("ignore", message="Can't compare. No benchmark files")
+    if config.option.benchmark_compare is True:
+        # Said in words at the end of the run.
+        warnings.filterwarnings("ignore", message="Can't compare. No benchmark files")
 
 
 def _times(config: pytest.Config, benchmarks: Path) -> bool:
@@ -67,25 +72,45 @@ def _times(config: pytest.Config, benchmarks: Path) -> bool:
 
 
 def compare_machines(config: pytest.Config, ours: dict[str, Any], compared: dict[str, Any]) -> None:
-    """Note that a run is compared with, and in what its machine differs."""
+    """Note that a run is compared with, and in what its machine or settings differ."""
     from gradperf import results
 
     config.stash[_COMPARED].append(results.compare_machines(ours, compared) or "")
 
 
-def report_header(config: pytest.Config) -> list[str]:
-    """Say what all cases of this run have in common, and what is wrong with the comparison."""
-    settings, compared = config.stash[_SETTINGS], config.stash[_COMPARED]
-    lines = [f"gradperf: tier {settings.tier}, threads {settings.threads}, seed {settings.seed}"]
-    if config.option.benchmark_compare and not compared:
-        lines.append("gradperf: no recorded run to compare with yet; the next run can compare with this one")
-    return lines + [f"gradperf: WARNING: {told}" for told in compared if told]
+def describe_machine(config: pytest.Config, info: dict[str, Any]) -> None:
+    """Complete pytest-benchmark's machine info; what all cases of a run have in common belongs to it."""
+    from gradperf import results
+
+    settings = config.stash[_SETTINGS]
+    results.describe_machine(info)
+    info["settings"] = {"tier": settings.tier, "threads": settings.threads, "seed": settings.seed}
+
+
+def report_header(config: pytest.Config) -> str:
+    """Say what all cases of this run have in common."""
+    settings = config.stash[_SETTINGS]
+    return f"gradperf: tier {settings.tier}, threads {settings.threads}, seed {settings.seed}"
+
+
+def summarise(config: pytest.Config, write_line: Callable[[str], None]) -> None:
+    """Say at the end, where ``-q`` does not drop it, whether the comparison compares like with like."""
+    compared = config.stash[_COMPARED]
+    if config.option.benchmark_compare is True and not compared:
+        write_line("gradperf: there was no recorded run to compare with")
+    for told in filter(None, compared):
+        write_line(f"gradperf: WARNING: {told}")
 
 
 def check_can_run(config: pytest.Config) -> None:
     """Refuse, before anything runs, what the user named and this machine cannot do."""
     from gradperf import cases
 
+    wanted = config.option.benchmark_compare
+    if isinstance(wanted, str) and not config.stash[_COMPARED]:
+        raise pytest.UsageError(
+            f"--benchmark-compare={wanted}: no such recorded run in {config.option.benchmark_storage}"
+        )
     choice, settings = config.stash[_CHOICE], config.stash[_SETTINGS]
     if any(values for _, values in choice.items()):
         try:
@@ -120,12 +145,14 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
         marks = [pytest.mark.skip(reason=reason)] if reason else []
         # The id alone is the parameter: pytest-benchmark would store any other object by its address.
         parameters.append(pytest.param(case.id, id=case.id, marks=marks))
+    if not parameters:
+        parameters = [pytest.param("", id="none", marks=pytest.mark.without_case)]
     metafunc.parametrize("case", parameters, indirect=True)
 
 
 def drop_without_case(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the tests to which the user's choice leaves no case: they are not skipped, they are not there."""
-    empty = [item for item in items if item.name.endswith("[NOTSET]")]
+    empty = [item for item in items if item.get_closest_marker("without_case")]
     if empty:
         config.hook.pytest_deselected(items=empty)
         items[:] = [item for item in items if item not in empty]
@@ -135,6 +162,12 @@ def drop_without_case(config: pytest.Config, items: list[pytest.Item]) -> None:
 def settings(request: pytest.FixtureRequest) -> "Settings":
     """Tier, threads and seed of this run."""
     return request.config.stash[_SETTINGS]
+
+
+@pytest.fixture
+def choice(request: pytest.FixtureRequest) -> "Choice":
+    """Give what the user named."""
+    return request.config.stash[_CHOICE]
 
 
 @pytest.fixture

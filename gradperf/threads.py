@@ -2,7 +2,7 @@
 
 OpenMP and BLAS libraries read these variables when they are loaded and never again, so :func:`bind` refuses to
 pretend when numpy is there already. Frameworks with pools of their own bind them in their ``configure``.
-This module imports no numerical library.
+Importing this module imports no numerical library.
 """
 
 import os
@@ -22,7 +22,8 @@ VARIABLES = (
 def bind(count: int) -> None:
     """Bind every library loaded from now on to ``count`` threads.
 
-    Raises UserError when numpy was imported before, under another setting.
+    Numpy is then imported, as nothing works without it. Raises UserError when it was imported before, under
+    another setting, or when it cannot be imported.
     """
     wanted = str(count)
     late = [name for name in VARIABLES if os.environ.get(name) != wanted]
@@ -33,3 +34,7 @@ def bind(count: int) -> None:
             f"{' '.join(f'{name}={wanted}' for name in late)}"
         )
     os.environ.update(dict.fromkeys(VARIABLES, wanted))
+    try:
+        import numpy  # noqa: F401 - to see whether it can be
+    except Exception as error:  # a broken installation can raise anything
+        raise UserError(f"numpy cannot be imported: {type(error).__name__}: {error}") from None

@@ -18,6 +18,8 @@ MISTAKES = [
     (("--threads", "x"), "--threads takes a whole number from 1 up, not 'x'"),
     (("--seed", "-1"), "--seed takes a whole number from 0 up, not '-1'"),
     (("--framework", "numpy", "--device", "cuda"), "--framework numpy: no case has it together"),
+    (("--style", ","), "--style was given an empty name; leave the option out to take every style"),
+    (("--problem", "matmul_999999x999999x9"), "matmul_999999x999999x9: its matrices take 7,451 GiB in float64"),
     (("--framework", "numpy", "--style", "autograd"), "--framework numpy: no case has it together"),
 ]
 
@@ -32,7 +34,9 @@ def test_option(run_pytest, folder, arguments, message):
     assert "Traceback" not in done.stderr + done.stdout
 
 
-@pytest.mark.parametrize(("arguments", "message"), MISTAKES[:10], ids=lambda value: "-".join(value).strip("-"))
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES[:10] + MISTAKES[11:13], ids=lambda value: "-".join(value).strip("-")
+)
 def test_option_of_the_command_line(run_gradperf, arguments, message):
     """The same message from ``gradperf list``; --seed belongs to ``gradperf run``."""
     command = ["list"] if arguments[0] != "--seed" else ["run", "tiny_3x2x1-numpy.by_hand-cpu-float64"]
@@ -93,11 +97,36 @@ def test_results_folder_that_cannot_be_written(run_pytest, tmp_path, where):
             results.check_writable(tmp_path / "results")
 
 
-def test_compare_that_swallows_the_path(run_pytest):
+@pytest.mark.parametrize("path", ["perf", "perf/test_matmul.py", "perf/test_matmul.py::test_matmul"])
+def test_compare_that_swallows_the_path(run_pytest, path):
     """``pytest --benchmark-compare perf`` would run the tests and compare with a run called perf."""
-    done = run_pytest("--benchmark-compare", "perf", cwd=ROOT)
-    assert "Put it after the path: pytest perf --benchmark-compare" in done.stderr
+    done = run_pytest("--benchmark-compare", path, cwd=ROOT)
+    assert f"Put it after the path: pytest {path} --benchmark-compare" in done.stderr
     assert done.returncode == 4
+
+
+def test_compare_with_a_run_that_does_not_exist(run_pytest):
+    """It is an error before anything is timed: whoever names a run wants that one."""
+    done = run_pytest(ROOT / "perf", *NUMPY, "--benchmark-compare=0099")
+    assert "--benchmark-compare=0099: no such recorded run in" in done.stderr
+    assert done.returncode == 4
+
+
+def test_storage_without_a_scheme(run_pytest, tmp_path):
+    """pytest-benchmark takes a bare path too; it is checked like any other."""
+    (tmp_path / "file").write_text("in the way")
+    done = run_pytest(ROOT / "perf", *NUMPY, f"--benchmark-storage={tmp_path / 'file'}", storage=False)
+    assert f"cannot write results to {tmp_path / 'file'}" in done.stderr
+    assert done.returncode == 4
+
+
+def test_broken_numpy(run_pytest, run_gradperf, stand_in):
+    """Nothing works without numpy, and the message says that it is numpy."""
+    broken = stand_in("numpy", "raise ImportError('libscipy_openblas64_: cannot open shared object file')")
+    for done in (run_pytest(ROOT / "perf", extra_path=broken), run_gradperf("list", extra_path=broken)):
+        assert "numpy cannot be imported: ImportError: libscipy_openblas64_" in done.stderr
+        assert "Traceback" not in done.stderr + done.stdout
+        assert done.returncode in (2, 4)
 
 
 @pytest.mark.parametrize(

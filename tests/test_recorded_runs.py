@@ -46,8 +46,8 @@ def test_each_run_is_one_file(recorded):
 def test_first_run_says_that_there_is_nothing_to_compare_with(recorded):
     """Plainly, and it succeeds; the second compares."""
     (first, second), _ = recorded
-    assert "no recorded run to compare with yet" in first.stdout
-    assert "no recorded run to compare with yet" not in second.stdout
+    assert "there was no recorded run to compare with" in first.stdout
+    assert "there was no recorded run to compare with" not in second.stdout
     assert "(NOW)" not in first.stdout
     assert "(NOW)" in second.stdout
     assert "WARNING" not in second.stdout
@@ -78,6 +78,22 @@ def test_machine_info_is_equal_between_runs_of_one_machine(recorded):
     assert files[0]["machine_info"] == files[1]["machine_info"]
     assert files[0]["machine_info"]["versions"]["numpy"]
     assert files[0]["machine_info"]["cpu_model"]
+
+
+def test_runs_at_other_settings_are_not_compared_quietly(run_pytest):
+    """Another seed is another problem under the same names: the end of the run says so, with -q too."""
+    assert run_pytest(ROOT / "perf", *FEW, "-q").returncode == 0
+    done = run_pytest(ROOT / "perf", *FEW, "-q", "--seed", "1", "--benchmark-compare")
+    assert "WARNING: the run compared with was recorded under other conditions" in done.stdout
+    assert "settings.seed: 0 then, 1 now" in done.stdout
+
+
+def test_run_from_below_the_frameworks(run_pytest):
+    """A folder called numpy in the working directory does not shadow numpy."""
+    done = run_pytest(
+        ROOT / "perf", *FEW, "--collect-only", cwd=ROOT / "gradperf" / "frameworks", PYTHONSAFEPATH="1"
+    )
+    assert done.returncode == 0
 
 
 def test_numpy_alone_imports_no_other_framework(run_pytest, tmp_path):
@@ -126,6 +142,7 @@ def test_differences_of_machines_are_told_value_by_value():
     assert "cpu_model: B then, A now" in told
     assert "versions.torch: 2.12.1 then, 2.13.0 now" in told
     assert "release" not in told
+    assert results.compare_machines({"settings": {"seed": 1}}, {"machine_info": {"settings": {"seed": 0}}})
     assert compared["machine_info"] == ours
     assert results.compare_machines(ours, compared) is None
 

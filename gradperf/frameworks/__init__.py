@@ -47,7 +47,10 @@ _loaded: dict[str, Runtime | Unavailable] = {}
 
 
 def load(framework: str, threads: int) -> Runtime:
-    """Import and configure ``framework``, once per process; raises :class:`Unavailable` with the reason."""
+    """Import and configure ``framework``, once per process; raises :class:`Unavailable` with the reason.
+
+    The threads of the first call hold: pools do not change their size once they are in use.
+    """
     if framework not in _loaded:
         try:
             runtime = cast("Runtime", import_module(f"{__name__}.{framework}.runtime"))
@@ -56,8 +59,9 @@ def load(framework: str, threads: int) -> Runtime:
         except ModuleNotFoundError as error:
             if error.name is not None and error.name.startswith("gradperf"):
                 raise
+            what = "is not installed" if error.name == framework else "is not fully installed"
             _loaded[framework] = Unavailable(
-                f"{framework} is not installed (no module {error.name!r}): pip install 'gradperf[{framework}]'"
+                f"{framework} {what} (no module {error.name!r}): pip install 'gradperf[{framework}]'"
             )
         except Exception as error:
             # A broken installation can raise anything: OSError for a library, AttributeError for an old numpy.

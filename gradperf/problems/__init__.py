@@ -8,6 +8,7 @@ One file per family. A family's module has
 """
 
 import hashlib
+import os
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
@@ -63,7 +64,19 @@ class Problem(Protocol):
         ...
 
     def gradient_problem(self) -> "Problem | None":
-        """Give the problem whose answer is this one's first gradient: None where there is no gradient."""
+        """Give the problem whose answer is this one's first gradients: None where there is no gradient."""
+        ...
+
+    def probe(self) -> "Problem":
+        """Give the problem that shows the gradients which the timed code uses."""
+        ...
+
+    def gradients_shown(self, inputs: Arrays, outputs: Arrays) -> Arrays:
+        """Read the first gradients off the outputs of :meth:`probe`."""
+        ...
+
+    def rehearsal(self) -> "Problem | None":
+        """Give a problem that shows what this one's dtype would hide, or None."""
         ...
 
 
@@ -81,6 +94,11 @@ def frozen(arrays: Mapping[str, Array], dtype: str) -> Arrays:
             raise ValueError(f"{name} holds a subnormal number in {dtype}")
         array.flags.writeable = False
     return cast
+
+
+def memory_bytes() -> int:
+    """Physical memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def sha256(arrays: Arrays) -> str:

@@ -30,6 +30,17 @@ class SineDerivative:
         """The derivative is the answer itself."""
         return self
 
+    def probe(self) -> "SineDerivative":
+        """Give the same problem."""
+        return self
+
+    def gradients_shown(self, inputs: Arrays, outputs: Arrays) -> Arrays:
+        """Give the answer."""
+        return outputs
+
+    def rehearsal(self) -> None:
+        """Nothing is hidden."""
+
     def inputs(self, seed: int, dtype: str) -> Arrays:
         """Give ``x`` (points,); nothing is drawn."""
         return frozen({"x": np.linspace(-2 * np.pi, 2 * np.pi, self.points)}, dtype)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradperf.problems import Arrays, Problem, frozen
+from gradperf.names import UserError
+from gradperf.problems import Arrays, Problem, frozen, memory_bytes
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ class Matmul:
 
     def gradient_problem(self) -> None:
         """Nothing is differentiated."""
+
+    def probe(self) -> "Matmul":
+        """Give the same problem."""
+        return self
+
+    def gradients_shown(self, inputs: Arrays, outputs: Arrays) -> Arrays:
+        """There are none."""
+        return {}
+
+    def rehearsal(self) -> None:
+        """Nothing is hidden."""
 
     def inputs(self, seed: int, dtype: str) -> Arrays:
         """Draw ``a`` (m, k) and ``b`` (k, n)."""
@@ -59,7 +71,13 @@ def parse(name: str) -> Matmul | None:
     if match is None:
         return None
     m, k, n = map(int, match.groups())
-    return Matmul(m, k, n)
+    problem = Matmul(m, k, n)
+    needed_bytes = 8 * (m * k + k * n + m * n)
+    if needed_bytes > memory_bytes() / 2:
+        raise UserError(
+            f"{name}: its matrices take {needed_bytes / 2**30:,.0f} GiB in float64, more than half the memory here"
+        )
+    return problem
 
 
 PROBLEMS: tuple[Problem, ...] = (

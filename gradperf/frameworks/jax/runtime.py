@@ -46,3 +46,7 @@ def from_numpy(array: Array, device: str) -> jax.Array:
 
 def to_numpy(array: Any) -> Any:
     return np.asarray(array)
+
+
+def ready(array: Any) -> bool:
+    return bool(array.is_ready())

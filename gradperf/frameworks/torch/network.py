@@ -1,4 +1,4 @@
-"""The network of a training problem in torch's own operations, and the training loop of the styles by autograd.
+"""The network of a training problem in torch's own operations.
 
 Tensors are (batch, features); parameters are a flat list w1, b1, w2, … as in ``Training.parameters``.
 """

@@ -37,3 +37,7 @@ def synchronize(device: str) -> None:
     """Wait until the device has finished; the CPU always has."""
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def ready(array: Any) -> bool:
+    return not array.is_cuda or torch.cuda.current_stream(array.device).query()

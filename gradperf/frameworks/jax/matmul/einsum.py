@@ -13,6 +13,6 @@ def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     a, b = (from_numpy(inputs[name], device) for name in ("a", "b"))
 
     def run() -> dict[str, jax.Array]:
-        return {"product": (jnp.einsum("ik,kj->ij", a, b)).block_until_ready()}
+        return {"product": jnp.einsum("ik,kj->ij", a, b).block_until_ready()}
 
     return run

@@ -13,6 +13,6 @@ def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     product = jax.jit(lambda a, b: a @ b)
 
     def run() -> dict[str, jax.Array]:
-        return {"product": (product(a, b)).block_until_ready()}
+        return {"product": product(a, b).block_until_ready()}
 
     return run

@@ -13,6 +13,6 @@ def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     product = jax.jit(jax.vmap(lambda row, b: row @ b, in_axes=(0, None)))
 
     def run() -> dict[str, jax.Array]:
-        return {"product": (product(a, b)).block_until_ready()}
+        return {"product": product(a, b).block_until_ready()}
 
     return run

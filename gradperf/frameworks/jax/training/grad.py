@@ -25,7 +25,7 @@ def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[
             loss, pull_back = jax.vjp(lambda p, x: loss_of(p, x, y), parameters, x)
         else:
             loss, pull_back = jax.vjp(lambda p: loss_of(p, x, y), parameters)
-        return loss.block_until_ready(), pull_back
+        return jax.block_until_ready((loss, pull_back))
 
     def backward(state: Any) -> dict[str, Any]:
         loss, pull_back = state

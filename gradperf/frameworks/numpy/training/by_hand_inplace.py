@@ -3,7 +3,8 @@
 A step is a *program*: a flat list of calls with their arguments bound, so that the inner loop interprets nothing.
 The same mathematics as ``by_hand``, with the savings that a careful user makes:
 
-- x^k by repeated multiplication, not by the general power function; still recomputed at every step;
+- x² … x^d by repeated multiplication, not by the general power function; recomputed at every step, while x⁰ and
+  x¹ are there already;
 - a sum over the batch is a product with ones, and a product with one column is one with a vector;
 - constants are arrays already, and ``a.dot`` is called instead of ``np.dot``: half the overhead per call;
 - where the weights are updated, the loss's factor 2 / divisor is part of the learning rate.

@@ -4,11 +4,9 @@ That is how the chain rule is derived on paper, and how the notebook first wrote
 built only to be summed.
 """
 
-import os
-
 from gradperf.contract import Backward, Forward, Run
 from gradperf.frameworks.numpy import backprop
-from gradperf.problems import Array, Arrays
+from gradperf.problems import Array, Arrays, memory_bytes
 from gradperf.problems.training import Training
 
 
@@ -21,12 +19,11 @@ def supports(problem: Training, device: str, dtype: str) -> str | None:
     """Refuse where the outer products would not fit in memory."""
     widths = zip(problem.widths, problem.widths[1:], strict=False)
     needed_bytes = problem.batch * max(i * o for i, o in widths) * (8 if dtype == "float64" else 4)
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed_bytes <= memory_bytes / 2:
+    if needed_bytes <= memory_bytes() / 2:
         return None
     return (
         f"its outer products take {needed_bytes / 2**30:.1f} GiB, "
-        f"more than half of the {memory_bytes / 2**30:.1f} GiB here"
+        f"more than half of the {memory_bytes() / 2**30:.1f} GiB here"
     )
 
 

@@ -13,13 +13,11 @@ import torch
 
 from gradperf.contract import Run
 from gradperf.frameworks.torch import network
+from gradperf.frameworks.torch.functional import State, start, update
 from gradperf.frameworks.torch.network import Tensors
 from gradperf.frameworks.torch.runtime import synchronize
 from gradperf.problems import Arrays
-from gradperf.problems.training import SGD, Adam, Training
-
-State = list[Any]
-"""Nothing for SGD; for Adam both moments and the number of steps done."""
+from gradperf.problems.training import Training
 
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:
@@ -27,35 +25,6 @@ def supports(problem: Training, device: str, dtype: str) -> str | None:
     if device == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         return "torch.compile needs a C++ compiler, and none is installed (Debian: apt install g++)"
     return None
-
-
-def update(
-    optimizer: SGD | Adam | None, parameters: Tensors, gradients: Tensors, state: State
-) -> tuple[list[torch.Tensor], State]:
-    """Give the new parameters and the new state."""
-    match optimizer:
-        case SGD(lr):
-            return [p - lr * g for p, g in zip(parameters, gradients, strict=True)], state
-        case Adam(lr, beta1, beta2, eps):
-            m, v, t = state
-            t = t + 1
-            m = [beta1 * a + (1 - beta1) * g for a, g in zip(m, gradients, strict=True)]
-            v = [beta2 * a + (1 - beta2) * g * g for a, g in zip(v, gradients, strict=True)]
-            rate, root = lr / (1 - beta1**t), torch.sqrt(1 - beta2**t)
-            moved = zip(parameters, m, v, strict=True)
-            return [p - rate * a / (torch.sqrt(b) / root + eps) for p, a, b in moved], [m, v, t]
-    return list(parameters), state
-
-
-def start(optimizer: SGD | Adam | None, parameters: Tensors) -> State:
-    """Give the state before the first step.
-
-    The count is a tensor, as a number would be compiled in; in float64, as 1 − β2^t would lose four digits.
-    """
-    if not isinstance(optimizer, Adam):
-        return []
-    m, v = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
-    return [m, v, torch.zeros((), dtype=torch.float64, device=parameters[0].device)]
 
 
 def compiled(step: Callable[..., Any]) -> Callable[..., Any]:

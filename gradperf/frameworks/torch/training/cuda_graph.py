@@ -1,46 +1,59 @@
 """One step captured as a CUDA graph and replayed: the CPU launches one thing per step instead of dozens."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
 from gradperf.contract import Run
-from gradperf.frameworks.torch import network, optimizers
+from gradperf.frameworks.torch import functional, network
 from gradperf.frameworks.torch.runtime import synchronize
 from gradperf.problems import Arrays
-from gradperf.problems.training import Adam, Training
+from gradperf.problems.training import Training
 
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:
-    """CUDA alone; Adam by ``torch.optim`` with ``capturable`` keeps its step count on the device."""
     return None if device == "cuda" else "a CUDA graph needs a CUDA device"
+
+
+def tensors(state: Any) -> Iterator[torch.Tensor]:
+    """Walk through the tensors of an optimizer's state, always in one order."""
+    if isinstance(state, torch.Tensor):
+        yield state
+    else:
+        for part in state:
+            yield from tensors(part)
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     x, y = network.data(problem, inputs, device)
     initial = network.initial(problem, inputs, device)
+    # A graph reads and writes fixed memory: these tensors keep their place, and every step writes into them.
     parameters = network.leaves(initial)
-    differentiated = [*parameters, x] if problem.input_gradient else parameters
-    loss_of = network.loss_of(problem, x, y)
+    state = functional.start(problem.optimizer, parameters)
     losses = torch.zeros(problem.steps, dtype=x.dtype, device=device)
     at = torch.zeros(1, dtype=torch.int64, device=device)
-    update, reset = _update(problem, parameters)
+    differentiated = [*parameters, x] if problem.input_gradient else parameters
+    loss_of = network.loss_of(problem, x, y)
 
     def step() -> list[torch.Tensor]:
         loss = loss_of(parameters)
         gradients = list(torch.autograd.grad(loss, differentiated))
-        update(gradients)
         with torch.no_grad():
             losses.index_copy_(0, at, loss.detach().reshape(1))
             at.add_(1)
+            if problem.optimizer is not None:
+                new, new_state = functional.update(problem.optimizer, parameters, gradients, state)
+                for old, value in zip((*parameters, *tensors(state)), (*new, *tensors(new_state)), strict=True):
+                    old.copy_(value)
         return gradients
 
     @torch.no_grad()
     def restart() -> None:
         for parameter, start in zip(parameters, initial, strict=True):
             parameter.copy_(start)
-        at.zero_()
-        reset()
+        for tensor in (at, *tensors(state)):
+            tensor.zero_()
 
     # Capture must follow a warm-up on a side stream, so that libraries have made their handles and workspaces.
     side = torch.cuda.Stream()
@@ -50,7 +63,6 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
             restart()
             step()
     torch.cuda.current_stream().wait_stream(side)
-    restart()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         gradients = step()
@@ -64,28 +76,3 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         return outputs
 
     return run
-
-
-def _update(
-    problem: Training, parameters: list[torch.Tensor]
-) -> tuple[Callable[[list[torch.Tensor]], None], Callable[[], None]]:
-    """Give the update, and what takes its state back to the beginning, both on tensors that stay in place."""
-    if not isinstance(problem.optimizer, Adam):
-        stateless = optimizers.start(problem.optimizer, parameters)
-        return lambda gradients: stateless(parameters, gradients), lambda: None
-    adam = problem.optimizer
-    optimizer = torch.optim.Adam(
-        parameters, lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps, capturable=True
-    )
-
-    def update(gradients: list[torch.Tensor]) -> None:
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        optimizer.step()
-
-    def reset() -> None:
-        for state in optimizer.state.values():
-            for tensor in state.values():
-                tensor.zero_()
-
-    return update, reset

@@ -32,21 +32,14 @@ def relu(z: torch.Tensor) -> torch.Tensor:
     return result
 
 
-ACTIVATIONS = {
-    "identity": network.ACTIVATIONS["identity"],
-    "relu": relu,
-    "shifted_relu": lambda z: relu(z) - 0.5,
-}
+ACTIVATIONS = {**network.ACTIVATIONS, "relu": relu, "shifted_relu": lambda z: relu(z) - 0.5}
 
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:
     """Refuse networks without a ReLU: without the Function they would time ``autograd`` again."""
-    used = {slot.activation for slot in problem.slots}
-    if not used & {"relu", "shifted_relu"}:
-        return "its custom Function is a ReLU, and this network has none"
-    if unknown := used - ACTIVATIONS.keys():
-        return f"its custom Function is a ReLU; this network also has {', '.join(sorted(unknown))}"
-    return None
+    if any(slot.activation in ("relu", "shifted_relu") for slot in problem.slots):
+        return None
+    return "its custom Function is a ReLU, and this network has none"
 
 
 def make_loss(problem: Training, x: torch.Tensor, y: torch.Tensor) -> by_autograd.Loss:
