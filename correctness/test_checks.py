@@ -7,6 +7,7 @@ import pytest
 
 from gradperf import agreement, cases, frameworks
 from gradperf.agreement import Disagreement
+from gradperf.frameworks.numpy.training import by_hand
 
 
 @pytest.fixture
@@ -138,3 +139,48 @@ def test_changed_inputs(tiny, settings):
     given = {"x": np.array([0.1])}
     with pytest.raises(Disagreement, match="inputs changed on the way through numpy"):
         agreement.check_round_trip(tiny, Rounding, given, agreement.problems.sha256(given))
+
+
+class WritesIntoItsInputs:
+    """A style that is right, and changes x for the one that comes after it."""
+
+    @staticmethod
+    def spoil(inputs, outputs):
+        """Change one number, and give the outputs that were computed before."""
+        inputs["x"].flags.writeable = True
+        inputs["x"][0, 0] += 1
+        return outputs
+
+    @classmethod
+    def prepare(cls, problem, inputs, device, dtype):
+        """Compute from a copy, so that both calls agree."""
+        run = by_hand.prepare(problem, {name: array.copy() for name, array in inputs.items()}, device, dtype)
+        return lambda: cls.spoil(inputs, run())
+
+
+def test_style_that_writes_into_its_inputs(tiny, settings):
+    """It is caught although all that it returns is right. (A seed of its own, as inputs are kept per seed.)"""
+    with pytest.raises(Disagreement, match="wrote into its inputs"):
+        agreement.agree(tiny, replace(settings, seed=101), WritesIntoItsInputs)
+
+
+def test_phase_that_writes_into_its_inputs(tiny, settings):
+    """So is a backward pass that does."""
+    agreed = agreement.agree(tiny, replace(settings, seed=102))
+    own = {name: array.copy() for name, array in agreed.inputs.items()}
+    forward, backward = by_hand.phases(tiny.problem, own, "cpu", "float64")
+    with pytest.raises(Disagreement, match="wrote into its inputs"):
+        agreement.check_phases(
+            agreed, (forward, lambda state: WritesIntoItsInputs.spoil(agreed.inputs, backward(state)))
+        )
+
+
+def test_phase_that_returns_too_early(tiny, settings):
+    """What a backward pass returns must be there, not on its way."""
+
+    class Asynchronous:
+        ready = staticmethod(lambda array: False)
+
+    agreed = replace(agreement.agree(tiny, settings), runtime=Asynchronous)
+    with pytest.raises(Disagreement, match="returned before losses, .* of the first backward pass was ready"):
+        agreement.check_phases(agreed, by_hand.phases(tiny.problem, agreed.inputs, "cpu", "float64"))

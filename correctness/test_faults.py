@@ -350,6 +350,29 @@ FAULTS = [
         "float32",
         "matmul",
     ),
+    Fault(
+        "one entry of thousands",
+        "numpy",
+        "by_hand",
+        "training/by_hand.py",
+        "    return a.T @ delta",
+        "    g = a.T @ delta\n    g.flat[abs(g).argmin()] += 5e-4 * g.std()\n    return g",
+        "two_layer_784x30x10",
+        "float32",
+        caught_by="disagrees in 1 of 23520 entries",
+    ),
+    Fault(
+        "product scaled",
+        "torch",
+        "operator",
+        "matmul/operator.py",
+        "c = a @ b",
+        "c = (a @ b) * 1.0001",
+        "matmul_64x64x64",
+        "float32",
+        "matmul",
+        caught_by="is off by 0.0001 of its norm",
+    ),
 ]
 
 PHASE_FAULTS = [
