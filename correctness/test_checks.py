@@ -182,5 +182,5 @@ def test_phase_that_returns_too_early(tiny, settings):
         ready = staticmethod(lambda array: False)
 
     agreed = replace(agreement.agree(tiny, settings), runtime=Asynchronous)
-    with pytest.raises(Disagreement, match="returned before losses, .* of the first backward pass was ready"):
+    with pytest.raises(Disagreement, match=r"returned before losses, .* of the first backward pass was ready"):
         agreement.check_phases(agreed, by_hand.phases(tiny.problem, agreed.inputs, "cpu", "float64"))

@@ -7,7 +7,7 @@ gets the case prepared and checked against the reference.
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,10 +187,11 @@ def agreed(case: "Case", settings: "Settings") -> "Agreed":
 
 
 @pytest.fixture
-def described(benchmark: Any, settings: "Settings") -> Callable[..., None]:
+def described(benchmark: Any, settings: "Settings") -> Iterator[Callable[..., None]]:
     """Give ``describe(agreed, part)``: names a benchmark's table and writes beside the timing what was timed.
 
-    ``part`` is the half of a step that is timed, "forward" or "backward"; nothing where it is the whole.
+    ``part`` is the half of a step that is timed, "forward" or "backward"; nothing where it is the whole. What comes
+    after the call is the timing, over which CPU seconds per second are taken.
     """
 
     def describe(agreed: "Agreed", part: str | None = None) -> None:
@@ -213,8 +214,13 @@ def described(benchmark: Any, settings: "Settings") -> Callable[..., None]:
             gradient_error=agreed.gradient_error,
             trajectory_error=agreed.trajectory_error,
         )
+        start_s[:] = time.perf_counter(), time.process_time()
 
-    return describe
+    start_s: list[float] = []
+    yield describe
+    if start_s:
+        wall_s, cpu_s = time.perf_counter() - start_s[0], time.process_time() - start_s[1]
+        benchmark.extra_info["cpu_per_wall"] = cpu_s / wall_s
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ def test_extra_info_says_what_was_measured(recorded):
         assert info["threads"] == 1
         assert info["seed"] == 0
         assert info["gradient_error"] < 1e-5
+        assert 0 < info["cpu_per_wall"] < 1.1
         assert (info["final_loss"] is None) == (info["problem"] == "sine_derivative_100")
         assert benchmark["group"].startswith(f"{info['problem']} cpu float32")
     assert len({benchmark["extra_info"]["inputs_sha256"] for benchmark in benchmarks}) == 2
