@@ -328,18 +328,6 @@ FAULTS = [
         caught_by="inputs changed on the way",
     ),
     Fault(
-        "results on their way",
-        "jax",
-        "jit",
-        "matmul/jit.py",
-        ".block_until_ready()",
-        "",
-        "matmul_1024x1024x1024",
-        "float32",
-        "matmul",
-        caught_by="returned before product of the first call was ready",
-    ),
-    Fault(
         "product in half the digits",
         "torch",
         "operator",

@@ -62,11 +62,17 @@ class Agreed:
         return float(self.outputs["losses"][-1]) if "losses" in self.outputs else None
 
 
-@lru_cache(maxsize=64)
-def truth(problem: Problem, seed: int, dtype: str) -> tuple[Arrays, str, Arrays]:
-    """Inputs in ``dtype``, their hash, and the float64 reference that starts from those same rounded inputs."""
+@lru_cache(maxsize=16)
+def drawn(problem: Problem, seed: int, dtype: str) -> tuple[Arrays, str]:
+    """Inputs in ``dtype``, and their hash."""
     inputs = problem.inputs(seed, dtype)
-    return inputs, problems.sha256(inputs), problem.reference(inputs)
+    return inputs, problems.sha256(inputs)
+
+
+@lru_cache(maxsize=64)
+def truth(variant: Problem, problem: Problem, seed: int, dtype: str) -> Arrays:
+    """The float64 reference of ``variant``, from the inputs of ``problem`` as they were rounded to ``dtype``."""
+    return variant.reference(drawn(problem, seed, dtype)[0])
 
 
 def agree(case: Case, settings: Settings, style: Any = None, runtime: Runtime | None = None) -> Agreed:
@@ -77,7 +83,7 @@ def agree(case: Case, settings: Settings, style: Any = None, runtime: Runtime | 
     """
     runtime = runtime or frameworks.load(case.framework, settings.threads)
     style = style or case.module
-    inputs, digest, _ = truth(case.problem, settings.seed, case.dtype)
+    inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     check_round_trip(case, runtime, inputs, digest)
 
     probe = case.problem.probe()
@@ -85,7 +91,7 @@ def agree(case: Case, settings: Settings, style: Any = None, runtime: Runtime | 
     gradients: Arrays = {}
     reference_gradients: Arrays = {}
     if (differentiated := case.problem.gradient_problem()) is not None:
-        _, _, reference_gradients = truth(differentiated, settings.seed, case.dtype)
+        reference_gradients = truth(differentiated, case.problem, settings.seed, case.dtype)
         gradients = case.problem.gradients_shown(inputs, outputs)
         check_norms(case, style, gradients, reference_gradients)
     if (rehearsal := case.problem.rehearsal()) is not None:
@@ -103,7 +109,7 @@ def agree(case: Case, settings: Settings, style: Any = None, runtime: Runtime | 
         gradients=gradients,
         reference_gradients=reference_gradients,
         gradient_error=largest_error(gradients, reference_gradients) if gradients else None,
-        trajectory_error=largest_error(outputs, truth(case.problem, settings.seed, case.dtype)[2]),
+        trajectory_error=largest_error(outputs, truth(case.problem, case.problem, settings.seed, case.dtype)),
     )
 
 
@@ -111,7 +117,8 @@ def _trained(
     case: Case, settings: Settings, style: Any, runtime: Runtime, problem: Problem
 ) -> tuple[Run, dict[str, Array]]:
     """Prepare ``problem`` in the style of ``case``, and check two calls of it against the reference."""
-    inputs, digest, reference = truth(problem, settings.seed, case.dtype)
+    inputs, digest = drawn(case.problem, settings.seed, case.dtype)
+    reference = truth(problem, case.problem, settings.seed, case.dtype)
     run: Run = style.prepare(problem, inputs, case.device, case.dtype)
     outputs: dict[str, Array] = {}
     for call in ("first", "second"):
@@ -125,6 +132,16 @@ def _trained(
         check_norms(case, style, outputs, reference)
     check_unchanged(case, inputs, digest)
     return run, outputs
+
+
+def check_timed(agreed: Agreed, returned: Outputs) -> None:
+    """What the last timed call returned must be what the calls before it returned: nothing was carried over.
+
+    Compared by ``allclose``, as products of several threads are summed in any order.
+    """
+    case, where = agreed.case, " of the last timed call"
+    outputs = to_numpy(case, agreed.runtime, returned, agreed.outputs, where)
+    check_entries(case, outputs, agreed.outputs, where)
 
 
 def check_phases(agreed: Agreed, phases: tuple[Forward, Backward]) -> None:
@@ -163,7 +180,8 @@ def to_numpy(
     case: Case, runtime: Runtime, outputs: Outputs, reference: Arrays, where: str = ""
 ) -> dict[str, Array]:
     """Bring outputs to numpy; check names, dtypes and shapes."""
-    arrays = {name: np.asarray(runtime.to_numpy(array)) for name, array in outputs.items()}
+    # Copies, as a style may reuse its arrays in the next call.
+    arrays = {name: np.array(runtime.to_numpy(array)) for name, array in outputs.items()}
     if arrays.keys() != reference.keys():
         raise Disagreement(f"{case.id}: returned {sorted(arrays)}, the reference has {sorted(reference)}")
     for name, array in arrays.items():

@@ -78,7 +78,11 @@ def obstacle(case: Case, threads: int) -> str | None:
         return str(error)
     if reason := runtime.missing(case.device):
         return reason
-    supports = getattr(case.module, "supports", None)
+    try:
+        module = case.module
+    except Exception as error:  # what a style imports beside its framework may be missing or broken
+        return f"{case.framework}.{case.style} cannot be imported: {type(error).__name__}: {error}"
+    supports = getattr(module, "supports", None)
     found: str | None = supports(case.problem, case.device, case.dtype) if supports else None
     return found
 

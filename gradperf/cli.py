@@ -54,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"gradperf: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("gradperf: not enough memory for this; fewer steps or a smaller problem may do", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `gradperf list | head`
         sys.stderr.close()
         return 0
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _settings(parsed: argparse.Namespace, seed: str = "0") -> "Settings":
     """Check the options, bind the threads, and only then import what imports numpy."""
     tier = options.tier(parsed.tier)
-    count = options.whole_number("threads", parsed.threads, least=1)
+    count = options.threads(parsed.threads)
     number = options.whole_number("seed", seed, least=0)
     threads.bind(count)
     from gradperf.cases import Settings
@@ -114,7 +117,8 @@ def run_case(parsed: argparse.Namespace) -> int:
     agreed.run()
     seconds = time.perf_counter() - start_s
 
-    print(f"{case.id}: {case.problem.steps} steps in {seconds:.6g} s, inputs {agreed.inputs_sha256[:12]}…")
+    steps = "step" if case.problem.steps == 1 else "steps"
+    print(f"{case.id}: {case.problem.steps} {steps} in {seconds:.6g} s, inputs {agreed.inputs_sha256[:12]}…")
     shown: dict[str, Any] = {
         "loss": agreed.outputs.get("losses", []),
         "gradients": {n.removeprefix("grad_"): g for n, g in agreed.gradients.items() if n != "losses"},

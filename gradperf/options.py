@@ -3,6 +3,7 @@
 No framework and no numpy is imported here: the thread count must be known before either is.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -57,6 +58,14 @@ def whole_number(option: str, text: str, least: int) -> int:
     if number is None or number < least:
         raise UserError(f"--{option} takes a whole number from {least} up, not {text!r}")
     return number
+
+
+def threads(text: str) -> int:
+    """Read a thread count; more than there are CPUs would measure their quarrel, and torch dies of 100,000."""
+    count = whole_number("threads", text, least=1)
+    if count > (cpus := os.cpu_count() or 1):
+        raise UserError(f"--threads {count}: there are {cpus} CPUs here")
+    return count
 
 
 def tier(text: str) -> str:

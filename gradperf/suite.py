@@ -24,6 +24,8 @@ _CHOICE: "pytest.StashKey[Choice]" = pytest.StashKey()
 _SETTINGS: "pytest.StashKey[Settings]" = pytest.StashKey()
 _COMPARED = pytest.StashKey[list[str]]()
 """One entry for each run compared with: what differs from this machine, or nothing."""
+_COUNTERPARTS: "pytest.StashKey[set[str]]" = pytest.StashKey()
+"""Ids of the benchmarks in the runs compared with."""
 
 BENCHMARKS = "perf"
 
@@ -41,7 +43,7 @@ def configure(config: pytest.Config, root: Path) -> None:
     config.addinivalue_line("markers", "without_case: a test to which the options leave no case; it is deselected")
     try:
         tier = options.tier(config.getoption("tier"))
-        count = options.whole_number("threads", config.getoption("threads"), least=1)
+        count = options.threads(config.getoption("threads"))
         seed = options.whole_number("seed", config.getoption("seed"), least=0)
         threads.bind(count)
         from gradperf import cases, results
@@ -58,6 +60,7 @@ def configure(config: pytest.Config, root: Path) -> None:
     config.stash[_CHOICE] = choice
     config.stash[_SETTINGS] = cases.Settings(tier, count, seed)
     config.stash[_COMPARED] = []
+    config.stash[_COUNTERPARTS] = set[str]()
     if config.option.benchmark_compare is True:
         # Said in words at the end of the run.
         warnings.filterwarnings("ignore", message="Can't compare. No benchmark files")
@@ -76,6 +79,7 @@ def compare_machines(config: pytest.Config, ours: dict[str, Any], compared: dict
     from gradperf import results
 
     config.stash[_COMPARED].append(results.compare_machines(ours, compared) or "")
+    config.stash[_COUNTERPARTS].update(benchmark["fullname"] for benchmark in compared["benchmarks"])
 
 
 def describe_machine(config: pytest.Config, info: dict[str, Any]) -> None:
@@ -93,9 +97,12 @@ def report_header(config: pytest.Config) -> str:
     return f"gradperf: tier {settings.tier}, threads {settings.threads}, seed {settings.seed}"
 
 
-def summarise(config: pytest.Config, write_line: Callable[[str], None]) -> None:
+def summarise(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say at the end, where ``-q`` does not drop it, whether the comparison compares like with like."""
-    compared = config.stash[_COMPARED]
+    compared, write_line = config.stash[_COMPARED], reporter.write_line
+    timed: set[str] = {report.nodeid for report in reporter.getreports("passed") if report.when == "call"}
+    if compared and (alone := timed - config.stash[_COUNTERPARTS]):
+        write_line(f"gradperf: {len(alone)} of {len(timed)} benchmarks are not in the run compared with")
     if config.option.benchmark_compare is True and not compared:
         write_line("gradperf: there was no recorded run to compare with")
     for told in filter(None, compared):

@@ -2,9 +2,11 @@
 
 import pytest
 
+from gradperf.agreement import check_timed
+
 pytestmark = pytest.mark.family("derivative")
 
 
 def test_derivative(agreed, described, benchmark):
     described(agreed)
-    benchmark(agreed.run)
+    check_timed(agreed, benchmark(agreed.run))

@@ -92,10 +92,12 @@ def test_folder_itself_imports_nothing(framework):
 
 
 def test_case_ids_can_be_read_back():
-    """A dash separates the parts of an id, so no name has one."""
+    """A dash separates the parts of an id, so no name has one; and no two problems have the same."""
     names = [problem.name for problem in problems.entries()]
     names += [part for style in STYLES for part in style]
     assert not [name for name in names if "-" in name or "." in name]
+    problem_names = [problem.name for problem in problems.entries()]
+    assert len(set(problem_names)) == len(problem_names)
 
 
 def test_every_test_of_the_suite_names_a_family():

@@ -8,8 +8,9 @@ Sizes, learning rates and published figures are those of five public notebooks t
 ``docs/problems.md`` lists them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -47,6 +48,7 @@ class Adam:
 
 
 Optimizer = SGD | Adam
+_Seen = tuple[Array, Array]
 _T = TypeVar("_T")
 
 _PROBE_RATE = 2.0**20
@@ -174,7 +176,8 @@ class Training:
     def inputs(self, seed: int, dtype: str) -> Arrays:
         """Draw ``x``, ``y`` and the initial parameters, in float64 and then cast.
 
-        Biases are drawn last, so that networks of one shape share all other numbers with and without bias.
+        Biases are drawn last, so that networks of one shape share all other numbers with and without bias. Examples
+        that come too near a kink of the network are then drawn again: see :meth:`near_a_kink`.
         """
         generator = np.random.default_rng(seed)
         x, y = self.draw(generator, self)
@@ -184,7 +187,26 @@ class Training:
         for number, layer in enumerate(self.layers, start=1):
             if layer.bias:
                 drawn[f"b{number}"] = self.initialise_bias(generator, 1, layer.outputs)[0]
+        while (again := np.flatnonzero(self.near_a_kink(drawn))).size:
+            x[again], y[again] = self.draw(generator, replace(self, batch=again.size))
         return frozen(drawn, dtype)
+
+    def near_a_kink(self, inputs: Arrays) -> Array:
+        """Tell for each example whether float32 could put it on the other side of a ReLU's kink.
+
+        There a pre-activation z = a·w + b is so near 0 that its sign is a matter of rounding, and two right
+        programs get gradients that differ by all that this example contributes. Near is |z| < 3e-8·‖a‖·‖w‖, three
+        times float32's mean error here; exactly 0 is not near, it is 0 in every program. Looked at are the first 32
+        steps, in which a training moves most: later, units come to rest at the kink, and their side moves little.
+        """
+        near = np.zeros(self.batch, bool)
+        parameters = [inputs[name].astype(np.float64) for name in self.parameters]
+        for _, _, seen in islice(self._train(inputs, parameters), 32):
+            for slot, (a, z) in zip(self.slots, seen, strict=True):
+                if slot.activation in ("relu", "shifted_relu"):
+                    size = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(parameters[slot.weight], axis=0)
+                    near |= ((z != 0) & (np.abs(z) < 3e-8 * size)).any(axis=1)
+        return near
 
     def outputs(self, losses: _T, parameters: Sequence[_T], gradients: Sequence[_T]) -> dict[str, _T]:
         """Name what a style hands back: the losses, and the weights, or the gradients where nothing is updated.
@@ -198,14 +220,22 @@ class Training:
 
     def reference(self, inputs: Arrays) -> Arrays:
         """Train in float64, one plain line per formula. Proven by central differences in ``correctness/``."""
-        x, y = (inputs[name].astype(np.float64) for name in ("x", "y"))
         parameters = [inputs[name].astype(np.float64) for name in self.parameters]
-        losses = np.empty(self.steps)
+        losses: list[float] = []
+        gradients: list[Array] = []
+        for loss, by_parameter, _ in self._train(inputs, parameters):
+            losses.append(loss)
+            gradients = by_parameter
+        return self.outputs(np.array(losses), parameters, gradients)
+
+    def _train(self, inputs: Arrays, parameters: list[Array]) -> Iterator[tuple[float, list[Array], list[_Seen]]]:
+        """Give each step's loss, gradients and what its layers saw, before ``parameters`` are updated by it."""
+        x, y = (inputs[name].astype(np.float64) for name in ("x", "y"))
         first = [np.zeros_like(p) for p in parameters]
         second = [np.zeros_like(p) for p in parameters]
-        gradients: list[Array] = []
-        for step in range(self.steps):
-            losses[step], gradients = self.loss_and_gradients(parameters, x, y)
+        for t in range(1, self.steps + 1):
+            loss, gradients, seen = self._chain_rule(parameters, x, y)
+            yield loss, gradients, seen
             for i, g in enumerate(gradients[: len(parameters)]):
                 match self.optimizer:
                     case SGD(lr):
@@ -213,15 +243,19 @@ class Training:
                     case Adam(lr, beta1, beta2, eps):
                         first[i] = beta1 * first[i] + (1 - beta1) * g
                         second[i] = beta2 * second[i] + (1 - beta2) * g**2
-                        m_hat = first[i] / (1 - beta1 ** (step + 1))
-                        v_hat = second[i] / (1 - beta2 ** (step + 1))
+                        m_hat = first[i] / (1 - beta1**t)
+                        v_hat = second[i] / (1 - beta2**t)
                         parameters[i] = parameters[i] - lr * m_hat / (np.sqrt(v_hat) + eps)
-        return self.outputs(losses, parameters, gradients)
 
     def loss_and_gradients(self, parameters: list[Array], x: Array, y: Array) -> tuple[float, list[Array]]:
-        """Loss, and its gradient by each parameter and, where asked, by ``x``: the chain rule, layer by layer."""
+        """Loss, and its gradient by each parameter and, where asked, by ``x``."""
+        loss, gradients, _ = self._chain_rule(parameters, x, y)
+        return loss, gradients
+
+    def _chain_rule(self, parameters: list[Array], x: Array, y: Array) -> tuple[float, list[Array], list[_Seen]]:
+        """Loss, gradients, and for each layer its input a and its pre-activation z."""
         a = x if self.powers is None else x ** np.arange(self.powers + 1)
-        seen: list[tuple[Array, Array]] = []
+        seen: list[_Seen] = []
         for slot in self.slots:
             z = a @ parameters[slot.weight] + (0.0 if slot.bias is None else parameters[slot.bias])
             seen.append((a, z))
@@ -235,7 +269,7 @@ class Training:
             if slot.bias is not None:
                 gradients[slot.bias] = by_z.sum(axis=0)
             by_a = by_z @ parameters[slot.weight].T
-        return loss, [*gradients, by_a] if self.input_gradient else gradients
+        return loss, [*gradients, by_a] if self.input_gradient else gradients, seen
 
 
 _ACTIVATIONS: dict[Activation, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
