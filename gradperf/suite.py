@@ -101,7 +101,8 @@ def summarise(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say at the end, where ``-q`` does not drop it, whether the comparison compares like with like."""
     compared, write_line = config.stash[_COMPARED], reporter.write_line
     timed: set[str] = {report.nodeid for report in reporter.getreports("passed") if report.when == "call"}
-    if compared and (alone := timed - config.stash[_COUNTERPARTS]):
+    recorded = config.stash[_COUNTERPARTS]
+    if compared and (alone := timed - recorded):
         write_line(f"gradperf: {len(alone)} of {len(timed)} benchmarks are not in the run compared with")
     if config.option.benchmark_compare is True and not compared:
         write_line("gradperf: there was no recorded run to compare with")
