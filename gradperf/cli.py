@@ -105,13 +105,13 @@ def list_cases(parsed: argparse.Namespace) -> int:
 def run_case(parsed: argparse.Namespace) -> int:
     """Run one case once, after it agreed with the reference, and show what it computes."""
     settings = _settings(parsed, parsed.seed)
-    from gradperf import cases
+    from gradperf import cases, results
 
     case = cases.find(parsed.case, settings)
     if parsed.steps is not None:
         case = _with_steps(case, options.whole_number("steps", parsed.steps, least=1))
     if parsed.json is not None:
-        _check_can_write(parsed.json)
+        results.check_can_write("--json", parsed.json)
     agreed = _agreed(case, settings)
     start_s = time.perf_counter()
     agreed.run()
@@ -182,18 +182,6 @@ def _with_steps(case: "Case", steps: int) -> "Case":
     if getattr(case.problem, "optimizer", None) is None:
         raise UserError(f"--steps: {case.problem.name} is no training, it has one step")
     return replace(case, problem=replace(case.problem, steps=steps))  # type: ignore[type-var]  # a dataclass
-
-
-def _check_can_write(file: Path) -> None:
-    """Refuse before time is spent; an existing file is not touched, a new one not left behind."""
-    existed = file.exists()
-    try:
-        with file.open("a"):
-            pass
-        if not existed:
-            file.unlink()
-    except OSError as error:
-        raise UserError(f"--json: cannot write {file}: {error.strerror}") from None
 
 
 def _show(shown: dict[str, Any], gradient_error: float | None) -> None:

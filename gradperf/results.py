@@ -39,8 +39,15 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
     if option.benchmark_storage == _PYTEST_BENCHMARK_DEFAULT:
         option.benchmark_storage = f"file://{root / FOLDER}"
     scheme, _, path = option.benchmark_storage.rpartition("://")
+    if not path or scheme not in ("", "file", "elasticsearch+http", "elasticsearch+https"):
+        raise UserError(
+            f"--benchmark-storage={option.benchmark_storage} is no place to store runs: "
+            "file:///absolute/path is one"
+        )
     if saves and scheme in ("", "file"):
         check_writable(Path(path).absolute() / _MACHINE_ID)
+    if saves and option.benchmark_json:
+        check_can_write("--benchmark-json", option.benchmark_json)
     if saves and not option.benchmark_save and not option.benchmark_autosave:
         # pytest-benchmark numbers files by looking at those that are there, so two runs may draw one number; with
         # the process in the name neither overwrites the other.
@@ -71,6 +78,18 @@ def check_writable(folder: Path) -> None:
             f"cannot write results to {folder}: {error.strerror}. "
             "Give another folder with --benchmark-storage=file:///absolute/path"
         ) from None
+
+
+def check_can_write(option: str, file: Path) -> None:
+    """Raise UserError unless ``file`` can be written; one that exists is not touched, a new one not left behind."""
+    existed = file.exists()
+    try:
+        with file.open("a"):
+            pass
+        if not existed:
+            file.unlink()
+    except OSError as error:
+        raise UserError(f"{option}: cannot write {file}: {error.strerror}") from None
 
 
 def describe_machine(info: dict[str, Any]) -> None:

@@ -112,6 +112,25 @@ def test_compare_with_a_run_that_does_not_exist(run_pytest):
     assert done.returncode == 4
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "--benchmark-json=/nowhere/at/all.json",
+            "--benchmark-json: cannot write /nowhere/at/all.json: No such file",
+        ),
+        ("--benchmark-storage=bogus://x", "--benchmark-storage=bogus://x is no place to store runs"),
+        ("--benchmark-storage=", "--benchmark-storage= is no place to store runs"),
+    ],
+)
+def test_results_that_would_be_lost(run_pytest, option, message):
+    """What pytest-benchmark would find out only after everything was timed is told before."""
+    done = run_pytest(ROOT / "perf", *NUMPY, option, storage=False)
+    assert message in done.stderr
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr + done.stdout
+
+
 def test_storage_without_a_scheme(run_pytest, tmp_path):
     """pytest-benchmark takes a bare path too; it is checked like any other."""
     (tmp_path / "file").write_text("in the way")

@@ -170,6 +170,7 @@ def test_default_results_lie_in_the_repository(tmp_path, monkeypatch):
         benchmark_storage = "file://./.benchmarks"
         benchmark_save = None
         benchmark_autosave = None
+        benchmark_json = None
 
     monkeypatch.chdir("/")
     option = Option()
