@@ -31,7 +31,7 @@ own, with the reason."""
 
 ALLCLOSE = {"float32": (1e-3, 1e-5), "float64": (1e-9, 1e-11)}
 """rtol and atol. float32: those of the published notebooks. atol is in units of the array's largest entry where
-that is above 1: a sum over the batch that reaches 3e7 has rounding errors of that size too."""
+that is above 1: an entry that is small because large terms cancel has the rounding errors of the large ones."""
 
 
 class Disagreement(AssertionError):

@@ -121,7 +121,7 @@ def run_case(parsed: argparse.Namespace) -> int:
     print(f"{case.id}: {case.problem.steps} {steps} in {seconds:.6g} s, inputs {agreed.inputs_sha256[:12]}…")
     shown: dict[str, Any] = {
         "loss": agreed.outputs.get("losses", []),
-        "gradients": {n.removeprefix("grad_"): g for n, g in agreed.gradients.items() if n != "losses"},
+        "gradients": {name.removeprefix("grad_"): gradient for name, gradient in agreed.gradients.items()},
         # Where nothing is updated, the weights are still those it began with.
         "weights": {
             name: agreed.outputs.get(name, agreed.inputs[name]) for name in getattr(case.problem, "parameters", ())

@@ -16,6 +16,7 @@ MISTAKES = [
     (("--tier", "fast"), "unknown tier 'fast'."),
     (("--threads", "0"), "--threads takes a whole number from 1 up, not '0'"),
     (("--threads", "x"), "--threads takes a whole number from 1 up, not 'x'"),
+    (("--threads", "100000"), "--threads 100000: there are"),
     (("--seed", "-1"), "--seed takes a whole number from 0 up, not '-1'"),
     (("--framework", "numpy", "--device", "cuda"), "--framework numpy: no case has it together"),
     (("--style", ","), "--style was given an empty name; leave the option out to take every style"),
@@ -35,7 +36,7 @@ def test_option(run_pytest, folder, arguments, message):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), MISTAKES[:10] + MISTAKES[11:13], ids=lambda value: "-".join(value).strip("-")
+    ("arguments", "message"), MISTAKES[:11] + MISTAKES[12:14], ids=lambda value: "-".join(value).strip("-")
 )
 def test_option_of_the_command_line(run_gradperf, arguments, message):
     """The same message from ``gradperf list``; --seed belongs to ``gradperf run``."""
@@ -171,6 +172,7 @@ def test_case_that_cannot_be_run(run_gradperf, id_, message):
     ("arguments", "message"),
     [
         (("--steps", "0"), "--steps takes a whole number from 1 up"),
+        (("--steps", "99999999999999999"), "not enough memory for this; fewer steps or a smaller problem may do"),
         (("--json", "/nowhere/at/all.json"), "--json: cannot write /nowhere/at/all.json: No such file"),
     ],
 )

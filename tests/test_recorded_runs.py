@@ -89,6 +89,13 @@ def test_runs_at_other_settings_are_not_compared_quietly(run_pytest):
     assert "settings.seed: 0 then, 1 now" in done.stdout
 
 
+def test_benchmarks_without_a_counterpart_are_counted(run_pytest):
+    """A comparison with a run that lacks some of the benchmarks says how many have nothing beside them."""
+    assert run_pytest(ROOT / "perf", "--framework", "numpy", "--problem", "tiny_bias_3x2x1").returncode == 0
+    done = run_pytest(ROOT / "perf", *FEW, "--benchmark-compare")
+    assert "1 of 10 benchmarks are not in the run compared with" in done.stdout
+
+
 def test_run_from_below_the_frameworks(run_pytest):
     """A folder called numpy in the working directory does not shadow numpy."""
     done = run_pytest(

@@ -221,12 +221,11 @@ class Training:
     def reference(self, inputs: Arrays) -> Arrays:
         """Train in float64, one plain line per formula. Proven by central differences in ``correctness/``."""
         parameters = [inputs[name].astype(np.float64) for name in self.parameters]
-        losses: list[float] = []
+        losses = np.empty(self.steps)
         gradients: list[Array] = []
-        for loss, by_parameter, _ in self._train(inputs, parameters):
-            losses.append(loss)
-            gradients = by_parameter
-        return self.outputs(np.array(losses), parameters, gradients)
+        for t, (loss, by_parameter, _) in enumerate(self._train(inputs, parameters)):
+            losses[t], gradients = loss, by_parameter
+        return self.outputs(losses, parameters, gradients)
 
     def _train(self, inputs: Arrays, parameters: list[Array]) -> Iterator[tuple[float, list[Array], list[_Seen]]]:
         """Give each step's loss, gradients and what its layers saw, before ``parameters`` are updated by it."""
