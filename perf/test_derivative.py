@@ -1,4 +1,4 @@
-"""One derivative at all points per call."""
+"""The derivative at all points, as often in one call as the problem says."""
 
 import pytest
 

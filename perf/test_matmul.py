@@ -1,4 +1,4 @@
-"""One matrix product per call."""
+"""Matrix products: as many in one call as the problem says."""
 
 import pytest
 

@@ -3,25 +3,43 @@
 One file per family. A family's module has
 
 - ``PROBLEMS``: its entries, each a frozen dataclass that keeps the :class:`Problem` contract;
+- ``BASELINE``, the style that the others are compared with, as ``framework.style``;
 - optionally ``parse(name)``, for families whose names carry their sizes (``matmul_64x64x64``): any such name is
   a problem, entry or not.
 """
 
 import hashlib
-import os
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 
-from gradperf.names import unknown
+from gradperf.names import UserError, unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Array]
 """Named arrays: a problem's inputs, or what a style hands back."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one step takes, counted from the formulas; ``docs/problems.md`` writes one count out by hand."""
+
+    product_flops: int
+    """Multiplications and additions in matrix products: 2·m·k·n for (m, k) by (k, n)."""
+    other_flops: int
+    """All other arithmetic: one for each entry and operation, a cosine or a power being one as well."""
+    bytes: int
+    """Every input, parameter and moment read once, every result written once: what no cache can save."""
+
+    @property
+    def flops(self) -> int:
+        """All operations."""
+        return self.product_flops + self.other_flops
 
 
 class Problem(Protocol):
@@ -79,26 +97,43 @@ class Problem(Protocol):
         """Give a problem that shows what this one's dtype would hide, or None."""
         ...
 
+    def work(self, dtype: str) -> Work:
+        """Count operations and bytes of one step."""
+        ...
+
 
 def frozen(arrays: Mapping[str, Array], dtype: str) -> Arrays:
     """Cast drawn arrays to ``dtype`` and make them read-only, so that no style can change another's inputs.
 
-    Raises ValueError for a subnormal, infinite or NaN entry: one float32 product of subnormals ran 140 times
-    slower in numpy and torch, while JAX and TensorFlow flushed it to zero.
+    Raises :class:`AbnormalNumbers`.
     """
     cast = {name: np.ascontiguousarray(array, dtype=dtype) for name, array in arrays.items()}
-    for name, array in cast.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} holds a NaN or an infinity in {dtype}")
-        if ((array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)).any():
-            raise ValueError(f"{name} holds a subnormal number in {dtype}")
+    check_normal(cast, dtype, "the inputs")
+    for array in cast.values():
         array.flags.writeable = False
     return cast
 
 
-def memory_bytes() -> int:
-    """Physical memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+class AbnormalNumbers(UserError, ValueError):
+    """Numbers whose arithmetic is timed otherwise than that of normal ones."""
+
+
+def check_normal(arrays: Mapping[str, Array], dtype: str, where: str) -> None:
+    """Raise :class:`AbnormalNumbers` for an entry that is NaN, infinite or subnormal in ``dtype``.
+
+    One float32 product of subnormals ran 140 times slower in numpy and torch, while JAX and TensorFlow flushed it
+    to zero: such a benchmark measures its data.
+    """
+    limits = np.finfo(dtype)
+    # All at once, as a training is checked at every step; written so that a NaN fails.
+    sizes = np.abs(np.concatenate([array.ravel() for array in arrays.values()]) if arrays else np.empty(0))
+    if ((sizes == 0) | ((sizes >= limits.tiny) & (sizes <= limits.max))).all():
+        return
+    for name, array in arrays.items():
+        if not (np.abs(array) <= limits.max).all():
+            raise AbnormalNumbers(f"{where}: {name} holds a NaN or an infinity in {dtype}")
+        if ((array != 0) & (np.abs(array) < limits.tiny)).any():
+            raise AbnormalNumbers(f"{where}: {name} holds a subnormal number in {dtype}")
 
 
 def sha256(arrays: Arrays) -> str:
@@ -121,6 +156,13 @@ def families() -> tuple[str, ...]:
 def entries() -> tuple[Problem, ...]:
     """Every problem that has an entry, family by family."""
     return tuple(problem for family in families() for problem in import_module(f"{__name__}.{family}").PROBLEMS)
+
+
+@cache
+def baseline(family: str) -> str:
+    """``framework.style`` of what the styles of ``family`` are compared with."""
+    named: str = import_module(f"{__name__}.{family}").BASELINE
+    return named
 
 
 def find(name: str) -> Problem:

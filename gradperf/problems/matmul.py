@@ -1,12 +1,16 @@
 """Matrix products: ``a`` (m, k) times ``b`` (k, n). ``matmul_<m>x<k>x<n>`` is a problem at any size."""
 
+import math
 import re
 from dataclasses import dataclass
 
 import numpy as np
 
+from gradperf import machine
 from gradperf.names import UserError
-from gradperf.problems import Arrays, Problem, frozen, memory_bytes
+from gradperf.problems import Arrays, Problem, Work, frozen
+
+BASELINE = "numpy.operator"
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,16 @@ class Matmul:
     dtype: str = "float32"
 
     family = "matmul"
-    steps = 1
 
     @property
     def name(self) -> str:
         """As it stands in case ids."""
         return f"matmul_{self.m}x{self.k}x{self.n}"
+
+    @property
+    def steps(self) -> int:
+        """Products in one call: of small ones several, so that the call is long beside what timing it costs."""
+        return min(20, math.ceil(_LEAST_FLOPS / self.work(self.dtype).flops))
 
     def at_tier(self, tier: str) -> "Matmul":
         """Give the same product: its size is in its name."""
@@ -54,6 +62,15 @@ class Matmul:
         """Multiply in float64: ``product`` (m, n)."""
         return {"product": inputs["a"].astype(np.float64) @ inputs["b"].astype(np.float64)}
 
+    def work(self, dtype: str) -> Work:
+        """2·m·k·n; both matrices are read, their product is written."""
+        m, k, n = self.m, self.k, self.n
+        return Work(2 * m * k * n, 0, np.dtype(dtype).itemsize * (m * k + k * n + m * n))
+
+
+_LEAST_FLOPS = 150_000
+"""Operations in one call: some 7 µs of BLAS. pytest-benchmark's loop costs 40 ns for each call."""
+
 
 def too_many_calls(count: int) -> str | None:
     """Reason why a style that makes ``count`` Python calls in one product is not timed, or None."""
@@ -73,7 +90,7 @@ def parse(name: str) -> Matmul | None:
     m, k, n = map(int, match.groups())
     problem = Matmul(m, k, n)
     needed_bytes = 8 * (m * k + k * n + m * n)
-    if needed_bytes > memory_bytes() / 2:
+    if needed_bytes > (machine.memory_bytes() or math.inf) / 2:
         raise UserError(
             f"{name}: its matrices take {needed_bytes / 2**30:,.0f} GiB in float64, more than half the memory here"
         )

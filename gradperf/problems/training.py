@@ -15,7 +15,9 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from gradperf.problems import Array, Arrays, Problem, frozen
+from gradperf.problems import Array, Arrays, Problem, Work, check_normal, frozen
+
+BASELINE = "numpy.by_hand"
 
 Activation = Literal["identity", "relu", "shifted_relu", "tanh"]
 """identity z; relu max(z, 0); shifted_relu max(z, 0) − 0.5; tanh."""
@@ -219,21 +221,33 @@ class Training:
         return {"losses": losses, **{f"grad_{n}": g for n, g in zip(names, gradients, strict=True)}}
 
     def reference(self, inputs: Arrays) -> Arrays:
-        """Train in float64, one plain line per formula. Proven by central differences in ``correctness/``."""
+        """Train in float64, one plain line per formula. Proven by central differences in ``correctness/``.
+
+        Raises ``AbnormalNumbers`` where a step meets a number that is not normal in the dtype of the inputs.
+        """
         parameters = [inputs[name].astype(np.float64) for name in self.parameters]
         losses = np.empty(self.steps)
         gradients: list[Array] = []
         for t, (loss, by_parameter, _) in enumerate(self._train(inputs, parameters)):
             losses[t], gradients = loss, by_parameter
-        return self.outputs(losses, parameters, gradients)
+        outputs = self.outputs(losses, parameters, gradients)
+        check_normal(outputs, inputs["x"].dtype.name, f"{self.name}, after the last step")
+        return outputs
 
     def _train(self, inputs: Arrays, parameters: list[Array]) -> Iterator[tuple[float, list[Array], list[_Seen]]]:
         """Give each step's loss, gradients and what its layers saw, before ``parameters`` are updated by it."""
         x, y = (inputs[name].astype(np.float64) for name in ("x", "y"))
         first = [np.zeros_like(p) for p in parameters]
         second = [np.zeros_like(p) for p in parameters]
+        dtype, names = inputs["x"].dtype.name, (*self.parameters, "x")
         for t in range(1, self.steps + 1):
             loss, gradients, seen = self._chain_rule(parameters, x, y)
+            met = dict(zip(self.parameters, parameters, strict=True))
+            met |= {f"gradient of {name}": array for name, array in zip(names, gradients, strict=False)}
+            if isinstance(self.optimizer, Adam):
+                met |= {f"first moment of {name}": m for name, m in zip(self.parameters, first, strict=True)}
+                met |= {f"second moment of {name}": v for name, v in zip(self.parameters, second, strict=True)}
+            check_normal(met, dtype, f"{self.name}, step {t}")
             yield loss, gradients, seen
             for i, g in enumerate(gradients[: len(parameters)]):
                 match self.optimizer:
@@ -250,6 +264,39 @@ class Training:
         """Loss, and its gradient by each parameter and, where asked, by ``x``."""
         loss, gradients, _ = self._chain_rule(parameters, x, y)
         return loss, gradients
+
+    def work(self, dtype: str) -> Work:
+        """Count one step: forward pass, loss, backward pass and update.
+
+        A layer takes three matrix products of one size: forward, by its weights and by its input; the first layer
+        takes the last one only where the gradient by ``x`` is asked for.
+        """
+        batch, products, other = self.batch, 0, 0
+        if self.powers is not None:
+            other += batch * self.widths[0]  # one power each
+        for number, (layer, fan_in) in enumerate(zip(self.layers, self.widths, strict=False)):
+            by_input = number > 0 or self.input_gradient
+            products += (3 if by_input else 2) * 2 * batch * fan_in * layer.outputs
+            # Forward, then backward; a bias is added, its gradient is a sum over the batch.
+            forward, backward = _ACTIVATION_FLOPS[layer.activation]
+            other += batch * layer.outputs * (forward + backward + 2 * layer.bias)
+        # Residual, square, sum; and twice the residual for the backward pass.
+        other += 4 * batch * self.layers[-1].outputs
+        parameters = sum(
+            (fan_in + layer.bias) * layer.outputs for layer, fan_in in zip(self.layers, self.widths, strict=False)
+        )
+        data = batch * (self.features + self.layers[-1].outputs)
+        moved = data + 2 * parameters + 1  # data and parameters read, parameters or gradients and the loss written
+        match self.optimizer:
+            case SGD():
+                other += 2 * parameters  # lr·g, w − …
+            case Adam():
+                # m: 3, v: 4, corrections: 2, then root, + eps, quotient, · lr, w − …: 5.
+                other += 14 * parameters
+                moved += 4 * parameters  # both moments, read and written
+            case None:
+                moved += batch * self.features if self.input_gradient else 0
+        return Work(products, other, np.dtype(dtype).itemsize * moved)
 
     def _chain_rule(self, parameters: list[Array], x: Array, y: Array) -> tuple[float, list[Array], list[_Seen]]:
         """Loss, gradients, and for each layer its input a and its pre-activation z."""
@@ -278,6 +325,14 @@ _ACTIVATIONS: dict[Activation, tuple[Callable[[Array], Array], Callable[[Array],
     "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
 }
 """Each activation and its derivative, both as functions of z."""
+
+_ACTIVATION_FLOPS: dict[Activation, tuple[int, int]] = {
+    "identity": (0, 0),
+    "relu": (1, 2),  # max; z > 0, times the gradient
+    "shifted_relu": (2, 2),
+    "tanh": (1, 3),  # tanh; square, 1 − …, times the gradient
+}
+"""Operations per entry, forward and backward."""
 
 
 def gaussian(generator: np.random.Generator, problem: Training) -> tuple[Array, Array]:

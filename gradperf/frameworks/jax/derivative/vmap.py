@@ -14,6 +14,7 @@ def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) ->
     derivative_at = jax.jit(jax.vmap(jax.grad(jnp.sin)))
 
     def run() -> dict[str, jax.Array]:
-        return {"grad_x": derivative_at(x).block_until_ready()}
+        derivatives = [derivative_at(x) for _ in range(problem.steps)]
+        return {"grad_x": jax.block_until_ready(derivatives)[-1]}
 
     return run

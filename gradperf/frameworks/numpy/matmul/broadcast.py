@@ -8,14 +8,17 @@ from gradperf.contract import Run
 from gradperf.problems import Arrays
 from gradperf.problems.matmul import Matmul
 
+UNCOUNTED = "it multiplies entries, and makes no matrix product"
+
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     a, b = inputs["a"], inputs["b"]
 
     def run() -> dict[str, Any]:
-        c = np.zeros((problem.m, problem.n), a.dtype)
-        for i in range(problem.m):
-            c[i] = (a[i, :, None] * b).sum(axis=0)
+        for _ in range(problem.steps):
+            c = np.zeros((problem.m, problem.n), a.dtype)
+            for i in range(problem.m):
+                c[i] = (a[i, :, None] * b).sum(axis=0)
         return {"product": c}
 
     return run

@@ -4,10 +4,13 @@ That is how the chain rule is derived on paper, and how the notebook first wrote
 built only to be summed.
 """
 
+from gradperf import machine
 from gradperf.contract import Backward, Forward, Run
 from gradperf.frameworks.numpy import backprop
-from gradperf.problems import Array, Arrays, memory_bytes
+from gradperf.problems import Array, Arrays
 from gradperf.problems.training import Training
+
+UNCOUNTED = "its weight gradient is no matrix product"
 
 
 def weight_gradient(a: Array, delta: Array) -> Array:
@@ -19,11 +22,12 @@ def supports(problem: Training, device: str, dtype: str) -> str | None:
     """Refuse where the outer products would not fit in memory."""
     widths = zip(problem.widths, problem.widths[1:], strict=False)
     needed_bytes = problem.batch * max(i * o for i, o in widths) * (8 if dtype == "float64" else 4)
-    if needed_bytes <= memory_bytes() / 2:
+    here_bytes = machine.memory_bytes()
+    if here_bytes is None or needed_bytes <= here_bytes / 2:
         return None
     return (
         f"its outer products take {needed_bytes / 2**30:.1f} GiB, "
-        f"more than half of the {memory_bytes() / 2**30:.1f} GiB here"
+        f"more than half of the {here_bytes / 2**30:.1f} GiB here"
     )
 
 

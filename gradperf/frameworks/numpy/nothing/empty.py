@@ -1,0 +1,12 @@
+"""A style that does nothing: what a call costs before anything is computed."""
+
+from typing import Any
+
+from gradperf.contract import Run
+from gradperf.problems import Arrays
+from gradperf.problems.nothing import Nothing
+
+
+def prepare(problem: Nothing, inputs: Arrays, device: str, dtype: str) -> Run:
+    outputs: dict[str, Any] = {}
+    return lambda: outputs
