@@ -15,6 +15,14 @@ A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``. It 
 ``supports(problem, device, dtype) -> reason | None`` (optional)
     One line that says why this style cannot run that case.
 
+``install()`` (optional)
+    What a machine does once, whatever is compiled after it, such as precompiling a header. Called before first
+    calls are measured, in a process of its own.
+
+``UNCOUNTED`` (optional)
+    One line that says why its matrix products cannot be counted. All others must make exactly those that the
+    problem takes.
+
 ``phases(problem, inputs, device, dtype) -> (forward, backward)`` (optional, training only)
     The two halves of a step at the initial weights, forward and backward, for timing them apart:
     ``backward(forward())`` gives the outputs of ``problem.gradient_problem()``. ``backward`` may use up what
@@ -22,11 +30,13 @@ A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``. It 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from gradperf.problems import Array
+from gradperf.problems import Array, Arrays
 
 Outputs = Mapping[str, Any]
 """Named arrays of the framework."""
@@ -34,6 +44,15 @@ Outputs = Mapping[str, Any]
 Run = Callable[[], Outputs]
 Forward = Callable[[], Any]
 Backward = Callable[[Any], Outputs]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a framework says of itself once it is configured; None where it has no word for it."""
+
+    threads: int | None = None
+    reduced_precision: bool = False
+    """Whether float32 products may be computed in TF32 or less."""
 
 
 class Runtime(Protocol):
@@ -61,4 +80,28 @@ class Runtime(Protocol):
 
     def ready(self, array: Any) -> bool:
         """Tell whether the computation that gives ``array`` has ended."""
+        ...
+
+    def device_peak_bytes(self, device: str) -> int | None:
+        """Give the most bytes that were ever allocated on ``device``; None for the CPU."""
+        ...
+
+    def told(self) -> Told:
+        """Give the framework's own words about its threads and its precision."""
+        ...
+
+    def overwrite(self, array: Any) -> bool:
+        """Fill ``array`` with NaN; False where arrays cannot be changed."""
+        ...
+
+    def compilations(self) -> AbstractContextManager[list[str]]:
+        """Give a list that grows by one line for everything compiled or traced anew inside the context."""
+        ...
+
+    def product_flops(self, run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
+        """Count the operations in matrix products of one call of ``run``, or of ``prepare(inputs)``."""
+        ...
+
+    def copier(self, size_bytes: int, device: str) -> Callable[[], Any]:
+        """Give a call that copies so many bytes on ``device``, and returns when they are there."""
         ...

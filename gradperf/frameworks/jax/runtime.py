@@ -5,6 +5,8 @@ the CPU of a machine whose default device is a GPU.
 """
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,19 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 
-from gradperf.problems import Array
+from gradperf.contract import Run, Told
+from gradperf.frameworks.jax import counting
+from gradperf.problems import Array, Arrays
+
+_compiled: list[str] = []
+
+
+def _note(event: str, duration_secs: float, **_: str | int) -> None:
+    if "compile" in event:
+        _compiled.append(event)
+
+
+jax.monitoring.register_event_duration_secs_listener(_note)
 
 
 def version() -> str:
@@ -53,3 +67,33 @@ def to_numpy(array: Any) -> Any:
 
 def ready(array: Any) -> bool:
     return bool(array.is_ready())
+
+
+def device_peak_bytes(device: str) -> int | None:
+    stats = jax.devices(device)[0].memory_stats() if device == "cuda" else None
+    return int(stats["peak_bytes_in_use"]) if stats else None
+
+
+def told() -> Told:
+    """Its threads have no word."""
+    return Told(reduced_precision=jax.config.jax_default_matmul_precision != "highest")  # type: ignore[attr-defined]  # set when jax starts
+
+
+def overwrite(array: Any) -> bool:
+    return False
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    _compiled.clear()
+    yield _compiled
+
+
+def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
+    return counting.product_flops(run)
+
+
+def copier(size_bytes: int, device: str) -> Callable[[], Any]:
+    source = from_numpy(np.zeros(size_bytes, np.uint8), device)
+    copy = jax.jit(lambda array: array + 1)  # of the array itself XLA would make no copy
+    return lambda: copy(source).block_until_ready()

@@ -1,10 +1,14 @@
 """numpy's runtime: one device, the CPU; threads are those of its BLAS, bound by environment before import."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy
 
-from gradperf.problems import Array
+from gradperf.contract import Run, Told
+from gradperf.frameworks.numpy import counting
+from gradperf.problems import Array, Arrays
 
 
 def version() -> str:
@@ -29,3 +33,34 @@ def to_numpy(array: Any) -> Any:
 
 def ready(array: Any) -> bool:
     return True
+
+
+def device_peak_bytes(device: str) -> int | None:
+    return None
+
+
+def told() -> Told:
+    """Nothing: its BLAS answers for itself."""
+    return Told()
+
+
+def overwrite(array: Any) -> bool:
+    if not array.flags.writeable:
+        return False
+    array[...] = numpy.nan
+    return True
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Nothing is ever compiled."""
+    yield []
+
+
+def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
+    return counting.product_flops(prepare, inputs)
+
+
+def copier(size_bytes: int, device: str) -> Callable[[], Any]:
+    source, target = (numpy.zeros(size_bytes, numpy.uint8) for _ in range(2))
+    return lambda: numpy.copyto(target, source)

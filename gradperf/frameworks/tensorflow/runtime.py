@@ -1,7 +1,10 @@
 """TensorFlow's runtime: CPU and CUDA, bound thread pools, float32 products in full precision."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 # Both are read when TensorFlow, and Keras with it, is imported. Level 3 leaves only fatal messages of the C++
 # library: without it every import greets with the list of the CPU's instructions. Keras must run on the
@@ -11,7 +14,9 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import tensorflow as tf
 
-from gradperf.problems import Array
+from gradperf.contract import Run, Told
+from gradperf.frameworks.tensorflow import counting
+from gradperf.problems import Array, Arrays
 
 PLACES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
 
@@ -59,3 +64,51 @@ def synchronize(device: str) -> None:
 def ready(array: Any) -> bool:
     # Eager calls on the CPU return when they are done; there is no public way to ask a GPU.
     return True
+
+
+def device_peak_bytes(device: str) -> int | None:
+    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"]) if device == "cuda" else None
+
+
+def told() -> Told:
+    return Told(
+        tf.config.threading.get_intra_op_parallelism_threads(),
+        tf.config.experimental.tensor_float_32_execution_enabled(),
+    )
+
+
+def overwrite(array: Any) -> bool:
+    if tf.is_tensor(array):
+        return False
+    array[...] = float("nan")  # a session hands back numpy's arrays
+    return True
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Every trace makes a graph."""
+    seen: list[str] = []
+    start = tf.Graph.__init__
+
+    def noted(self: Any, *arguments: Any, **named: Any) -> None:
+        seen.append("a function was traced")
+        start(self, *arguments, **named)
+
+    with patch.object(tf.Graph, "__init__", noted):
+        yield seen
+
+
+def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
+    return counting.product_flops(run)
+
+
+def copier(size_bytes: int, device: str) -> Callable[[], Any]:
+    with on(device):
+        source = tf.zeros(size_bytes, tf.uint8)
+
+    def copy() -> None:
+        with on(device):
+            tf.raw_ops.DeepCopy(x=source)
+        synchronize(device)
+
+    return copy

@@ -1,10 +1,15 @@
 """torch's runtime: CPU and CUDA, one intra-op pool, float32 products in full precision."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from gradperf.problems import Array
+from gradperf.contract import Run, Told
+from gradperf.problems import Array, Arrays
 
 
 def version() -> str:
@@ -41,3 +46,57 @@ def synchronize(device: str) -> None:
 
 def ready(array: Any) -> bool:
     return not array.is_cuda or torch.cuda.current_stream(array.device).query()
+
+
+def device_peak_bytes(device: str) -> int | None:
+    return torch.cuda.max_memory_allocated() if device == "cuda" else None
+
+
+def told() -> Told:
+    reduced = torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32
+    return Told(torch.get_num_threads(), reduced)
+
+
+def overwrite(array: Any) -> bool:
+    if isinstance(array, torch.Tensor):
+        with torch.no_grad():
+            array.fill_(torch.nan)
+    else:
+        array[...] = torch.nan
+    return True
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    seen: list[str] = []
+    compile_ = torch.compile
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        seen.append("torch.compile was called")
+        return compile_(*arguments, **named)
+
+    with patch.object(torch, "compile", noted), torch.compiler.set_stance("fail_on_recompile"):
+        try:
+            yield seen
+        except RuntimeError as error:
+            if "recompile" not in str(error):
+                raise
+            seen.append("torch.compile compiled again")
+
+
+def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
+    # A compiled program cannot be counted: what is counted is the one that it was compiled from.
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+        run()
+    total: int = counter.get_total_flops()
+    return total
+
+
+def copier(size_bytes: int, device: str) -> Callable[[], Any]:
+    source, target = (torch.zeros(size_bytes, dtype=torch.uint8, device=device) for _ in range(2))
+
+    def copy() -> None:
+        target.copy_(source)
+        synchronize(device)
+
+    return copy

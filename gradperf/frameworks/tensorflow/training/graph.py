@@ -16,6 +16,8 @@ from gradperf.problems.training import Training
 
 v1 = tf.compat.v1
 
+UNCOUNTED = "a session's program cannot be traced from outside"
+
 
 def session_config() -> Any:
     """Bind a session's thread pools like the eager runtime's."""

@@ -23,6 +23,8 @@ ACTIVATIONS: dict[str, Any] = {
     "tanh": "tanh",
 }
 
+UNCOUNTED = "Keras cannot be traced from outside"
+
 
 class SquaredError(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
     """Σ(ŷ − y)² of each example. Keras' own MeanSquaredError divides by the outputs, which the problems do not."""

@@ -27,6 +27,11 @@ def supports(problem: Training, device: str, dtype: str) -> str | None:
     return None
 
 
+def install() -> None:
+    """Have the C++ compiler probed and torch's header precompiled: 15 s that a machine spends once."""
+    compiled(lambda x: x + 1)(torch.zeros(1))
+
+
 def compiled(step: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a copy of ``step`` with a code object of its own.
 

@@ -1,0 +1,97 @@
+"""The operations and bytes that a problem is said to take are those that it takes.
+
+The truth is threefold: a count by hand in ``docs/problems.md``; XLA's own cost analysis of a step; and the matrix
+products that each framework counts in its styles, which ``test_conduct.py`` holds to the same numbers.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from correctness.networks import DEEP
+from gradperf import cases, frameworks, problems
+from gradperf.problems.training import Adam, Training
+
+TRAININGS = [problem.at_tier("quick") for problem in problems.entries() if isinstance(problem, Training)]
+DOCUMENT = Path(__file__).parent.parent / "docs" / "problems.md"
+
+
+def written_out():
+    """Give the table of the count by hand: the operations of each line, matrix products and others apart."""
+    lines = re.findall(r"^\| `(.+?)` \| .+ \| ([\d,]*) \| ([\d,]*) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    return [[int(number.replace(",", "") or 0) for number in numbers] for _, *numbers in lines]
+
+
+def test_count_by_hand_agrees():
+    """``two_layer_784x30x10``, line by line, as in the documentation."""
+    by_hand = written_out()
+    assert len(by_hand) == 13
+    work = problems.find("two_layer_784x30x10").work("float64")
+    assert [sum(column) for column in zip(*by_hand, strict=True)] == [work.product_flops, work.other_flops]
+    assert f"{work.product_flops:,}" in DOCUMENT.read_text()
+    assert f"{work.bytes:,}" in DOCUMENT.read_text()
+
+
+@pytest.mark.parametrize("problem", [*TRAININGS, DEEP], ids=lambda problem: problem.name)
+def test_xla_counts_the_same(problem):
+    """XLA's cost analysis of a step agrees, but for powers, to it products, and for sums, to it n − 1 each."""
+    try:
+        frameworks.load("jax", 1)
+    except frameworks.Unavailable as reason:
+        pytest.skip(str(reason))
+    import jax
+
+    from gradperf.frameworks.jax import network
+
+    parameters, x, y = network.on_device(problem, problem.inputs(0, problem.dtype), "cpu")
+    state = network.start(problem, parameters)
+    counted = jax.jit(network.step_of(problem)).lower(parameters, state, x, y).cost_analysis()["flops"]
+    assert problem.work(problem.dtype).flops == pytest.approx(counted, rel=0.04)
+
+
+@pytest.mark.parametrize("problem", [*TRAININGS, DEEP], ids=lambda problem: problem.name)
+def test_bytes_are_those_of_the_arrays(problem):
+    """Inputs and parameters are read, results are written; twice as wide numbers are twice as many bytes."""
+    inputs = problem.inputs(0, "float64")
+    results = replace(problem, steps=1).reference(inputs)
+    moved = sum(array.nbytes for array in (*inputs.values(), *results.values()))
+    if isinstance(problem.optimizer, Adam):  # two moments, read and written
+        moved += 4 * sum(inputs[name].nbytes for name in problem.parameters)
+    assert problem.work("float64").bytes == moved == 2 * problem.work("float32").bytes
+
+
+@pytest.mark.parametrize("style", ["by_hand", "by_hand_inplace"])
+@pytest.mark.parametrize(
+    "problem", [DEEP, replace(DEEP, optimizer=None, steps=1)], ids=["trained", "differentiated"]
+)
+def test_a_deep_network_is_counted(style, problem):
+    """Three products a layer, but two for the first: numpy's own arrays count what the formula says."""
+    runtime = frameworks.load("numpy", 1)
+    case = cases.Case(problem, "numpy", style, "cpu", "float64")
+    inputs = problem.inputs(0, "float64")
+
+    def prepare(inputs):
+        return case.module.prepare(problem, inputs, "cpu", "float64")
+
+    counted = runtime.product_flops(prepare(inputs), prepare, inputs)
+    widths = list(zip(problem.widths, problem.widths[1:], strict=False))
+    products = [2 * problem.batch * i * o * (3 if layer else 2) for layer, (i, o) in enumerate(widths)]
+    assert counted == problem.steps * sum(products) == problem.steps * problem.work("float64").product_flops
+
+
+def test_counted_arrays_compute_the_same():
+    """What counts must not change what is computed."""
+    from gradperf.frameworks.numpy.counting import Counted
+
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((4, 3)), rng.standard_normal((3, 5))
+    Counted.flops = 0
+    counted = a.view(Counted)
+    out = np.empty((4, 5))
+    for product in (counted @ b, counted.dot(b), np.dot(counted, b), np.matmul(counted, b, out=out), out):
+        np.testing.assert_array_equal(np.asarray(product), a @ b)
+    np.testing.assert_allclose(np.asarray(np.einsum("ik,kj->ij", counted, b)), a @ b)
+    assert Counted.flops == 5 * 2 * 4 * 3 * 5

@@ -1,0 +1,50 @@
+"""Counts the matrix products of a program by tracing the whole call into one graph and reading that."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+_PRODUCTS = ("MatMul", "BatchMatMulV2")
+
+
+def product_flops(run: Callable[[], Any]) -> int:
+    """Trace ``run``; each function that its graph calls counts as often as it is called."""
+    graph = tf.function(run, autograph=False).get_concrete_function().graph.as_graph_def(add_shapes=True)
+    functions = {function.signature.name: function for function in graph.library.function}
+    return _products(graph.node, {}, functions)
+
+
+def _products(nodes: Iterable[Any], arguments: Mapping[str, int], functions: Mapping[str, Any]) -> int:
+    nodes = list(nodes)
+    sizes = {**arguments, **{node.name: _size(node.attr) for node in nodes}}
+    total = 0
+    for node in nodes:
+        if node.op in _PRODUCTS:
+            columns = _shape(node.attr)[-1]
+            # (m, k) by (k, n), either transposed or not: the first has m·k entries.
+            total += 2 * sizes[node.input[0].partition(":")[0]] * columns
+        elif node.op == "Einsum":
+            total += 2 * _entries(node, sizes)
+        elif (called := node.attr["f"].func.name) in functions:
+            function = functions[called]
+            names = [argument.name for argument in function.signature.input_arg]
+            shapes = {names[index]: _size(attr.attr) for index, attr in function.arg_attr.items()}
+            total += _products(function.node_def, shapes, functions)
+    return total
+
+
+def _shape(attributes: Any) -> list[int]:
+    shapes = attributes["_output_shapes"].list.shape
+    return [dimension.size for dimension in shapes[0].dim] if shapes else []
+
+
+def _size(attributes: Any) -> int:
+    return math.prod(_shape(attributes))
+
+
+def _entries(node: Any, sizes: Mapping[str, int]) -> int:
+    """(i, k) by (k, j) → (i, j): entries of the result, times k = size of the first / i."""
+    rows, columns = _shape(node.attr)
+    return rows * columns * (sizes[node.input[0].partition(":")[0]] // rows)
