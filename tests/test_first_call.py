@@ -1,0 +1,380 @@
+"""The first call and the memory of a case: what is in the numbers, and what happens where there is none."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradperf import agreement, cases, first_call
+from gradperf.first_call import FreshProcesses, NotMeasured
+
+SETTINGS = cases.Settings()
+NUMPY = "tiny_3x2x1-numpy.by_hand-cpu-float64"
+ONE_OF_EACH = [
+    NUMPY,
+    "tiny_3x2x1-torch.autograd-cpu-float64",
+    "tiny_3x2x1-tensorflow.function-cpu-float64",
+    "tiny_3x2x1-jax.jit-cpu-float64",
+]
+
+
+def case_of(id_):
+    """Give the case, or skip where its framework is missing."""
+    case = cases.find(id_, SETTINGS)
+    if reason := cases.obstacle(case, SETTINGS.threads):
+        pytest.skip(reason)
+    return case
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Give processes that all tests share, as the cases of a run do."""
+    with FreshProcesses() as shared:
+        yield shared
+
+
+@pytest.fixture
+def measure(tmp_path, processes):
+    """Give ``measure(source)``: the first call of a style that wraps numpy's ``by_hand``."""
+
+    def run(source, processes=processes, id_=NUMPY, **named):
+        module = f"style{uuid.uuid4().hex}"
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
+        return first_call.measure(case_of(id_), SETTINGS, processes, style_module=module, paths=[tmp_path], **named)
+
+    return run
+
+
+@pytest.fixture
+def marked(monkeypatch, tmp_path):
+    """Give what waits until nothing is left, of the processes and files of a test that have its mark."""
+    mark = uuid.uuid4().hex
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("GRADPERF_TEST_MARK", mark)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    def running():
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark.encode() in (process / "environ").read_bytes() and int(process.name) != os.getpid():
+                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except (OSError, ValueError):
+                pass
+        return found
+
+    def left(within_s=10.0):
+        end_s = time.monotonic() + within_s
+        while (found := [*running(), *folder.iterdir()]) and time.monotonic() < end_s:
+            time.sleep(0.02)
+        return found
+
+    left.running = running
+    return left
+
+
+@pytest.mark.parametrize("id_", ONE_OF_EACH)
+def test_first_call_agrees_with_the_reference(id_, processes):
+    """In each framework, and by a fork: importing it starts no thread and no device."""
+    case = case_of(id_)
+    found = first_call.measure(case, SETTINGS, processes)
+    assert found.forked
+    assert found.first_call_s == found.prepare_s + found.call_s > 0
+    assert found.memory_peak_bytes >= 0
+    assert found.device_memory_peak_bytes is None
+    agreement.check_entries(
+        case, found.outputs, agreement.truth(case.problem, case.problem, SETTINGS.seed, case.dtype)
+    )
+
+
+def test_a_new_interpreter_measures_the_same():
+    """What is done where a fork is not sound."""
+    with FreshProcesses(fork=False) as processes:
+        found = first_call.measure(case_of(NUMPY), SETTINGS, processes)
+    assert not found.forked
+    assert found.first_call_s > 0
+    assert found.outputs["losses"].shape == (case_of(NUMPY).problem.steps,)
+
+
+def test_several_threads_can_be_forked():
+    """The BLAS has started its threads when numpy was imported."""
+    settings = cases.Settings(threads=2)
+    with FreshProcesses() as processes:
+        assert first_call.measure(cases.find(NUMPY, settings), settings, processes).forked
+
+
+def test_only_what_was_proven_is_forked(tmp_path):
+    """Not for a GPU."""
+    from gradperf import fresh_process
+
+    case = cases.find("tiny_3x2x1-torch.autograd-cuda-float32", SETTINGS)
+    assert not fresh_process.forks(fresh_process.Request(str(tmp_path), "time", case, SETTINGS, limit_s=1))
+
+
+def test_prepare_and_the_first_call_are_timed_and_imports_are_not(measure):
+    """Each sleeps for a time of its own."""
+    found = measure(
+        """
+        import time
+        from gradperf.frameworks.numpy.training import by_hand
+        time.sleep(0.5)
+
+        def prepare(*arguments):
+            time.sleep(0.2)
+            call, sleeps_s = by_hand.prepare(*arguments), [0.1]
+
+            def run():
+                time.sleep(sleeps_s.pop() if sleeps_s else 0)
+                return call()
+
+            return run
+        """
+    )
+    assert 0.2 <= found.prepare_s < 0.5
+    assert found.call_s >= 0.1
+    assert found.first_call_s >= 0.3
+
+
+def test_compilation_is_in_it(processes):
+    """The first call of what is compiled takes far longer than those after it."""
+    case = case_of("tiny_3x2x1-jax.jit-cpu-float64")
+    found = first_call.measure(case, SETTINGS, processes)
+    run = agreement.agree(case, SETTINGS).run
+
+    def seconds():
+        start_s = time.perf_counter()
+        run()
+        return time.perf_counter() - start_s
+
+    assert found.first_call_s > 3 * min(seconds() for _ in range(20))
+
+
+@pytest.mark.parametrize("where", ["prepare", "run"])
+def test_memory_is_what_was_allocated_at_most(measure, where):
+    """200 MB, given back before the end."""
+    found = measure(
+        f"""
+        import numpy as np
+        from gradperf.frameworks.numpy.training import by_hand
+
+        def allocate(where):
+            if where == {where!r}:
+                np.ones(25_000_000)
+
+        def prepare(*arguments):
+            allocate("prepare")
+            call = by_hand.prepare(*arguments)
+
+            def run():
+                allocate("run")
+                return call()
+
+            return run
+        """
+    )
+    assert found.memory_peak_bytes == pytest.approx(200e6, rel=0.02)
+
+
+def test_memory_of_nearly_nothing_is_nearly_nothing(processes):
+    """Neither the imports nor the fork are in it."""
+    assert first_call.measure(case_of(NUMPY), SETTINGS, processes).memory_peak_bytes < 3e6
+
+
+def test_a_wrong_first_call_is_none(measure):
+    """Right from the second call on is not enough."""
+    with pytest.raises(agreement.Disagreement, match="first call in a fresh process"):
+        measure(
+            """
+            from gradperf.frameworks.numpy.training import by_hand
+
+            def prepare(*arguments):
+                call, factors = by_hand.prepare(*arguments), [1.5]
+
+                def run():
+                    factor = factors.pop() if factors else 1
+                    return {name: factor * array for name, array in call().items()}
+
+                return run
+            """
+        )
+
+
+DEATHS = {
+    "import os, signal; print('so it goes', flush=True); os.kill(os.getpid(), signal.SIGSEGV)": (
+        "ended by SIGSEGV; its last words: so it goes"
+    ),
+    "import os; os._exit(0)": "ended with exit code 0 and no answer",
+    "import os; os._exit(3)": "ended with exit code 3 and no answer",
+    "raise ValueError('of two\\nlines')": "raised ValueError: of two lines",
+    "raise KeyboardInterrupt": "raised KeyboardInterrupt",
+    "import time; time.sleep(60)": "took longer than 1 s",
+    "import no_such_module": "No module named 'no_such_module'",
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_no_number_has_a_reason_on_one_line(measure, death):
+    """And the next one is measured all the same."""
+    with pytest.raises(NotMeasured, match=re.escape(DEATHS[death])) as raised:
+        measure(f"def prepare(*arguments):\n    {death}", limit_s=1)
+    assert NUMPY in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_a_framework_prints_is_no_answer(measure):
+    """On standard output and error, as text and past Python."""
+    found = measure(
+        """
+        import os
+        from gradperf.frameworks.numpy.training import by_hand
+
+        def prepare(*arguments):
+            for fd in (1, 2):
+                os.write(fd, b'{"code": 1, "reason": "none"}\\n' * 10_000)
+            print('{"prepare_s": 0}')
+            return by_hand.prepare(*arguments)
+        """
+    )
+    assert found.prepare_s > 0
+
+
+def test_nothing_is_left(measure, marked):
+    """Neither processes, those of a child that was stopped with all that it started, nor files."""
+    with FreshProcesses() as processes:
+        first_call.measure(case_of(NUMPY), SETTINGS, processes)
+        assert len(marked.running()) == 1  # the nursery
+        with pytest.raises(NotMeasured, match="took longer"):
+            measure(
+                """
+                import subprocess, tempfile
+
+                def prepare(*arguments):
+                    tempfile.mkdtemp()
+                    subprocess.Popen(["sleep", "60"])
+                    subprocess.run(["sleep", "60"])
+                """,
+                processes,
+                limit_s=1,
+            )
+        assert len(marked.running()) == 1
+    assert marked() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_a_run_that_was_stopped(tmp_path, marked, number):
+    """By Ctrl-C, or at once."""
+    (tmp_path / "sleeps.py").write_text(
+        "import pathlib, time\n"
+        f"def prepare(*arguments):\n    pathlib.Path({str(tmp_path / 'there')!r}).touch()\n    time.sleep(60)\n"
+    )
+    program = (
+        "from gradperf import cases, first_call\n"
+        "settings = cases.Settings()\n"
+        "with first_call.FreshProcesses() as processes:\n"
+        f"    first_call.measure(cases.find({NUMPY!r}, settings), settings, processes,\n"
+        f"                       style_module='sleeps', paths=[{str(tmp_path)!r}])\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (tmp_path / "there").exists():
+            time.sleep(0.01)
+        process.send_signal(number)
+    assert process.returncode != 0
+    assert marked() == []
+
+
+def test_a_nursery_that_died_is_replaced(measure):
+    """Its reason is told once, and the next case is measured."""
+    kill = "import os, signal\ndef prepare(*arguments):\n    os.kill(os.getppid(), signal.SIGKILL)\n    os._exit(1)"
+    with FreshProcesses() as processes:
+        with pytest.raises(NotMeasured, match="the process that starts others ended"):
+            measure(kill, processes)
+        assert first_call.measure(case_of(NUMPY), SETTINGS, processes).first_call_s > 0
+
+
+LISTS_CACHES = """
+    import os, pathlib, tempfile
+    from gradperf.frameworks.numpy.training import by_hand
+
+    def prepare(*arguments):
+        # torch.compile keeps a header there, which is of this run.
+        folder = os.path.dirname(os.path.dirname(os.environ["CUDA_CACHE_PATH"]))
+        assert tempfile.gettempdir() == os.environ["TMPDIR"] == folder
+        for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH"):
+            folder = pathlib.Path(os.environ[name])
+            with open({seen!r}, "a") as file:
+                print(name, sum(1 for _ in folder.rglob("*")), file=file)
+            folder.mkdir(exist_ok=True)
+            (folder / "compiled").touch()
+        return by_hand.prepare(*arguments)
+"""
+
+
+def test_compile_caches_are_cold_for_the_time_and_warm_for_the_memory(measure, tmp_path):
+    """In each measurement anew."""
+    seen = tmp_path / "seen"
+    for _ in range(2):
+        measure(LISTS_CACHES.format(seen=str(seen)))
+    assert [int(line.split()[1]) for line in seen.read_text().splitlines()] == [0, 0, 0, 1, 1, 1] * 2
+
+
+def test_persistent_caches_are_off(processes, tmp_path, monkeypatch):
+    """Those that the user has switched on; everything else in these variables stays."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.setenv("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={cache} --tf_xla_auto_jit=0")
+    found = first_call.environment()
+    assert found["TF_XLA_FLAGS"] == "--tf_xla_auto_jit=0"
+    assert "JAX_COMPILATION_CACHE_DIR" not in found
+    with FreshProcesses() as fresh:
+        first_call.measure(case_of("tiny_3x2x1-jax.scan-cpu-float64"), SETTINGS, fresh)
+    assert not cache.exists()
+
+
+def test_torch_compiles_anew_each_time(measure, tmp_path):
+    """Its cache is empty before, and holds one new library afterwards."""
+    case_of("tiny_3x2x1-torch.compiled-cpu-float64")
+    seen = tmp_path / "seen"
+    source = f"""
+        import os, pathlib
+        import torch
+        from gradperf.frameworks.torch.derivative import ones
+
+        def libraries(when):
+            folder = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+            with open({str(seen)!r}, "a") as file:
+                print(when, *(path.name for path in folder.rglob("*.main.so")), file=file)
+
+        # Saves fifteen seconds: no programs that find out what this CPU can do, and no precompiled header.
+        os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
+        os.environ["TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"] = "0"
+
+        def prepare(*arguments):
+            libraries("before")
+            call = ones.prepare(*arguments)
+            doubled = torch.compile(lambda x: 2 * torch.sin(x), fullgraph=True)
+
+            def run():
+                doubled(torch.ones(64))
+                libraries("after")
+                return call()
+
+            return run
+    """
+    found = measure(source, id_="sine_derivative_100-torch.ones-cpu-float32")
+    timed_before, timed_after, weighed_before, *_ = (line.split() for line in seen.read_text().splitlines())
+    assert timed_before == ["before"]
+    assert len(timed_after) == 2
+    assert weighed_before[1:] == timed_after[1:]
+    assert np.isfinite(found.outputs["grad_x"]).all()
