@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from gradperf import suite
-from gradperf.suite import agreed, case, choice, described, rounds_for, settings  # noqa: F401 - fixtures, found by name
+from gradperf import recording, suite
+from gradperf.recording import described  # noqa: F401 - a fixture, found by name
+from gradperf.suite import agreed, case, choice, rounds_for, settings  # noqa: F401 - the same
 
 ROOT = Path(__file__).parent
 
@@ -29,19 +30,33 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    suite.drop_without_case(config, items)
+    suite.arrange(config, items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    recording.count_selected(session.config, session.items)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-benchmark saves
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    recording.complete(session.config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     return suite.report_header(config)
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     suite.summarise(terminalreporter, config)
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     suite.describe_machine(config, machine_info)
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    recording.describe_run(config, output_json)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark's own, which it leaves nothing to say

@@ -1,7 +1,11 @@
-"""The command line: ``gradperf list``, ``run`` and ``pair``. A user's mistake is one message and exit code 2."""
+"""The command line: ``gradperf list``, ``run``, ``pair``, ``show``, ``doctor`` and ``neighbours``.
+
+A user's mistake is one message and exit code 2.
+"""
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -9,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradperf import options, threads
+from gradperf import options, show, threads
 from gradperf.names import UserError
 
 if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
@@ -47,6 +51,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add(pairing.add_argument, axes=False)
     pairing.set_defaults(command=pair_cases)
 
+    showing = commands.add_parser("show", help="the table of a recorded run")
+    showing.add_argument(
+        "run", metavar="FILE", type=Path, help="its JSON, or a folder: the newest run in or below it"
+    )
+    showing.set_defaults(command=show.show_run)
+
+    beside = commands.add_parser(
+        "neighbours", help="time cases alone and beside all other frameworks: does their presence matter?"
+    )
+    beside.add_argument("cases", metavar="CASE", nargs="+", help="ids that `gradperf list` shows")
+    beside.add_argument("--pairs", metavar="N", default="8", help="pairs of processes (default: 8, at least 6)")
+    options.add(beside.add_argument, ("threads",), axes=False)
+    beside.set_defaults(command=time_in_company)
+
+    examining = commands.add_parser("doctor", help="what this machine can measure, and what it cannot")
+    options.add(examining.add_argument, ("threads",), axes=False)
+    examining.add_argument(
+        "--seconds", metavar="N", default="60", help="time for measuring, about (default: 60, at least 5)"
+    )
+    examining.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
+    examining.set_defaults(command=examine_machine)
+
     parsed = parser.parse_args(arguments)
     try:
         code: int = parsed.command(parsed)
@@ -57,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("gradperf: not enough memory for this; fewer steps or a smaller problem may do", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("gradperf: interrupted", file=sys.stderr)
+        return 130  # as shells do: 128 and the signal's number
     except BrokenPipeError:  # `gradperf list | head`
         sys.stderr.close()
         return 0
@@ -150,12 +179,17 @@ def pair_cases(parsed: argparse.Namespace) -> int:
     """Time two cases in turns, after both agreed with the reference."""
     settings = _settings(parsed, parsed.seed)
     pairs = options.whole_number("pairs", parsed.pairs, least=6)
-    from gradperf import cases
+    from gradperf import agreement, cases, conduct
     from gradperf.pairing import paired
 
     first, second = (cases.find(id_, settings) for id_ in (parsed.first, parsed.second))
-    runs = [_agreed(case, settings).run for case in (first, second)]
-    found = paired(*runs, pairs=pairs, seed=settings.seed)
+    both = [_agreed(case, settings) for case in (first, second)]
+    try:
+        for agreed in both:
+            conduct.examine(agreed, settings)
+    except (conduct.Misconduct, agreement.Disagreement) as error:
+        raise UserError(f"its time would not mean what it says, so nothing is shown:\n{error}") from None
+    found = paired(*(agreed.run for agreed in both), pairs=pairs, seed=settings.seed)
     per_step = second.problem.steps / first.problem.steps
     for case, seconds in ((first, found.first_s), (second, found.second_s)):
         print(f"{seconds / case.problem.steps * 1e6:12.2f} µs per step  {case.id}")
@@ -164,6 +198,56 @@ def pair_cases(parsed: argparse.Namespace) -> int:
         f"({found.low * per_step:.3f}–{found.high * per_step:.3f}, median and 95 % interval of {pairs} pairs)"
     )
     return 0
+
+
+def examine_machine(parsed: argparse.Namespace) -> int:
+    """Tell what this machine is, what spoils measuring on it, and the smallest change that it can show."""
+    count = options.threads(parsed.threads)
+    seconds = options.whole_number("seconds", parsed.seconds, least=5)
+    found = {name: os.environ[name] for name in threads.VARIABLES if name in os.environ}
+    threads.bind(count)
+    from gradperf import doctor, results
+
+    if parsed.json is not None:
+        results.check_can_write("--json", parsed.json)
+    print(f"gradperf doctor: measuring for about {seconds} s; leave the machine alone meanwhile", flush=True)
+    examined = doctor.examine(count, seconds, found)
+    print("\n".join(doctor.told(examined)))
+    if parsed.json is not None:
+        parsed.json.write_text(json.dumps(doctor.record(examined), indent=2) + "\n")
+        print(f"written to {parsed.json}")
+    return 0
+
+
+def time_in_company(parsed: argparse.Namespace) -> int:
+    """Time cases in processes of their own and in some that hold all other frameworks too."""
+    settings = _settings(parsed)
+    pairs = options.whole_number("pairs", parsed.pairs, least=6)
+    from gradperf import cases, frameworks, neighbours
+
+    chosen = [cases.find(id_, settings) for id_ in dict.fromkeys(parsed.cases)]
+    for case in chosen:
+        if reason := cases.obstacle(case, settings.threads):
+            raise UserError(f"{case.id} cannot run here: {reason}")
+    for own in dict.fromkeys(case.framework for case in chosen):
+        others = [name for name in frameworks.names() if name not in (own, "numpy") and _is_installed(name)]
+        if not others:
+            raise UserError(f"there is no framework beside {own} here")
+        ids = [case.id for case in chosen if case.framework == own]
+        for found in neighbours.measured(ids, others, settings.threads, pairs):
+            print(
+                f"{found.ratio:7.3f} times as long beside {', '.join(others)} "
+                f"({found.low:.3f}–{found.high:.3f})  {found.case}",
+                flush=True,
+            )
+    print(f"median and 95 % interval of {pairs} pairs of processes")
+    return 0
+
+
+def _is_installed(framework: str) -> bool:
+    from gradperf import versions
+
+    return framework in versions.installed()
 
 
 def _agreed(case: "Case", settings: "Settings") -> "Agreed":

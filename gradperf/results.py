@@ -3,7 +3,7 @@
 pytest-benchmark does the storing and comparing; this module only sets its options and answers its public hooks:
 
 - its storage is relative to the working directory, ours is the repository's ``results/`` from everywhere;
-- its machine id is system, implementation, Python and bits; a record also says the CPU and every version;
+- its machine id is system, implementation, Python and bits; a record also says what :mod:`gradperf.machine` knows;
 - it compares the machine's measured clock, which never is the same twice, and shows the difference as two JSON
   texts; here a difference is told in words, value by value.
 """
@@ -13,12 +13,12 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gradperf import versions
+from gradperf import machine
 from gradperf.names import UserError
 
 FOLDER = "results"
@@ -98,17 +98,38 @@ def describe_machine(info: dict[str, Any]) -> None:
     if isinstance(cpu, dict):
         for measured_anew in ("hz_actual", "hz_actual_friendly", "hz_advertised", "hz_advertised_friendly"):
             cpu.pop(measured_anew, None)
-    info["cpu_model"] = _cpu_model()
-    info["versions"] = versions.installed()
+    info.update(machine.identity())
 
 
-def _cpu_model() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor()
-    found = re.search(r"model name\s*:\s*(.+)", text)
-    return found.group(1) if found else platform.processor()
+def describe_run(
+    output: dict[str, Any],
+    *,
+    command: Sequence[str],
+    start: machine.Moment,
+    end: machine.Moment,
+    selected: int,
+    tier: str,
+    threads: int,
+    seed: int,
+) -> None:
+    """Write under ``output["gradperf"]`` what was asked for, how much of it ended, and what went on meanwhile.
+
+    ``output`` is what pytest-benchmark is about to save; the commit stands in its own ``commit_info``.
+    ``selected`` is the number of benchmarks that were to be timed; those that failed are not in ``output``.
+    """
+    output["gradperf"] = {
+        # A storage's address may hold a password.
+        "command": [re.sub(r"(://)[^/@\s]+@", r"\1***@", word) for word in command],
+        "started": start.at.isoformat(timespec="seconds"),
+        "finished": end.at.isoformat(timespec="seconds"),
+        "load": {"start": start.load, "end": end.load},
+        "steal": machine.steal(start.cpu_times, end.cpu_times),
+        "benchmarks_selected": selected,
+        "benchmarks_finished": len(output["benchmarks"]),
+        "tier": tier,
+        "threads": threads,
+        "seed": seed,
+    }
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:

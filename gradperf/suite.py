@@ -1,19 +1,21 @@
-"""The pytest side of the suite: options, the cases of a test, and what is written beside each timing.
+"""The pytest side of the suite: its options, and the cases of a test.
 
 The root ``conftest.py`` hands these hooks to pytest. A test that takes the fixture ``case`` is run once per case
 of its family, which it names with ``pytestmark = pytest.mark.family("training")``; with the fixture ``agreed`` it
 gets the case prepared and checked against the reference.
 """
 
+import shutil
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradperf import options, threads
+from gradperf import clock, options, recording, threads
 from gradperf.names import UserError
 
 if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
@@ -27,18 +29,28 @@ _COMPARED = pytest.StashKey[list[str]]()
 _COUNTERPARTS: "pytest.StashKey[set[str]]" = pytest.StashKey()
 """Ids of the benchmarks in the runs compared with."""
 
+_LAST: "pytest.StashKey[Agreed]" = pytest.StashKey()
+"""The last case that agreed; its other tests come next."""
+
 BENCHMARKS = "perf"
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the suite's options to pytest."""
-    options.add(parser.getgroup("gradperf", "gradperf: what to compute").addoption)
+    group = parser.getgroup("gradperf", "gradperf: what to compute")
+    options.add(group.addoption)
+    group.addoption(
+        "--no-first-calls",
+        action="store_true",
+        help="start no fresh processes: neither first calls nor memory are measured, and a run takes half the time",
+    )
 
 
 def configure(config: pytest.Config, root: Path) -> None:
     """Read and check the options, and bind the threads; raises ``pytest.UsageError`` with one message."""
     config.addinivalue_line(
-        "markers", "family(name, offers, problem): the family of problems whose cases a test takes"
+        "markers",
+        "family(name, offers, problem, always, published): the family of problems whose cases a test takes",
     )
     config.addinivalue_line("markers", "without_case: a test to which the options leave no case; it is deselected")
     try:
@@ -54,11 +66,14 @@ def configure(config: pytest.Config, root: Path) -> None:
         times = _times(config, root / BENCHMARKS)
         if times and config.getoption("dist", "no") != "no":
             raise UserError("benchmarks cannot be timed by several processes at once: run perf without -n")
+        if times:
+            clock.check("--benchmark-timer", config.getoption("benchmark_timer"))
         results.prepare_storage(config.option, root, saves=times)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_CHOICE] = choice
     config.stash[_SETTINGS] = cases.Settings(tier, count, seed)
+    recording.begin(config, config.stash[_SETTINGS], first_calls=times and not config.getoption("no_first_calls"))
     config.stash[_COMPARED] = []
     config.stash[_COUNTERPARTS] = set[str]()
     if config.option.benchmark_compare is True:
@@ -98,8 +113,15 @@ def report_header(config: pytest.Config) -> str:
 
 
 def summarise(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say at the end, where ``-q`` does not drop it, whether the comparison compares like with like."""
+    """Show the tables; say, where ``-q`` does not drop it, whether the comparison compares like with like."""
+    from gradperf import show
+
     compared, write_line = config.stash[_COMPARED], reporter.write_line
+    ascii_only = not show.encodes(sys.stdout.encoding, show.SIGNS)
+    if tables := recording.lines(config, shutil.get_terminal_size().columns, ascii_only=ascii_only):
+        reporter.section("gradperf", sep="-", bold=True)
+        for line in tables:
+            write_line(line)
     timed: set[str] = {report.nodeid for report in reporter.getreports("passed") if report.when == "call"}
     recorded = config.stash[_COUNTERPARTS]
     if compared and (alone := timed - recorded):
@@ -131,7 +153,8 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
     """Give a test with the fixture ``case`` the cases of its family; those that cannot run are skipped here.
 
     ``pytest.mark.family("training", offers="phases")`` leaves out the styles that do not offer that function;
-    ``problem="tiny_3x2x1"`` takes the styles of one problem alone.
+    ``problem="tiny_3x2x1"`` takes the styles of one problem alone, ``always=True`` all of them whatever was chosen;
+    ``published=True`` keeps to the dtypes that problems were published in, as ``all_dtypes=False`` does.
     """
     if "case" not in metafunc.fixturenames:
         return
@@ -142,6 +165,9 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
     choice, settings = metafunc.config.stash[_CHOICE], metafunc.config.stash[_SETTINGS]
     offers = marker.kwargs.get("offers", "prepare")
     parameters = []
+    if marker.kwargs.get("always"):
+        choice = cases.Choice()
+    all_dtypes = all_dtypes and not marker.kwargs.get("published")
     for case in cases.chosen(choice, settings, all_dtypes=all_dtypes):
         if case.problem.family != marker.args[0]:
             continue
@@ -158,12 +184,20 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
     metafunc.parametrize("case", parameters, indirect=True)
 
 
-def drop_without_case(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests to which the user's choice leaves no case: they are not skipped, they are not there."""
+def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Bring all tests of one case together, so that it is prepared and checked once.
+
+    Tests to which the user's choice leaves no case are deselected: they are not skipped, they are not there.
+    """
     empty = [item for item in items if item.get_closest_marker("without_case")]
     if empty:
         config.hook.pytest_deselected(items=empty)
-        items[:] = [item for item in items if item not in empty]
+    first: dict[str, int] = {}
+    places = {}
+    for place, item in enumerate(items):
+        case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
+        places[item] = first.setdefault(case, place) if case else place
+    items[:] = sorted((item for item in items if item not in empty), key=places.__getitem__)
 
 
 @pytest.fixture
@@ -187,48 +221,14 @@ def case(request: pytest.FixtureRequest, settings: "Settings") -> "Case":
 
 
 @pytest.fixture
-def agreed(case: "Case", settings: "Settings") -> "Agreed":
+def agreed(request: pytest.FixtureRequest, case: "Case", settings: "Settings") -> "Agreed":
     """Give the case, prepared and in agreement with the reference: only such a case is timed."""
     from gradperf import agreement
 
-    return agreement.agree(case, settings)
-
-
-@pytest.fixture
-def described(benchmark: Any, settings: "Settings") -> Iterator[Callable[..., None]]:
-    """Give ``describe(agreed, part)``: names a benchmark's table and writes beside the timing what was timed.
-
-    ``part`` is the half of a step that is timed, "forward" or "backward"; nothing where it is the whole. What comes
-    after the call is the timing, over which CPU seconds per second are taken.
-    """
-
-    def describe(agreed: "Agreed", part: str | None = None) -> None:
-        case = agreed.case
-        benchmark.group = f"{case.group} {part}" if part else case.group
-        benchmark.extra_info.update(
-            problem=case.problem.name,
-            framework=case.framework,
-            style=case.style,
-            device=case.device,
-            dtype=case.dtype,
-            part=part or "all",
-            steps=1 if part else case.problem.steps,
-            tier=settings.tier,
-            threads=settings.threads,
-            seed=settings.seed,
-            inputs_sha256=agreed.inputs_sha256,
-            framework_version=agreed.framework_version,
-            final_loss=agreed.final_loss,
-            gradient_error=agreed.gradient_error,
-            trajectory_error=agreed.trajectory_error,
-        )
-        start_s[:] = time.perf_counter(), time.process_time()
-
-    start_s: list[float] = []
-    yield describe
-    if start_s:
-        wall_s, cpu_s = time.perf_counter() - start_s[0], time.process_time() - start_s[1]
-        benchmark.extra_info["cpu_per_wall"] = cpu_s / wall_s
+    last = request.config.stash.get(_LAST, None)
+    if last is None or last.case != case:
+        request.config.stash[_LAST] = last = agreement.agree(case, settings)
+    return last
 
 
 @pytest.fixture

@@ -1,0 +1,59 @@
+"""After how many steps a style has earned back what it costs once: exact, and of measured times alone.
+
+A training of n steps takes O + n·s seconds:
+
+- s, the time of a step, is the median time of a call divided by the steps in it;
+- O, the one-off cost, is what preparing and the first call in a fresh process took above the steps in that call:
+  O = first_call_s − steps·s. It is at least 0: a first call that was faster than the median was lucky, not paid.
+
+A style is ahead of its baseline at n steps when its total is the smaller one, not when it is equal. Its break-even
+is the smallest whole n ≥ 1 from which on it is ahead for good. Both totals are straight lines, so with
+Δs = s(baseline) − s(style) and ΔO = O(style) − O(baseline) it is ahead where n·Δs > ΔO:
+
+- Δs > 0, faster at each step: from floor(ΔO / Δs) + 1 on, and from the first step where it costs no more at once;
+- Δs = 0: from the first step where ΔO < 0, else never;
+- Δs < 0, slower at each step: never. It may lead for a while, if it costs less at once, but it is overtaken.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from typing import Literal
+
+BreakEven = int | Literal["never"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a style was measured to take. All times are above 0."""
+
+    call_s: float
+    """Median of a call in the steady state."""
+    steps: int
+    """Steps in one call."""
+    first_call_s: float
+    """Preparing and the first call, of as many steps, in a fresh process with nothing compiled yet."""
+
+    @property
+    def step_s(self) -> Fraction:
+        """Seconds per step."""
+        return Fraction(self.call_s) / self.steps
+
+    @property
+    def once_s(self) -> Fraction:
+        """Seconds that are paid once."""
+        return max(Fraction(0), Fraction(self.first_call_s) - Fraction(self.call_s))
+
+
+def break_even(style: Cost, baseline: Cost) -> BreakEven:
+    """Give the smallest number of steps from which on ``style`` is ahead for good.
+
+    In fractions: floats would put the answer off by one where the totals nearly touch.
+    """
+    faster_s = baseline.step_s - style.step_s
+    dearer_s = style.once_s - baseline.once_s
+    if faster_s < 0 or (faster_s == 0 and dearer_s >= 0):
+        return "never"
+    if dearer_s < 0:
+        return 1
+    return floor(dearer_s / faster_s) + 1

@@ -1,0 +1,108 @@
+"""Quantities as text of bounded width: three digits that count, and never more characters than stated.
+
+A table is aligned only if no value, however odd, is wider than its column. So what does not fit is written with an
+exponent, and where that does not fit either, as a bound: ``1.2e9``, ``<0.01``, ``>1e99``.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of time or of memory."""
+
+    name: str
+    size: float
+    """In seconds, or bytes."""
+    below: float = 999.5
+    """Up to how many of it are told in this unit; what would be rounded to a thousand is one of the next."""
+
+
+TIMES = (
+    Unit("ns", 1e-9),
+    Unit("µs", 1e-6),
+    Unit("ms", 1e-3),
+    Unit("s", 1.0, 9999.5),  # four digits of seconds are read more easily than hours
+    Unit("h", 3600.0),
+)
+MEMORIES = (Unit("B", 1.0), Unit("kB", 1e3), Unit("MB", 1e6), Unit("GB", 1e9), Unit("TB", 1e12))
+
+
+def unit_for(size: float, units: tuple[Unit, ...]) -> Unit:
+    """Give the smallest unit that is large enough for ``size``, or the largest that there is."""
+    return next((unit for unit in units if size / unit.size < unit.below), units[-1])
+
+
+def number(value: float) -> str:
+    """Three digits, more only before the point: ``0.0934``, ``10.4``, ``2,532``. At most 7 characters."""
+    if value == 0:
+        return "0"
+    if not 0.0009995 <= value < 999_999.5:
+        return _with_exponent(value)
+    for below, decimals in ((0.009995, 5), (0.09995, 4), (0.9995, 3), (9.995, 2), (99.95, 1)):
+        if value < below:
+            return f"{value:.{decimals}f}"
+    return f"{value:,.0f}"
+
+
+def _with_exponent(value: float) -> str:
+    """Two digits and an exponent, ``1.2e-9``. At most 7 characters."""
+    if value < 1e-99:
+        return "<1e-99"
+    if value >= 1e99:
+        return ">1e99"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them: ``850 ms``. At most 7 characters."""
+    return _in_units(seconds, TIMES)
+
+
+def memory(size_bytes: float) -> str:
+    """Bytes in the unit that suits them, powers of 1000: ``1.21 GB``. At most 7 characters."""
+    return _in_units(size_bytes, MEMORIES)
+
+
+def _in_units(size: float, units: tuple[Unit, ...]) -> str:
+    unit = unit_for(size, units)
+    value = size / unit.size
+    if value >= unit.below:
+        return f">999 {unit.name}"
+    if 0 < value < 0.9995 and unit is units[0]:
+        return f"<1 {unit.name}"
+    # A size at the seam of two units may come out as 0.9995 of the larger one.
+    return f"{number(max(value, 1.0)) if value else 0} {unit.name}"
+
+
+def percent(fraction: float, decimals: int = 1) -> str:
+    """As a percentage, without the sign: ``0.4``, ``12``. Nothing is smaller than its last decimal but 0 itself.
+
+    At most 4 characters with one decimal, and 5 with two.
+    """
+    value = 100 * fraction
+    least = 10.0**-decimals
+    if value == 0:
+        return "0"
+    if value < least / 2:
+        return f"<{least:g}"
+    if value < least * 9.5:
+        return f"{value:.{decimals}f}"
+    if value < 9.95:
+        return f"{value:.1f}"
+    return f"{value:.0f}" if value < 999.5 else ">999"
+
+
+def magnitude(value: float) -> str:
+    """One digit and an exponent, for errors: ``2e-16``. At most 6 characters."""
+    if value == 0:
+        return "0"
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def count(whole: int, most: int = 7) -> str:
+    """Give a whole number in full, ``11,820``, or where that takes more than ``most`` ≥ 6 characters, ``1.2e7``."""
+    in_full = f"{whole:,}"
+    return in_full if len(in_full) <= most else ">1e99" if whole >= 10**99 else _with_exponent(float(whole))

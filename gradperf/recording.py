@@ -1,0 +1,210 @@
+"""What is written beside each timing, and what a run as a whole leaves in its record.
+
+Before a case is timed, ``described`` has its conduct examined (:mod:`gradperf.conduct`) and its first call and
+memory measured in processes of their own (:mod:`gradperf.first_call`). After it, the time itself is held to the
+clock, to the threads and to what the machine can do; a benchmark that fails this is an error, and is not recorded.
+
+Facts that need all benchmarks of the run, such as a ratio to the baseline, are added when the session ends, before
+pytest-benchmark saves.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gradperf import machine, results
+from gradperf.names import UserError
+
+if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
+    from gradperf.agreement import Agreed
+    from gradperf.cases import Settings
+    from gradperf.first_call import FreshProcesses
+
+Record = dict[str, Any]
+"""A benchmark as pytest-benchmark stores it."""
+
+
+@dataclass
+class Recording:
+    """What a run gathers as it goes."""
+
+    settings: "Settings"
+    processes: "FreshProcesses | None"
+    """Where first calls are measured; None where they are not wanted."""
+    start: machine.Moment
+    selected: int = 0
+    """Benchmarks that are to be timed."""
+    finished: list[Any] = field(default_factory=list)
+    """pytest-benchmark's fixture of each benchmark that was timed and kept."""
+    unmeasured: list[str] = field(default_factory=list)
+    """Why a first call has no number."""
+
+    def records(self) -> list[Record]:
+        """Give the benchmarks as they are stored, without their rounds."""
+        return [benchmark.stats.as_dict(include_data=False) for benchmark in self.finished]
+
+
+KEY: "pytest.StashKey[Recording]" = pytest.StashKey()
+
+
+def begin(config: pytest.Config, settings: "Settings", *, first_calls: bool) -> None:
+    """Begin the recording of a run; nothing is started yet."""
+    from gradperf.first_call import FreshProcesses
+
+    processes = FreshProcesses() if first_calls else None
+    config.stash[KEY] = Recording(settings, processes, machine.moment())
+
+
+def count_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Count the benchmarks that are to be timed."""
+    config.stash[KEY].selected = sum(
+        "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
+        for item in items
+    )
+
+
+@pytest.fixture
+def described(
+    request: pytest.FixtureRequest, benchmark: Any, settings: "Settings"
+) -> Iterator[Callable[..., None]]:
+    """Give ``describe(agreed, part)``: examines a case, and writes beside its timing what was timed.
+
+    ``part`` is the half of a step that is timed, "forward" or "backward"; nothing where it is the whole. What comes
+    after the call is the timing.
+    """
+    from gradperf import conduct
+
+    recording = request.config.stash[KEY]
+    described: list[Agreed] = []
+    start_s: list[float] = []
+
+    def describe(agreed: "Agreed", part: str | None = None) -> None:
+        case = agreed.case
+        work = case.problem.work(case.dtype)
+        benchmark.group = f"{case.group} {part}" if part else case.group
+        benchmark.extra_info.update(
+            problem=case.problem.name,
+            framework=case.framework,
+            style=case.style,
+            device=case.device,
+            dtype=case.dtype,
+            part=part or "all",
+            steps=1 if part else case.problem.steps,
+            tier=settings.tier,
+            threads=settings.threads,
+            seed=settings.seed,
+            inputs_sha256=agreed.inputs_sha256,
+            framework_version=agreed.framework_version,
+            final_loss=agreed.final_loss,
+            gradient_error=agreed.gradient_error,
+            trajectory_error=agreed.trajectory_error,
+        )
+        if part is None:
+            benchmark.extra_info.update(
+                flops_per_step=work.flops,
+                product_flops_per_step=work.product_flops,
+                product_flops_counted=conduct.examine(agreed, settings),
+                bytes_per_step=work.bytes,
+                **_first_call(agreed, recording),
+            )
+            described.append(agreed)
+        start_s[:] = time.perf_counter(), time.process_time()
+
+    yield describe
+    if not start_s:
+        return
+    wall_s, cpu_s = time.perf_counter() - start_s[0], time.process_time() - start_s[1]
+    benchmark.extra_info["cpu_per_wall"] = cpu_s / wall_s
+    if benchmark.enabled and benchmark.stats and not benchmark.has_error:
+        benchmark.has_error = True  # Until all is checked: what has an error is not saved.
+        conduct.check_clock(request.node.name, benchmark.stats["total"] * benchmark.stats["iterations"], wall_s)
+        conduct.check_cpu_time(request.node.name, cpu_s / wall_s, settings.threads)
+        for agreed in described:
+            conduct.check_possible(agreed, benchmark.stats["min"], settings.threads)
+        benchmark.has_error = False
+        recording.finished.append(benchmark)
+
+
+def _first_call(agreed: "Agreed", recording: Recording) -> dict[str, float | None]:
+    """Measure the first call and the memory of a case, where that is wanted."""
+    from gradperf.first_call import NotMeasured, measure
+
+    if recording.processes is None:
+        return {}
+    try:
+        found = measure(agreed.case, recording.settings, recording.processes)
+    except NotMeasured as reason:
+        recording.unmeasured.append(str(reason))
+        return {"first_call_s": None, "memory_peak_bytes": None, "device_memory_peak_bytes": None}
+    return {
+        "first_call_s": found.first_call_s,
+        "memory_peak_bytes": found.memory_peak_bytes,
+        "device_memory_peak_bytes": found.device_memory_peak_bytes,
+    }
+
+
+def baseline_of(problem: str) -> str | None:
+    """``framework.style`` that the styles of ``problem`` are compared with; None for a problem nobody knows."""
+    from gradperf import problems
+
+    try:
+        return problems.baseline(problems.find(problem).family)
+    except (UserError, ValueError):  # ValueError: a size of thousands of digits
+        return None
+
+
+def complete(config: pytest.Config) -> None:
+    """End the fresh processes; add what needs the whole run: shares of the ceilings, ratios and break-evens."""
+    recording = config.stash[KEY]
+    if recording.processes is not None:
+        recording.processes.close()
+    if not recording.finished:
+        return
+    from gradperf import ceilings, summary
+
+    records = recording.records()
+    beside = summary.against_baselines(records, baseline_of)
+    for benchmark, record, against in zip(recording.finished, records, beside, strict=True):
+        info = benchmark.extra_info
+        if info["part"] != "all":
+            continue
+        least_s = ceilings.ceilings(info["framework"], info["device"], info["dtype"], info["threads"]).least_s(
+            info["flops_per_step"], info["bytes_per_step"]
+        )
+        info["peak_fraction"] = least_s * info["steps"] / record["stats"]["median"]
+        info["ratio_to_baseline"] = against.ratio_to_baseline
+        info["break_even_steps"] = against.break_even_steps
+
+
+def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
+    """Write into what is about to be saved what the run as a whole was."""
+    from gradperf import ceilings
+
+    recording, settings = config.stash[KEY], config.stash[KEY].settings
+    results.describe_run(
+        output,
+        command=["pytest", *map(str, config.invocation_params.args)],
+        start=recording.start,
+        end=machine.moment(),
+        selected=recording.selected,
+        tier=settings.tier,
+        threads=settings.threads,
+        seed=settings.seed,
+    )
+    output["gradperf"]["pools"] = machine.pool_sizes()
+    output["gradperf"]["ceilings"] = [
+        {"framework": framework, "device": device, "dtype": dtype, **asdict(found)}
+        for (framework, device, dtype), found in ceilings.known().items()
+    ]
+
+
+def lines(config: pytest.Config, width: int, *, ascii_only: bool) -> list[str]:
+    """Give the tables of the run, and what could not be measured."""
+    from gradperf import summary
+
+    recording = config.stash[KEY]
+    told = summary.lines(recording.records(), baseline_of=baseline_of, width=width, ascii_only=ascii_only)
+    return [*told, *(f"gradperf: no first call, no memory: {reason}" for reason in recording.unmeasured)]

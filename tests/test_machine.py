@@ -1,0 +1,292 @@
+"""The facts of a machine are read right where they can be read, and are None where they cannot."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gradperf import machine, results, versions
+
+V2 = "30 1 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+V1 = (
+    "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+    "35 31 0:32 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+)
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """Give ``fake(files)``: a root with these files, by path."""
+
+    def write(files):
+        for path, text in files.items():
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        (
+            "processor : 0\nmodel : 17\nmodel name\t: AMD EPYC 9B14\nprocessor : 1\nmodel name : other\n",
+            "AMD EPYC 9B14",
+        ),
+        (
+            "processor : 0\nCPU implementer : 0x41\nCPU variant : 0x3\nCPU part\t: 0xd0c\n",
+            "Arm implementer 0x41 part 0xd0c",
+        ),
+    ],
+)
+def test_cpu_model(fake, text, model):
+    assert machine.cpu_model(fake({"proc/cpuinfo": text})) == model
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({}, None),
+        ({"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": V2, "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        (
+            {"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": V2, "sys/fs/cgroup/cpu.max": "150000 100000\n"},
+            1.5,
+        ),
+        # The group above limits too.
+        (
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "proc/self/mountinfo": V2,
+                "sys/fs/cgroup/a/cpu.max": "200000 100000\n",
+                "sys/fs/cgroup/a/b/cpu.max": "300000 100000\n",
+                "sys/fs/cgroup/c/cpu.max": "1000 100000\n",
+            },
+            2.0,
+        ),
+        # Version 1, and the cpu controller's own path.
+        (
+            {
+                "proc/self/cgroup": "5:cpuset:/y\n4:cpu,cpuacct:/x\n0::/z\n",
+                "proc/self/mountinfo": V1,
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+                "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us": "50000\n",
+                "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us": "100000\n",
+            },
+            0.5,
+        ),
+        # In a container: the path is the host's, the group itself is mounted.
+        (
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/docker/1f\n",
+                "proc/self/mountinfo": V1.replace("0:29 / ", "0:29 /docker/1f "),
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "25000\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            },
+            0.25,
+        ),
+        (
+            {
+                "proc/self/cgroup": "0::/../other\n",
+                "proc/self/mountinfo": V2,
+                "sys/fs/cgroup/cpu.max": "400000 100000\n",
+                "sys/fs/other/cpu.max": "1 100000\n",
+            },
+            4.0,
+        ),
+        # Nonsense is no limit.
+        ({"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": V2, "sys/fs/cgroup/cpu.max": "100 0\n"}, None),
+        ({"proc/self/cgroup": "nonsense\n\n", "proc/self/mountinfo": "a - b\n\n- - -\n"}, None),
+    ],
+)
+def test_cpu_quota(fake, files, quota):
+    assert machine.cpu_quota(fake(files)) == quota
+
+
+def test_effective_cpus_are_the_fewest_of_all_that_limit():
+    assert machine.Cpus(None, 8, 4, 1.5, None).effective == 1.5
+    assert machine.Cpus(None, 8, 4, None, None).effective == 4
+    assert machine.Cpus(None, 8, None, 12.0, None).effective == 8
+    assert machine.Cpus(None, None, None, None, None).effective is None
+
+
+def test_governor(fake):
+    """Every kind that a CPU has; a CPU without one says nothing."""
+    folder = "sys/devices/system/cpu"
+    assert machine.governor(fake({f"{folder}/cpufreq/boost": "1", f"{folder}/cpu9/online": "1"})) is None
+    root = fake({f"{folder}/cpu{n}/cpufreq/scaling_governor": "performance\n" for n in (0, 1, 10)})
+    assert machine.governor(root) == "performance"
+    fake({f"{folder}/cpu10/cpufreq/scaling_governor": "powersave\n"})
+    assert machine.governor(root) == "performance, powersave"
+
+
+def stat(*ticks):
+    return {"proc/stat": f"cpu  {' '.join(map(str, ticks))}\ncpu0 1 1 1 1 1 1 1 1 0 0\n"}
+
+
+def test_steal_is_the_share_of_the_wanted_time(fake):
+    """100 ticks more were wanted, 20 of them stolen; time idle, waiting for disks, and guests count for nothing."""
+    earlier = machine.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
+    later = machine.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
+    assert machine.steal(earlier, later) == pytest.approx(0.2)
+
+
+def test_steal_where_there_is_nothing_to_tell(fake):
+    """Unknown is None, nothing wanted is nothing stolen, and an account that goes back is not negative."""
+    now = machine.cpu_times(fake(stat(100, 0, 0, 0, 0, 0, 0, 9, 0, 0)))
+    assert machine.cpu_times(fake({"proc/stat": "cpu 1 2 3\n"})) is None
+    assert machine.steal(now, None) is None
+    assert machine.steal(None, now) is None
+    assert machine.steal(now, now) == 0
+    assert machine.steal(now, machine.CpuTimes(now.wanted_ticks + 10, now.stolen_ticks - 1)) == 0
+
+
+def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
+    """Another system, an empty /proc, no tool."""
+
+    def fails(*_):
+        raise OSError
+
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "getloadavg", fails, raising=False)
+    monkeypatch.setattr(os, "sysconf", fails, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    monkeypatch.setattr(machine.platform, "processor", lambda: "")
+    assert machine.cpus(tmp_path) == machine.Cpus(None, None, None, None, None)
+    moment = machine.moment(tmp_path)
+    assert (moment.load, moment.cpu_times) == (None, None)
+    assert machine.memory_bytes() is None
+    assert machine.gpus(str(tmp_path / "missing")) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        (
+            """test "$1" = --query-gpu=name,driver_version,memory.total || exit 1
+            echo 'NVIDIA H100, 570.86.15, 81559 MiB'
+            echo 'NVIDIA T4, 570.86.15, [N/A]'""",
+            (
+                machine.Gpu("NVIDIA H100", "570.86.15", "81559 MiB"),
+                machine.Gpu("NVIDIA T4", "570.86.15", "[N/A]"),
+            ),
+        ),
+        ("echo 'No devices were found'", ()),
+        ("echo 'could not communicate with the driver'; exit 9", None),
+        ("exec sleep 60", None),
+    ],
+)
+def test_gpus_as_the_tool_tells_them(tmp_path, script, found):
+    tool = tmp_path / "smi"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    assert machine.gpus(str(tool), timeout_s=0.5 if "sleep" in script else 60) == found
+
+
+def test_identity_is_equal_twice_and_survives_json():
+    """So two runs of one machine differ in nothing."""
+    once, again = machine.identity(), machine.identity()
+    assert once == again == json.loads(json.dumps(once))
+    assert results.differences(once, json.loads(json.dumps(again))) == []
+    assert once["versions"] == versions.installed()
+    assert {
+        "cpu_model",
+        "logical_cpus",
+        "affinity_cpus",
+        "effective_cpus",
+        "governor",
+        "gpus",
+        "blas",
+    } <= once.keys()
+    assert str(Path.home()) not in json.dumps(once)
+
+
+def test_identity_tells_what_differs():
+    """Value by value: a driver, a governor, a BLAS."""
+    ours = machine.identity()
+    theirs = json.loads(json.dumps(ours))
+    theirs["governor"] = "powersave"
+    theirs["gpus"]["0"] = {"driver": "550", "name": "T4", "memory": "1 MiB"}
+    theirs["blas"]["version"] = "0.0.1"
+    told = results.differences({**ours, "gpus": {"0": {"driver": "570", "name": "T4", "memory": "1 MiB"}}}, theirs)
+    assert [line.partition(":")[0] for line in told] == ["blas.version", "governor", "gpus.0.driver"]
+    assert "gpus.0.driver: 550 then, 570 now" in told
+
+
+def library(path, internal, user="blas", threads=1):
+    return {
+        "filepath": str(path),
+        "internal_api": internal,
+        "user_api": user,
+        "num_threads": threads,
+        "version": "1",
+    }
+
+
+def test_blas_is_numpys_own_whatever_else_is_loaded(monkeypatch):
+    """A run that chose JAX loads scipy's BLAS too: no other machine for that."""
+    import numpy
+
+    site = Path(numpy.__file__).resolve().parents[1]
+    wheels = [
+        library(site / "scipy.libs/libscipy_openblas.so", "openblas", threads=7),
+        library("/usr/lib/libgomp.so", "openmp", user="openmp"),
+        library(site / "numpy.libs/libgomp.so", "openmp", user="openmp"),
+        library(site / "numpy.libs/libscipy_openblas64_.so", "openblas", threads=3),
+    ]
+    monkeypatch.setattr(machine, "pools", lambda: wheels)
+    assert list(machine.blas()["loaded"]) == ["openblas"]
+    assert machine.blas()["loaded"]["openblas"]["num_threads"] == 3
+    monkeypatch.setattr(machine, "pools", lambda: [*wheels[:3], library("/usr/lib/libmkl_rt.so.2", "mkl")])
+    assert list(machine.blas()["loaded"]) == ["mkl"]
+
+
+def test_blas_tells_the_threads_that_were_bound():
+    """In a process of its own, bound to one thread before numpy; nothing tells where its files lie."""
+    source = (
+        "import json, sys\n"
+        "from gradperf import machine, suite, threads\n"
+        "assert 'numpy' not in sys.modules, 'imported too early'\n"
+        "threads.bind(1)\n"
+        "print(json.dumps(machine.blas()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["name"]
+    assert all(one["num_threads"] == 1 for one in found["loaded"].values())
+    assert ".so" not in done.stdout
+
+
+def test_record_of_a_run():
+    """What was asked, what came of it, what went on; passwords stay out of it."""
+    start = machine.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, machine.CpuTimes(1000, 10))
+    end = machine.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, machine.CpuTimes(1100, 15))
+    output = {"benchmarks": [{}, {}]}
+    command = ["pytest", "perf", "--benchmark-storage=elasticsearch+https://me:secret@host/x", "a@b"]
+    results.describe_run(output, command=command, start=start, end=end, selected=3, tier="quick", threads=1, seed=7)
+    assert json.loads(json.dumps(output))["gradperf"] == {
+        "command": ["pytest", "perf", "--benchmark-storage=elasticsearch+https://***@host/x", "a@b"],
+        "started": "2026-01-02T03:04:05+00:00",
+        "finished": "2026-01-02T03:05:06+00:00",
+        "load": {"start": 0.5, "end": 1.5},
+        "steal": 0.05,
+        "benchmarks_selected": 3,
+        "benchmarks_finished": 2,
+        "tier": "quick",
+        "threads": 1,
+        "seed": 7,
+    }
+
+
+def test_machine_info_holds_the_identity():
+    """Beside what pytest-benchmark knows, whose measured clock goes."""
+    info = {"node": "here", "cpu": {"hz_actual": [1, 0], "brand_raw": "x"}}
+    results.describe_machine(info)
+    assert info == {"node": "here", "cpu": {"brand_raw": "x"}, **machine.identity()}
