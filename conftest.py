@@ -4,13 +4,14 @@ No framework and no numpy is imported here, nor by what is imported here: ``pyte
 file too, and the threads must be bound before numpy.
 """
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gradperf import recording, suite
-from gradperf.recording import described  # noqa: F401 - a fixture, found by name
+from gradperf.recording import examined, timed  # noqa: F401 - fixtures, found by name
 from gradperf.suite import agreed, case, choice, rounds_for, settings  # noqa: F401 - the same
 
 ROOT = Path(__file__).parent
@@ -37,9 +38,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     recording.count_selected(session.config, session.items)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-benchmark saves
-def pytest_sessionfinish(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's wrapper, which saves
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     recording.complete(session.config)
+    return (yield)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,18 +1,32 @@
-"""Faults planted on purpose: a copy of a framework's folder with one line changed, imported under another name.
+"""Faults planted on purpose, each one wrong line in a copy of the code.
 
 The line that is changed is quoted, so a fault that no longer fits the code fails loudly instead of proving nothing.
+Two kinds of copy: a framework's folder, imported under another name into this process (``planted``), and the whole
+package, run in a process of its own as a user runs it (``planted_package``, ``time_as_a_user``).
 """
 
+import hashlib
 import importlib
 import itertools
+import json
+import os
+import shlex
 import shutil
+import subprocess
 import sys
+import threading
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import gradperf
+import pytest
 
+import gradperf
+from correctness.networks import DEEP, KINK, SQUARE
+from gradperf import cases, problems
+
+ROOT = Path(__file__).parent.parent
 _COUNT = itertools.count()
 
 
@@ -31,11 +45,26 @@ class Fault:
     family: str = "training"
     caught_by: str = ""
     """What the message of the check says, for faults that one check alone can catch."""
+    cpus: int = 1
+    """CPUs without which nobody could see the fault."""
+    in_cpu_seconds: bool = False
+    """Whether it shows in CPU seconds alone, for which its CPUs must be free."""
+    options: tuple = ()
+    """What a user gives on the command line beside the case; for faults in the whole package."""
+    spares: tuple = ()
+    """Benchmarks of the case that the fault does not touch: they are rightly recorded."""
 
     @property
     def id(self):
         """Name it in a test id."""
         return f"{self.framework}.{self.style}: {self.what}"
+
+
+def _change(root, fault):
+    changed = root / fault.file
+    source = changed.read_text()
+    assert source.count(fault.right) == 1, f"{fault.id}: not exactly once in {fault.file}:\n{fault.right}"
+    changed.write_text(source.replace(fault.right, fault.wrong))
 
 
 @contextmanager
@@ -45,10 +74,7 @@ def planted(fault, folder):
     root = folder / name
     shutil.copytree(Path(gradperf.__file__).parent / "frameworks" / fault.framework, root / fault.framework)
     (root / "__init__.py").write_text("")
-    changed = root / fault.framework / fault.file
-    source = changed.read_text()
-    assert source.count(fault.right) == 1, f"{fault.id}: not exactly once in {fault.file}:\n{fault.right}"
-    changed.write_text(source.replace(fault.right, fault.wrong))
+    _change(root / fault.framework, fault)
     for file in root.rglob("*.py"):
         file.write_text(
             file.read_text().replace(f"gradperf.frameworks.{fault.framework}", f"{name}.{fault.framework}")
@@ -64,3 +90,119 @@ def planted(fault, folder):
         sys.path.remove(str(folder))
         for module in [module for module in sys.modules if module.split(".")[0] == name]:
             del sys.modules[module]
+
+
+def _problem(name):
+    others = {
+        "square": SQUARE,
+        "at_the_kink": KINK,
+        "deep": DEEP,
+        "long": problems.find("two_layer_1000x100x10"),
+        "two_steps": replace(problems.find("tiny_bias_3x2x1"), steps=2),
+    }
+    return others[name] if name in others else problems.find(name).at_tier("quick")
+
+
+@contextmanager
+def prepared(fault, choice, settings, folder):
+    """Give the case, the faulty style and its runtime, unless the user's options leave them out."""
+    case = cases.Case(_problem(fault.problem), fault.framework, fault.style, "cpu", fault.dtype)
+    skip_unless_chosen(fault, choice)
+    if reason := cases.obstacle(case, settings.threads):
+        pytest.skip(reason)
+    with planted(fault, folder) as (style, runtime):
+        yield case, style, runtime
+
+
+def skip_unless_chosen(fault, choice):
+    """Skip what the user's options leave out."""
+    for axis in ("framework", "style"):
+        if (named := getattr(choice, axis)) and getattr(fault, axis) not in named:
+            pytest.skip(f"--{axis} leaves it out")
+
+
+def planted_package(fault, folder):
+    """Copy the whole package into ``folder`` with the fault in it; ``fault.file`` is a path inside the package."""
+    shutil.copytree(Path(gradperf.__file__).parent, folder / "gradperf")
+    _change(folder / "gradperf", fault)
+
+
+def time_as_a_user(folder, family, *options, timeout_s=300):
+    """Time with what lies in ``folder`` before all that is installed; give the exit status and what was printed.
+
+    As short as it can be: the files of one family, no fresh processes, few rounds. The results lie in ``folder``,
+    not in the checkout, and those of an earlier run are dropped.
+    """
+    shutil.rmtree(folder / "results", ignore_errors=True)
+    files = [ROOT / "perf" / f"test_{family}.py", *([ROOT / "perf/test_phases.py"] if family == "training" else [])]
+    command = [sys.executable, "-m", "pytest", *files, *options, "--device", "cpu", "--no-first-calls"]
+    # The messages alone: a traceback would quote the checks, and with them every message they might give.
+    command += ["--tb=line", "--benchmark-max-time=0.01", "-p", "no:cacheprovider"]
+    # The suite's own setting would put the checkout's package before the copy.
+    first = [str(folder), str(Path(gradperf.__file__).parent.parent)]
+    command += [f"--benchmark-storage=file://{folder / 'results'}", "-o", f"pythonpath={shlex.join(first)}"]
+    # What this process bound, that one must bind itself.
+    bound = [name for name in os.environ if name.endswith("_NUM_THREADS") or name in ("NPROC", "XLA_FLAGS")]
+    environment = {name: value for name, value in os.environ.items() if name not in bound}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (*first, environment.get("PYTHONPATH", ""))))
+    ran = subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def recorded(folder, problem):
+    """Give the names of the benchmarks of ``problem`` that a run recorded in ``folder``."""
+    runs = [json.loads(file.read_text()) for file in (folder / "results").rglob("*.json")]
+    return [
+        benchmark["name"]
+        for run in runs
+        for benchmark in run["benchmarks"]
+        if benchmark["extra_info"]["problem"] == problem
+    ]
+
+
+def seen(fault, look):
+    """Give what ``look()`` found, or None: nothing was found although the fault could show.
+
+    A fault that shows in CPU seconds alone does not where other processes take the CPUs. It is looked at up to four
+    times, and missed only if it never showed although its CPUs were free before and after each look.
+    """
+    if len(os.sched_getaffinity(0)) < fault.cpus:
+        pytest.skip(f"needs {fault.cpus} CPUs")
+    if not fault.in_cpu_seconds:
+        return look()
+    missed = 0
+    for _ in range(4):
+        if _free(fault.cpus):
+            if (found := look()) is not None:
+                return found
+            missed += _free(fault.cpus)
+    if missed < 4:
+        pytest.skip(f"needs {fault.cpus} CPUs that are free")
+    return None
+
+
+def _free(count):
+    """Tell whether as many busy threads of this process get most of a CPU each, here and now."""
+    data, stop = bytes(2**20), threading.Event()
+
+    def work():
+        while not stop.is_set():
+            hashlib.sha256(data).digest()  # without the interpreter's lock
+
+    workers = [threading.Thread(target=work) for _ in range(count)]
+    start_s, cpu_start_s = time.perf_counter(), time.process_time()
+    for worker in workers:
+        worker.start()
+    time.sleep(0.2)
+    stop.set()
+    for worker in workers:
+        worker.join()
+    return time.process_time() - cpu_start_s > 0.85 * count * (time.perf_counter() - start_s)

@@ -13,6 +13,7 @@ Checked for every case, each time through the style's own ``prepare``:
 - Adam once more at a rate that float32 can resolve.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,7 @@ import numpy as np
 
 from gradperf import frameworks, problems
 from gradperf.cases import Case, Settings
-from gradperf.contract import Backward, Forward, Outputs, Run, Runtime
+from gradperf.contract import Backward, Forward, Outputs, Run, Runtime, each
 from gradperf.problems import Array, Arrays, Problem
 
 GRADIENT_BOUND = {"float32": 1e-5, "float64": 1e-11}
@@ -135,11 +136,11 @@ def _trained(
 
 
 def check_timed(agreed: Agreed, returned: Outputs) -> None:
-    """What the last timed call returned must be what the calls before it returned: nothing was carried over.
+    """What a call after all timed ones returns must be what those before them returned: nothing was carried over.
 
     Compared by ``allclose``, as products of several threads are summed in any order.
     """
-    case, where = agreed.case, " of the last timed call"
+    case, where = agreed.case, " of the call after the timed ones"
     outputs = to_numpy(case, agreed.runtime, returned, agreed.outputs, where)
     check_entries(case, outputs, agreed.outputs, where)
 
@@ -149,12 +150,21 @@ def check_phases(agreed: Agreed, phases: tuple[Forward, Backward]) -> None:
     case, runtime, (forward, backward) = agreed.case, agreed.runtime, phases
     for call in ("first", "second"):
         where = f" of the {call} backward pass"
-        returned = backward(forward())
+        state = forward()
+        returned_s = time.perf_counter()
+        runtime.wait(state)
+        if (late_s := time.perf_counter() - returned_s) > _LATE_S:
+            raise Disagreement(f"{case.id}: the forward pass returned {late_s * 1e3:.3g} ms before it was ready")
+        returned = backward(state)
         check_ready(case, runtime, returned, where)
         outputs = to_numpy(case, runtime, returned, agreed.reference_gradients, where)
         check_norms(case, case.module, outputs, agreed.reference_gradients)
         check_entries(case, outputs, agreed.reference_gradients, where)
     check_unchanged(case, agreed.inputs, agreed.inputs_sha256)
+
+
+_LATE_S = 1e-3
+"""Waiting for what is there takes microseconds; a process that is not scheduled meanwhile, more."""
 
 
 def check_round_trip(case: Case, runtime: Runtime, inputs: Arrays, digest: str) -> None:
@@ -172,7 +182,7 @@ def check_unchanged(case: Case, inputs: Arrays, digest: str) -> None:
 
 def check_ready(case: Case, runtime: Runtime, outputs: Outputs, where: str = "") -> None:
     """The call must end when its results are there, not when they are on their way."""
-    if late := [name for name, array in outputs.items() if not runtime.ready(array)]:
+    if late := dict.fromkeys(name for name, array in each(outputs) if not runtime.ready(array)):
         raise Disagreement(f"{case.id}: the call returned before {', '.join(late)}{where} was ready")
 
 
@@ -181,7 +191,10 @@ def to_numpy(
 ) -> dict[str, Array]:
     """Bring outputs to numpy; check names, dtypes and shapes."""
     # Copies, as a style may reuse its arrays in the next call.
-    arrays = {name: np.array(runtime.to_numpy(array)) for name, array in outputs.items()}
+    copies: dict[str, list[Array]] = {name: [] for name in outputs}
+    for name, array in each(outputs):
+        copies[name].append(np.array(runtime.to_numpy(array)))
+    arrays = {name: np.stack(c) if isinstance(outputs[name], list) else c[0] for name, c in copies.items()}
     if arrays.keys() != reference.keys():
         raise Disagreement(f"{case.id}: returned {sorted(arrays)}, the reference has {sorted(reference)}")
     for name, array in arrays.items():

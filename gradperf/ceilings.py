@@ -5,7 +5,7 @@ threads of the run: the operations per second of a large matrix product, and the
 can be over before its operations and its bytes (``problem.work``) have gone through; that least time, as a share of
 the time measured, is its ``peak_fraction``. This is the roofline of Williams, Waterman & Patterson (2009).
 
-On the CPU the ceilings are numpy's, whose BLAS everyone has; on another device those of the case's own framework.
+A ceiling is the machine's, not a framework's: the best that any of those in the process was seen to reach.
 """
 
 import math
@@ -23,7 +23,7 @@ _PRODUCT_SIZES = {"cpu": (512, 1024), "cuda": (4096, 8192)}
 _COPIED_BYTES = {"cpu": [2**k for k in range(14, 27, 2)], "cuda": [2**k for k in range(20, 31, 2)]}
 """From what fits the nearest cache to what fits none."""
 
-_LONGEST_S = 0.2
+_LONGEST_S = 0.15
 """Seconds for one ceiling: the best of all tries in that time counts, not what a busy machine left over."""
 
 
@@ -47,27 +47,31 @@ class Ceilings:
         return max(flops / self.flops_per_s, bytes_ / rate)
 
 
-_known: dict[tuple[str, str, str], Ceilings] = {}
+_known: dict[tuple[str, str], Ceilings] = {}
+_asked: set[tuple[str, str, str]] = set()
 
 
-def known() -> Mapping[tuple[str, str, str], Ceilings]:
-    """What was measured in this process, by framework, device and dtype."""
+def known() -> Mapping[tuple[str, str], Ceilings]:
+    """What was measured in this process, by device and dtype."""
     return _known
 
 
 def ceilings(framework: str, device: str, dtype: str, threads: int, *, again: bool = False) -> Ceilings:
-    """Give the ceilings of a case; measured once in a process, and once more each time that ``again`` asks for it.
+    """Give the ceilings of a device and dtype: the best that any framework was ever seen to reach in this process.
 
-    The best that was ever seen counts.
+    On the CPU numpy is asked first, then ``framework``, each once; ``again`` asks both once more.
     """
-    key = ("numpy" if device == "cpu" else framework, device, dtype)
-    if key not in _known:
-        _known[key] = _measure(*key, threads)
-    elif again:
-        old, new = _known[key], _measure(*key, threads)
-        rates = {moved: max(rate, new.copy_bytes_per_s[moved]) for moved, rate in old.copy_bytes_per_s.items()}
-        _known[key] = Ceilings(max(old.flops_per_s, new.flops_per_s), rates)
-    return _known[key]
+    for name in dict.fromkeys(("numpy", framework) if device == "cpu" else (framework,)):
+        if again or (name, device, dtype) not in _asked:
+            _asked.add((name, device, dtype))
+            found = _measure(name, device, dtype, threads)
+            _known[device, dtype] = _best(_known.get((device, dtype), found), found)
+    return _known[device, dtype]
+
+
+def _best(one: Ceilings, other: Ceilings) -> Ceilings:
+    rates = {moved: max(rate, other.copy_bytes_per_s[moved]) for moved, rate in one.copy_bytes_per_s.items()}
+    return Ceilings(max(one.flops_per_s, other.flops_per_s), rates)
 
 
 def _measure(framework: str, device: str, dtype: str, threads: int) -> Ceilings:

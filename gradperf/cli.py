@@ -221,9 +221,12 @@ def examine_machine(parsed: argparse.Namespace) -> int:
 
 def time_in_company(parsed: argparse.Namespace) -> int:
     """Time cases in processes of their own and in some that hold all other frameworks too."""
-    settings = _settings(parsed)
+    count = options.threads(parsed.threads)
     pairs = options.whole_number("pairs", parsed.pairs, least=6)
+    threads.bind(count)
     from gradperf import cases, frameworks, neighbours
+
+    settings = cases.Settings(threads=count)
 
     chosen = [cases.find(id_, settings) for id_ in dict.fromkeys(parsed.cases)]
     for case in chosen:

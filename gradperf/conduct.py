@@ -9,7 +9,8 @@ each case that is timed must, beyond that,
 - make exactly the matrix products that the problem takes, counted by the framework where it can;
 - not be faster than the machine could be (:mod:`gradperf.ceilings`);
 - keep to the threads that were asked for, by the word of every pool and by the CPU seconds it uses;
-- compute with subnormal numbers, and in no less than its dtype.
+- compute in no less than its dtype, in a thread that does not flush subnormal numbers to zero. (TensorFlow and XLA
+  do so in their own threads by design; no problem has subnormal numbers.)
 """
 
 import math
@@ -23,6 +24,7 @@ from gradperf import agreement, machine
 from gradperf.agreement import Agreed
 from gradperf.cases import Settings
 from gradperf.ceilings import ceilings
+from gradperf.contract import Backward, Forward, Run, each
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
@@ -40,11 +42,18 @@ def examine(agreed: Agreed, settings: Settings, style: Any = None) -> int | None
     check_pools(agreed, settings.threads)
     check_computes_anew(agreed)
     check_compiles_nothing(agreed)
-    rehearsal = rehearse(agreed)
-    check_ends_ready(agreed, rehearsal)
-    check_cpu_time(agreed.case.id, rehearsal.cpu_per_wall, settings.threads)
-    check_possible(agreed, rehearsal.call_s, settings.threads)
+    try:
+        check_rehearsal(agreed, rehearse(agreed), settings.threads)
+    except Misconduct:  # one moment in which this process was not scheduled can look like it
+        check_rehearsal(agreed, rehearse(agreed), settings.threads)
     return check_work(agreed, style or agreed.case.module)
+
+
+def check_rehearsal(agreed: Agreed, rehearsal: "Rehearsal", count: int) -> None:
+    """Check what shows in time."""
+    check_ends_ready(agreed, rehearsal)
+    check_cpu_time(agreed.case.id, rehearsal.cpu_per_wall, count)
+    check_possible(agreed, rehearsal.call_s, count)
 
 
 @dataclass(frozen=True)
@@ -78,10 +87,17 @@ def rehearse(agreed: Agreed) -> Rehearsal:
 
 
 def _look(agreed: Agreed, outputs: Any) -> float:
-    """Seconds of bringing the outputs to numpy, which waits for them."""
+    """Seconds until all outputs are there.
+
+    On the CPU they are brought to numpy, which no lazy array survives; from a device only waited for, as the
+    transfer takes time of its own, and once.
+    """
     start_s = time.perf_counter()
-    for array in outputs.values():
-        agreed.runtime.to_numpy(array)
+    if agreed.case.device == "cpu":
+        for _, array in each(outputs):
+            agreed.runtime.to_numpy(array)
+    else:
+        agreed.runtime.wait(outputs)
     return time.perf_counter() - start_s
 
 
@@ -113,9 +129,9 @@ def check_computes_anew(agreed: Agreed) -> None:
     """Overwrite what a call returned, and call again: a result that was kept is lost, or is the same object."""
     case, runtime = agreed.case, agreed.runtime
     before = agreed.run()
-    lasting = {name: array for name, array in before.items() if not runtime.overwrite(array)}
+    lasting = {id(array) for _, array in each(before) if not runtime.overwrite(array)}
     returned = agreed.run()
-    if kept := [name for name, array in lasting.items() if returned[name] is array]:
+    if kept := dict.fromkeys(name for name, array in each(returned) if id(array) in lasting):
         raise Misconduct(f"{case.id}: {', '.join(kept)} was not computed again but kept from the call before")
     outputs = agreement.to_numpy(case, runtime, returned, agreed.outputs, " after overwriting")
     if lost := [name for name, array in outputs.items() if np.isnan(array).any()]:
@@ -164,9 +180,41 @@ def check_work(agreed: Agreed, style: Any) -> int | None:
     if counted != needed:
         raise Misconduct(
             f"{case.id}: does {'more' if counted > needed else 'less'} work than the problem takes: {counted:,} "
-            f"operations in matrix products counted in {problem.steps} steps, {needed:,} needed"
+            f"operations in matrix products counted in {problem.steps} steps, {needed:,} needed. "
+            "(Products that cannot be counted: say so in UNCOUNTED.)"
         )
     return counted // problem.steps
+
+
+def check_halves(agreed: Agreed) -> tuple[Forward, Backward]:
+    """Give forward and backward, that agree and make just the matrix products of each half of a step."""
+    case, runtime, module = agreed.case, agreed.runtime, agreed.case.module
+
+    def halves(inputs: Arrays) -> tuple[Forward, Backward]:
+        found: tuple[Forward, Backward] = module.phases(case.problem, inputs, case.device, case.dtype)
+        return found
+
+    forward, backward = halves(agreed.inputs)
+    agreement.check_phases(agreed, (forward, backward))
+    if hasattr(module, "UNCOUNTED"):
+        return forward, backward
+
+    def both(inputs: Arrays) -> Run:
+        forward, backward = halves(inputs)
+        return lambda: backward(forward())
+
+    assert isinstance(case.problem, Training)
+    needed = {"both halves": case.problem.work(case.dtype).product_flops, "forward": case.problem.forward_flops}
+    counted = {
+        "both halves": runtime.product_flops(lambda: backward(forward()), both, agreed.inputs),
+        "forward": runtime.product_flops(forward, lambda inputs: halves(inputs)[0], agreed.inputs),
+    }
+    for half, flops in counted.items():
+        if flops != needed[half]:
+            raise Misconduct(
+                f"{case.id}: {half}: {flops:,} operations in matrix products counted, {needed[half]:,} needed"
+            )
+    return forward, backward
 
 
 _MOST_COUNTED = 1000

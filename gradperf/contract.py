@@ -10,7 +10,8 @@ A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``. It 
 ``prepare(problem, inputs, device, dtype) -> run``
     Untimed: transfer, build, trace. ``run()`` is what is timed. Every call starts from the same initial state,
     does all the problem's steps, ends when the results are ready, and returns what ``problem.reference``
-    computes, under the same names, as the framework's own arrays.
+    computes, under the same names, as the framework's own arrays. Several of one shape may come as a list: that is
+    one array with an axis more.
 
 ``supports(problem, device, dtype) -> reason | None`` (optional)
     One line that says why this style cannot run that case.
@@ -29,7 +30,7 @@ A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``. It 
     ``forward`` returned, so each call of it gets a fresh one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,7 +40,15 @@ import numpy as np
 from gradperf.problems import Array, Arrays
 
 Outputs = Mapping[str, Any]
-"""Named arrays of the framework."""
+"""Named arrays of the framework, or lists of them."""
+
+
+def each(outputs: Outputs) -> Iterator[tuple[str, Any]]:
+    """Give every array under the name that it has, or its list has."""
+    for name, value in outputs.items():
+        for array in value if isinstance(value, list) else [value]:
+            yield name, array
+
 
 Run = Callable[[], Outputs]
 Forward = Callable[[], Any]
@@ -84,6 +93,10 @@ class Runtime(Protocol):
 
     def device_peak_bytes(self, device: str) -> int | None:
         """Give the most bytes that were ever allocated on ``device``; None for the CPU."""
+        ...
+
+    def wait(self, value: Any) -> None:
+        """Return when everything in ``value``, arrays in any nesting, is computed; at once where it always is."""
         ...
 
     def told(self) -> Told:

@@ -269,6 +269,17 @@ def pool_sizes() -> dict[str, int]:
     return {f"{pool['internal_api']} ({Path(pool['filepath']).name})": pool["num_threads"] for pool in pools()}
 
 
+_CHANGING = (
+    *("CUDA_", "GOMP_", "JAX_", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "NPROC", "OMP_", "ONEDNN_"),
+    *("OPENBLAS_", "PYTHONHASHSEED", "PYTHONOPTIMIZE", "TF_", "TORCH", "XLA_"),
+)
+
+
+def environment() -> dict[str, str]:
+    """Give the variables of the environment that change what numerical libraries do."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(_CHANGING)}
+
+
 def identity() -> dict[str, Any]:
     """Tell what must be equal for two runs to be comparable, ready for JSON.
 

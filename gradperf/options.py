@@ -63,8 +63,9 @@ def whole_number(option: str, text: str, least: int) -> int:
 def threads(text: str) -> int:
     """Read a thread count; more than there are CPUs would measure their quarrel, and torch dies of 100,000."""
     count = whole_number("threads", text, least=1)
-    if count > (cpus := os.cpu_count() or 1):
-        raise UserError(f"--threads {count}: there are {cpus} CPUs here")
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count > cpus:
+        raise UserError(f"--threads {count}: this process may use {cpus} CPU{'' if cpus == 1 else 's'}")
     return count
 
 

@@ -1,22 +1,25 @@
 """What is written beside each timing, and what a run as a whole leaves in its record.
 
-Before a case is timed, ``described`` has its conduct examined (:mod:`gradperf.conduct`) and its first call and
-memory measured in processes of their own (:mod:`gradperf.first_call`). After it, the time itself is held to the
-clock, to the threads and to what the machine can do; a benchmark that fails this is an error, and is not recorded.
+Before a case is timed, its conduct is examined (:mod:`gradperf.conduct`), and its first call and memory are
+measured in processes of their own (:mod:`gradperf.first_call`). After it, the time itself is held to the clock, to
+the threads and to what the machine can do. A benchmark that fails any of this is an error, and is not recorded.
 
 Facts that need all benchmarks of the run, such as a ratio to the baseline, are added when the session ends, before
 pytest-benchmark saves.
 """
 
+import gc
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gradperf import machine, results
-from gradperf.names import UserError
 
 if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
     from gradperf.agreement import Agreed
@@ -41,6 +44,8 @@ class Recording:
     """pytest-benchmark's fixture of each benchmark that was timed and kept."""
     unmeasured: list[str] = field(default_factory=list)
     """Why a first call has no number."""
+    counted: "tuple[Agreed, int | None] | None" = None
+    """The last case that was examined, and the operations counted in it."""
 
     def records(self) -> list[Record]:
         """Give the benchmarks as they are stored, without their rounds."""
@@ -67,65 +72,89 @@ def count_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def described(
-    request: pytest.FixtureRequest, benchmark: Any, settings: "Settings"
-) -> Iterator[Callable[..., None]]:
-    """Give ``describe(agreed, part)``: examines a case, and writes beside its timing what was timed.
+def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settings") -> "Agreed":
+    """Give the case after its conduct was examined too: all benchmarks of a case stand or fall with it."""
+    from gradperf import conduct
 
-    ``part`` is the half of a step that is timed, "forward" or "backward"; nothing where it is the whole. What comes
-    after the call is the timing.
+    recording = request.config.stash[KEY]
+    if recording.counted is None or recording.counted[0] is not agreed:
+        recording.counted = agreed, conduct.examine(agreed, settings)
+    return agreed
+
+
+Timed = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture
+def timed(request: pytest.FixtureRequest, benchmark: Any, settings: "Settings") -> Timed:
+    """Give ``timed(examined, part)``, a context in which the case is timed and what came back is checked.
+
+    ``part`` is the half of a step that is timed, "forward" or "backward"; nothing where it is the whole. What fails
+    in this context is not recorded.
     """
     from gradperf import conduct
 
     recording = request.config.stash[KEY]
-    described: list[Agreed] = []
-    start_s: list[float] = []
 
-    def describe(agreed: "Agreed", part: str | None = None) -> None:
-        case = agreed.case
-        work = case.problem.work(case.dtype)
-        benchmark.group = f"{case.group} {part}" if part else case.group
-        benchmark.extra_info.update(
-            problem=case.problem.name,
-            framework=case.framework,
-            style=case.style,
-            device=case.device,
-            dtype=case.dtype,
-            part=part or "all",
-            steps=1 if part else case.problem.steps,
-            tier=settings.tier,
-            threads=settings.threads,
-            seed=settings.seed,
-            inputs_sha256=agreed.inputs_sha256,
-            framework_version=agreed.framework_version,
-            final_loss=agreed.final_loss,
-            gradient_error=agreed.gradient_error,
-            trajectory_error=agreed.trajectory_error,
-        )
+    @contextmanager
+    def timed(agreed: "Agreed", part: str | None = None) -> Iterator[None]:
+        _describe(benchmark, agreed, settings, part)
+        if part is None and benchmark.enabled:
+            benchmark.extra_info.update(_first_call(agreed, recording))
         if part is None:
-            benchmark.extra_info.update(
-                flops_per_step=work.flops,
-                product_flops_per_step=work.product_flops,
-                product_flops_counted=conduct.examine(agreed, settings),
-                bytes_per_step=work.bytes,
-                **_first_call(agreed, recording),
-            )
-            described.append(agreed)
-        start_s[:] = time.perf_counter(), time.process_time()
-
-    yield describe
-    if not start_s:
-        return
-    wall_s, cpu_s = time.perf_counter() - start_s[0], time.process_time() - start_s[1]
-    benchmark.extra_info["cpu_per_wall"] = cpu_s / wall_s
-    if benchmark.enabled and benchmark.stats and not benchmark.has_error:
+            benchmark.extra_info.update(_work(agreed, recording))
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
-        conduct.check_clock(request.node.name, benchmark.stats["total"] * benchmark.stats["iterations"], wall_s)
-        conduct.check_cpu_time(request.node.name, cpu_s / wall_s, settings.threads)
-        for agreed in described:
-            conduct.check_possible(agreed, benchmark.stats["min"], settings.threads)
+        gc.collect()  # What the checks left behind is not for the timed code to clear up.
+        start_s, cpu_start_s = time.perf_counter(), time.process_time()
+        yield
+        wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
+        benchmark.extra_info["cpu_per_wall"] = cpu_s / wall_s
+        if benchmark.enabled:
+            stats, name = benchmark.stats, request.node.name
+            conduct.check_clock(name, stats["total"] * stats["iterations"], wall_s)
+            conduct.check_cpu_time(name, cpu_s / wall_s, settings.threads)
+            if part is None:
+                conduct.check_possible(agreed, stats["min"], settings.threads)
+            recording.finished.append(benchmark)
         benchmark.has_error = False
-        recording.finished.append(benchmark)
+
+    return timed
+
+
+def _describe(benchmark: Any, agreed: "Agreed", settings: "Settings", part: str | None) -> None:
+    """Name a benchmark's table, and write beside its timing what was timed."""
+    case = agreed.case
+    benchmark.group = f"{case.group} {part}" if part else case.group
+    benchmark.extra_info.update(
+        problem=case.problem.name,
+        framework=case.framework,
+        style=case.style,
+        device=case.device,
+        dtype=case.dtype,
+        part=part or "all",
+        steps=1 if part else case.problem.steps,
+        tier=settings.tier,
+        threads=settings.threads,
+        seed=settings.seed,
+        inputs_sha256=agreed.inputs_sha256,
+        framework_version=agreed.framework_version,
+        final_loss=agreed.final_loss,
+        gradient_error=agreed.gradient_error,
+        trajectory_error=agreed.trajectory_error,
+    )
+
+
+def _work(agreed: "Agreed", recording: Recording) -> dict[str, Any]:
+    """Tell what a step takes, by the problem's formulas and by the framework's count."""
+    assert recording.counted is not None
+    work = agreed.case.problem.work(agreed.case.dtype)
+    return {
+        "flops_per_step": work.flops,
+        "bytes_per_step": work.bytes,
+        "product_flops_per_step": work.product_flops,
+        "product_flops_counted": recording.counted[1],
+        "uncounted": getattr(agreed.case.module, "UNCOUNTED", None),
+    }
 
 
 def _first_call(agreed: "Agreed", recording: Recording) -> dict[str, float | None]:
@@ -146,16 +175,6 @@ def _first_call(agreed: "Agreed", recording: Recording) -> dict[str, float | Non
     }
 
 
-def baseline_of(problem: str) -> str | None:
-    """``framework.style`` that the styles of ``problem`` are compared with; None for a problem nobody knows."""
-    from gradperf import problems
-
-    try:
-        return problems.baseline(problems.find(problem).family)
-    except (UserError, ValueError):  # ValueError: a size of thousands of digits
-        return None
-
-
 def complete(config: pytest.Config) -> None:
     """End the fresh processes; add what needs the whole run: shares of the ceilings, ratios and break-evens."""
     recording = config.stash[KEY]
@@ -163,10 +182,10 @@ def complete(config: pytest.Config) -> None:
         recording.processes.close()
     if not recording.finished:
         return
-    from gradperf import ceilings, summary
+    from gradperf import ceilings, problems, summary
 
     records = recording.records()
-    beside = summary.against_baselines(records, baseline_of)
+    beside = summary.against_baselines(records, problems.baseline_of)
     for benchmark, record, against in zip(recording.finished, records, beside, strict=True):
         info = benchmark.extra_info
         if info["part"] != "all":
@@ -186,7 +205,7 @@ def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
     recording, settings = config.stash[KEY], config.stash[KEY].settings
     results.describe_run(
         output,
-        command=["pytest", *map(str, config.invocation_params.args)],
+        command=["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)],
         start=recording.start,
         end=machine.moment(),
         selected=recording.selected,
@@ -195,16 +214,21 @@ def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
         seed=settings.seed,
     )
     output["gradperf"]["pools"] = machine.pool_sizes()
+    output["gradperf"]["environment"] = machine.environment()
     output["gradperf"]["ceilings"] = [
-        {"framework": framework, "device": device, "dtype": dtype, **asdict(found)}
-        for (framework, device, dtype), found in ceilings.known().items()
+        {"device": device, "dtype": dtype, **asdict(found)} for (device, dtype), found in ceilings.known().items()
     ]
 
 
 def lines(config: pytest.Config, width: int, *, ascii_only: bool) -> list[str]:
     """Give the tables of the run, and what could not be measured."""
-    from gradperf import summary
+    from gradperf import problems, summary
 
     recording = config.stash[KEY]
-    told = summary.lines(recording.records(), baseline_of=baseline_of, width=width, ascii_only=ascii_only)
-    return [*told, *(f"gradperf: no first call, no memory: {reason}" for reason in recording.unmeasured)]
+    told = summary.lines(recording.records(), baseline_of=problems.baseline_of, width=width, ascii_only=ascii_only)
+    for reason in recording.unmeasured:
+        line = f"gradperf: no first call, no memory: {reason}"
+        told += wrap(
+            line.encode("ascii", "replace").decode() if ascii_only else line, width, subsequent_indent="  "
+        )
+    return told

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gradperf import recording, summary
+from gradperf import summary
 from gradperf.names import UserError
 
 SIGNS = "–±×µ…"
@@ -60,7 +60,9 @@ def lines(run: Run, width: int, ascii_only: bool) -> list[str]:
     head = "".join(character if character.isprintable() else "?" for character in ", ".join(told))
     if ascii_only:
         head = head.encode("ascii", "replace").decode()
-    tables = summary.lines(run.records, baseline_of=recording.baseline_of, width=width, ascii_only=ascii_only)
+    from gradperf import problems  # imports numpy
+
+    tables = summary.lines(run.records, baseline_of=problems.baseline_of, width=width, ascii_only=ascii_only)
     return [head, "", *(tables or ["nothing that a table shows was timed in it"])]
 
 

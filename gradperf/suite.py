@@ -117,11 +117,13 @@ def summarise(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     from gradperf import show
 
     compared, write_line = config.stash[_COMPARED], reporter.write_line
-    ascii_only = not show.encodes(sys.stdout.encoding, show.SIGNS)
-    if tables := recording.lines(config, shutil.get_terminal_size().columns, ascii_only=ascii_only):
-        reporter.section("gradperf", sep="-", bold=True)
-        for line in tables:
-            write_line(line)
+    # pytest's own option; the warnings below stay.
+    if not config.getoption("no_summary"):
+        ascii_only = not show.encodes(sys.stdout.encoding, show.SIGNS)
+        if tables := recording.lines(config, shutil.get_terminal_size().columns, ascii_only=ascii_only):
+            reporter.section("gradperf", sep="-", bold=True)
+            for line in tables:
+                write_line(line)
     timed: set[str] = {report.nodeid for report in reporter.getreports("passed") if report.when == "call"}
     recorded = config.stash[_COUNTERPARTS]
     if compared and (alone := timed - recorded):

@@ -7,6 +7,6 @@ from gradperf.agreement import check_timed
 pytestmark = pytest.mark.family("derivative")
 
 
-def test_derivative(agreed, described, benchmark):
-    described(agreed)
-    check_timed(agreed, benchmark(agreed.run))
+def test_derivative(examined, timed, benchmark):
+    with timed(examined):
+        check_timed(examined, benchmark(examined.run))

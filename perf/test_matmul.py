@@ -7,6 +7,6 @@ from gradperf.agreement import check_timed
 pytestmark = pytest.mark.family("matmul")
 
 
-def test_matmul(agreed, described, benchmark):
-    described(agreed)
-    check_timed(agreed, benchmark(agreed.run))
+def test_matmul(examined, timed, benchmark):
+    with timed(examined):
+        check_timed(examined, benchmark(examined.run))

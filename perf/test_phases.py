@@ -5,32 +5,29 @@ A backward pass uses up what its forward pass saved, so each timed call gets a f
 
 import pytest
 
-from gradperf import agreement
+from gradperf import conduct
 
 pytestmark = pytest.mark.family("training", offers="phases")
 
 
 @pytest.fixture
-def phases(agreed):
+def phases(examined):
     """Give the two halves, after backward(forward()) agreed with the first gradients."""
-    case = agreed.case
-    halves = case.module.phases(case.problem, agreed.inputs, case.device, case.dtype)
-    agreement.check_phases(agreed, halves)
-    return halves
+    return conduct.check_halves(examined)
 
 
-def test_forward(agreed, phases, described, benchmark):
+def test_forward(examined, phases, timed, benchmark):
     forward, _ = phases
-    described(agreed, "forward")
-    benchmark(forward)
+    with timed(examined, "forward"):
+        benchmark(forward)
 
 
-def test_backward(agreed, phases, described, rounds_for, benchmark):
+def test_backward(examined, phases, timed, rounds_for, benchmark):
     forward, backward = phases
-    described(agreed, "backward")
-    benchmark.pedantic(
-        backward,
-        setup=lambda: ((forward(),), {}),
-        rounds=rounds_for(lambda: backward(forward())),
-        warmup_rounds=1,
-    )
+    with timed(examined, "backward"):
+        benchmark.pedantic(
+            backward,
+            setup=lambda: ((forward(),), {}),
+            rounds=rounds_for(lambda: backward(forward())),
+            warmup_rounds=1,
+        )

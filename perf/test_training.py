@@ -7,6 +7,6 @@ from gradperf.agreement import check_timed
 pytestmark = pytest.mark.family("training")
 
 
-def test_training(agreed, described, benchmark):
-    described(agreed)
-    check_timed(agreed, benchmark(agreed.run))
+def test_training(examined, timed, benchmark):
+    with timed(examined):
+        check_timed(examined, benchmark(examined.run))

@@ -16,7 +16,7 @@ MISTAKES = [
     (("--tier", "fast"), "unknown tier 'fast'."),
     (("--threads", "0"), "--threads takes a whole number from 1 up, not '0'"),
     (("--threads", "x"), "--threads takes a whole number from 1 up, not 'x'"),
-    (("--threads", "100000"), "--threads 100000: there are"),
+    (("--threads", "100000"), "--threads 100000: this process may use"),
     (("--seed", "-1"), "--seed takes a whole number from 0 up, not '-1'"),
     (("--framework", "numpy", "--device", "cuda"), "--framework numpy: no case has it together"),
     (("--style", ","), "--style was given an empty name; leave the option out to take every style"),

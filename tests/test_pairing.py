@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradperf import pairing
+from gradperf import neighbours, pairing
 
 
 @pytest.fixture
@@ -92,3 +92,24 @@ def test_bad_options(run_gradperf, arguments, message):
     done = run_gradperf("pair", id_, id_, *arguments)
     assert message in done.stderr
     assert done.returncode == 2
+
+
+def test_company_of_nobody_changes_nothing_much():
+    """Alone and beside numpy, which is there anyway: an interval around a ratio near 1."""
+    case = "tiny_3x2x1-numpy.by_hand-cpu-float32"
+    (found,) = neighbours.measured([case], ["numpy"], threads=1, pairs=6)
+    assert found.case == case
+    assert found.low <= found.ratio <= found.high
+    assert 0.2 < found.ratio < 5
+
+
+def test_neighbours_refuses_what_cannot_be_paired(run_gradperf):
+    """Too few pairs, and a case that does not exist, are said before anything is measured."""
+    case = "tiny_3x2x1-numpy.by_hand-cpu-float32"
+    few = run_gradperf("neighbours", case, "--pairs", "5")
+    assert few.returncode == 2
+    assert "--pairs takes a whole number from 6 up" in few.stderr
+    unknown = run_gradperf("neighbours", "tiny_3x2x1-numpy.by_foot-cpu-float32")
+    assert unknown.returncode == 2
+    assert "by_foot" in unknown.stderr
+    assert "Traceback" not in few.stderr + unknown.stderr

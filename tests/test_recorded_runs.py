@@ -25,6 +25,17 @@ EXTRA_INFO = [
     "framework_version",
     "final_loss",
     "gradient_error",
+    "trajectory_error",
+]
+OF_WHOLE_STEPS = [
+    "flops_per_step",
+    "bytes_per_step",
+    "product_flops_per_step",
+    "product_flops_counted",
+    "uncounted",
+    "peak_fraction",
+    "ratio_to_baseline",
+    "break_even_steps",
 ]
 
 
@@ -67,6 +78,10 @@ def test_extra_info_says_what_was_measured(recorded):
         if info["problem"] == "nothing":
             continue
         assert set(EXTRA_INFO) <= info.keys()
+        if info["part"] == "all":
+            assert set(OF_WHOLE_STEPS) <= info.keys()
+            assert 0 < info["peak_fraction"] < 2
+            assert (info["product_flops_counted"] is None) == bool(info["uncounted"])
         assert info["threads"] == 1
         assert info["seed"] == 0
         assert info["gradient_error"] < 1e-5
@@ -191,3 +206,72 @@ def test_default_results_lie_in_the_repository(tmp_path, monkeypatch):
     assert option.benchmark_storage == f"file://{tmp_path / 'results'}"
     assert option.benchmark_autosave
     assert (tmp_path / "results").is_dir()
+
+
+def test_run_says_what_went_on_meanwhile(recorded):
+    """Command, load, ceilings, pools, and how many of the selected benchmarks finished."""
+    _, files = recorded
+    run = files[0]["gradperf"]
+    assert run["command"][:2] == ["pytest", str(ROOT / "perf")]
+    assert run["benchmarks_selected"] == run["benchmarks_finished"] == len(files[0]["benchmarks"])
+    assert {(ceiling["device"], ceiling["dtype"]) for ceiling in run["ceilings"]} >= {("cpu", "float32")}
+    assert set(run["pools"].values()) == {1}
+    assert run["started"] <= run["finished"]
+    assert files[0]["commit_info"].keys() >= {"id", "dirty"}
+
+
+def test_stored_run_shows_the_same_table(recorded, tmp_path, run_gradperf):
+    """What ``gradperf show`` prints of a record is what the run printed itself."""
+    (first, _), files = recorded
+    (tmp_path / "run.json").write_text(json.dumps(files[0]))
+    shown = run_gradperf("show", tmp_path / "run.json").stdout.splitlines()[2:]
+    live = first.stdout.splitlines()
+    start = live.index(shown[0])
+    assert live[start : start + len(shown)] == shown
+    assert any(line.startswith("harness: ") for line in shown)
+
+
+def test_no_summary_leaves_the_tables_out_and_not_the_warnings(run_pytest):
+    """The option is pytest's own; a comparison of unlike runs is still told."""
+    assert run_pytest(ROOT / "perf", *FEW, "-k", "harness").returncode == 0
+    done = run_pytest(ROOT / "perf", *FEW, "-k", "harness", "--no-summary", "--seed", "3", "--benchmark-compare")
+    assert "harness: an empty style" not in done.stdout
+    assert "settings.seed: 0 then, 3 now" in done.stdout
+
+
+def test_wrong_only_after_the_timing_is_not_recorded(run_pytest, tmp_path):
+    """A style that goes wrong while it is timed fails, and neither the JSON nor the table has it."""
+    command = (ROOT / "perf" / "test_derivative.py", "--framework", "numpy", "--no-first-calls", "-p", "saboteur")
+    (tmp_path / "saboteur.py").write_text(
+        "import gradperf.threads\n"
+        "gradperf.threads.bind(1)\n"
+        "from gradperf import agreement\n"
+        "def fails(agreed, returned):\n"
+        "    raise agreement.Disagreement('went wrong meanwhile')\n"
+        "agreement.check_timed = fails\n"
+    )
+    done = run_pytest(*command, extra_path=tmp_path)
+    assert done.returncode == 1
+    assert "went wrong meanwhile" in done.stdout
+    assert "µs/step" not in done.stdout
+    (file,) = (tmp_path / "results").glob("*/*.json")
+    assert json.loads(file.read_text())["benchmarks"] == []
+
+
+def test_halves_stand_and_fall_with_their_case(run_pytest, tmp_path):
+    """A case whose conduct is refused has no forward and no backward pass recorded either."""
+    (tmp_path / "saboteur.py").write_text(
+        "import gradperf.threads\n"
+        "gradperf.threads.bind(1)\n"
+        "from gradperf import conduct\n"
+        "def fails(agreed, count):\n"
+        "    raise conduct.Misconduct('refused')\n"
+        "conduct.check_pools = fails\n"
+    )
+    done = run_pytest(
+        *(ROOT / "perf", "--framework", "numpy", "--style", "by_hand", "--problem", "tiny_3x2x1", "-p", "saboteur"),
+        extra_path=tmp_path,
+    )
+    assert done.returncode == 1
+    assert " passed" not in done.stdout
+    assert not list((tmp_path / "results").glob("*/*.json"))

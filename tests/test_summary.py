@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gradperf import quantities, recording, show, summary
+from gradperf import problems, quantities, show, summary
 from gradperf.breakeven import Cost, break_even
 from gradperf.names import UserError
 
@@ -565,7 +565,7 @@ def test_show_a_file(tmp_path, shown):
     file = store(tmp_path / "0001_x.json", RUN, datetime=when, machine_info={"cpu_model": "AMD EPYC"})
     out = shown(file).out.splitlines()
     assert out[0] == f"{file}, recorded 2026-11-21 22:30 UTC, on AMD EPYC"
-    assert out[2:] == summary.lines(RUN, baseline_of=recording.baseline_of, width=100)
+    assert out[2:] == summary.lines(RUN, baseline_of=problems.baseline_of, width=100)
     assert any("base" in line for line in out[3:8])
 
 
@@ -660,4 +660,4 @@ def test_show_in_ascii(tmp_path):
 )
 def test_baselines_of_problems(problem, baseline):
     """By family; a run may hold problems that this version does not know."""
-    assert recording.baseline_of(problem) == baseline
+    assert problems.baseline_of(problem) == baseline

@@ -165,6 +165,14 @@ def baseline(family: str) -> str:
     return named
 
 
+def baseline_of(name: str) -> str | None:
+    """``framework.style`` that the styles of the problem called ``name`` are compared with; None where none is."""
+    try:
+        return baseline(find(name).family)
+    except (UserError, ValueError):  # ValueError: a size of thousands of digits
+        return None
+
+
 def find(name: str) -> Problem:
     """Find the problem called ``name``; raises ``gradperf.names.UnknownName`` with the nearest match."""
     for problem in entries():

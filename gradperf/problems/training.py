@@ -265,6 +265,11 @@ class Training:
         loss, gradients, _ = self._chain_rule(parameters, x, y)
         return loss, gradients
 
+    @property
+    def forward_flops(self) -> int:
+        """Operations in the matrix products of a forward pass: one for each layer."""
+        return sum(2 * self.batch * i * o for i, o in zip(self.widths, self.widths[1:], strict=False))
+
     def work(self, dtype: str) -> Work:
         """Count one step: forward pass, loss, backward pass and update.
 

@@ -74,6 +74,10 @@ def device_peak_bytes(device: str) -> int | None:
     return int(stats["peak_bytes_in_use"]) if stats else None
 
 
+def wait(value: Any) -> None:
+    jax.block_until_ready(value)
+
+
 def told() -> Told:
     """Its threads have no word."""
     return Told(reduced_precision=jax.config.jax_default_matmul_precision != "highest")  # type: ignore[attr-defined]  # set when jax starts

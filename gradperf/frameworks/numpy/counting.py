@@ -15,7 +15,12 @@ import numpy as np
 from gradperf.contract import Run
 from gradperf.problems import Array, Arrays
 
-_CONSTRUCTORS = ("empty", "zeros", "ones", "ascontiguousarray", "concatenate", "stack")
+_CONSTRUCTORS = (
+    *("array", "asarray", "ascontiguousarray", "asfortranarray", "copy", "empty", "zeros", "ones", "full"),
+    *("empty_like", "zeros_like", "ones_like", "full_like", "concatenate", "stack", "eye", "arange", "linspace"),
+)
+_PRODUCTS = tuple(getattr(np, name) for name in ("matmul", "vecdot", "matvec", "vecmat") if hasattr(np, name))
+"""What multiplies matrices, as functions of numpy that know of subclasses; ``@`` is the first of them."""
 
 
 class Counted(np.ndarray[Any, np.dtype[Any]]):
@@ -24,27 +29,31 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
     flops = 0
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **named: Any) -> Any:
-        """Count ``np.matmul``, which ``@`` calls too; everything else is passed on."""
-        if ufunc is np.matmul:
-            _note(*operands[:2])
+        """Count the products; everything is passed on."""
         out = named.get("out")
+        named = {name: _plain(value) for name, value in named.items()}
         if out is not None:
             named["out"] = tuple(map(_plain, out))
         result = getattr(ufunc, method)(*map(_plain, operands), **named)
+        if ufunc in _PRODUCTS:
+            _note(operands[0], result)
         return out[0] if out is not None and len(out) == 1 else _counted(result)
 
     def dot(self, other: Any, out: Any = None) -> Any:
         """Count ``a.dot(b, out)``."""
-        _note(self, other)
-        if out is None:
-            return _counted(_plain(self).dot(_plain(other)))
-        _plain(self).dot(_plain(other), _plain(out))
-        return out
+        result = _plain(self).dot(_plain(other), None if out is None else _plain(out))
+        _note(self, result)
+        return _counted(result) if out is None else out
 
     def __array_function__(self, function: Any, types: Any, operands: Any, named: Any) -> Any:
-        """Count ``np.dot``; ``np.einsum`` is counted by the entries that its indices run over."""
+        """Count ``np.dot``, to which ``np.tensordot`` comes too, and ``np.inner``.
+
+        ``np.einsum`` is counted by the entries that its indices run over.
+        """
         if function is np.dot:
             return np.asarray(operands[0]).view(Counted).dot(*operands[1:], **named)
+        if function is np.inner:
+            _note(operands[0], np.inner(*map(_plain, operands)))
         if function is np.einsum and isinstance(operands[0], str):
             Counted.flops += 2 * _entries(operands[0], operands[1:])
         return super().__array_function__(function, types, operands, named)
@@ -58,10 +67,10 @@ def _counted(value: Any) -> Any:
     return value.view(Counted) if isinstance(value, np.ndarray) else value
 
 
-def _note(a: Any, b: Any) -> None:
-    # A product of two vectors, the sum of squares of a loss, is no matrix product.
-    if a.ndim == 2 and b.ndim >= 1:
-        Counted.flops += 2 * a.size * (b.shape[1] if b.ndim == 2 else 1)
+def _note(a: Any, result: Any) -> None:
+    # A vector from the left is a sum: of squares in a loss, over the batch in the gradient of a bias.
+    if np.ndim(a) > 1:
+        Counted.flops += 2 * np.size(result) * np.shape(a)[-1]
 
 
 def _entries(indices: str, operands: tuple[Array, ...]) -> int:

@@ -1,6 +1,7 @@
 """numpy's runtime: one device, the CPU; threads are those of its BLAS, bound by environment before import."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +17,12 @@ def version() -> str:
 
 
 def configure(threads: int) -> None:
-    """Nothing is left to do: ``gradperf.threads.bind`` set the BLAS's threads before numpy was imported."""
+    """Remember the count; ``gradperf.threads.bind`` set the BLAS's threads before numpy was imported."""
+    global _threads
+    _threads = threads
+
+
+_threads = 1
 
 
 def missing(device: str) -> str | None:
@@ -37,6 +43,10 @@ def ready(array: Any) -> bool:
 
 def device_peak_bytes(device: str) -> int | None:
     return None
+
+
+def wait(value: Any) -> None:
+    """Nothing is ever on its way."""
 
 
 def told() -> Told:
@@ -62,5 +72,10 @@ def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) ->
 
 
 def copier(size_bytes: int, device: str) -> Callable[[], Any]:
+    """By as many threads as there are, as numpy itself copies with one."""
     source, target = (numpy.zeros(size_bytes, numpy.uint8) for _ in range(2))
-    return lambda: numpy.copyto(target, source)
+    if _threads == 1:
+        return lambda: numpy.copyto(target, source)
+    pieces = [*zip(numpy.array_split(target, _threads), numpy.array_split(source, _threads), strict=True)]
+    pool = ThreadPoolExecutor(_threads)
+    return lambda: [*pool.map(lambda piece: numpy.copyto(*piece), pieces)]

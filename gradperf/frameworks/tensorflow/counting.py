@@ -11,7 +11,11 @@ _PRODUCTS = ("MatMul", "BatchMatMulV2")
 
 def product_flops(run: Callable[[], Any]) -> int:
     """Trace ``run``; each function that its graph calls counts as often as it is called."""
-    graph = tf.function(run, autograph=False).get_concrete_function().graph.as_graph_def(add_shapes=True)
+
+    def traced() -> None:
+        run()  # what it returns need be no tensor
+
+    graph = tf.function(traced, autograph=False).get_concrete_function().graph.as_graph_def(add_shapes=True)
     functions = {function.signature.name: function for function in graph.library.function}
     return _products(graph.node, {}, functions)
 

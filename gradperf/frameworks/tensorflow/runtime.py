@@ -70,6 +70,11 @@ def device_peak_bytes(device: str) -> int | None:
     return int(tf.config.experimental.get_memory_info("GPU:0")["peak"]) if device == "cuda" else None
 
 
+def wait(value: Any) -> None:
+    if tf.config.list_physical_devices("GPU"):
+        tf.test.experimental.sync_devices()
+
+
 def told() -> Told:
     return Told(
         tf.config.threading.get_intra_op_parallelism_threads(),

@@ -1,27 +1,31 @@
-"""The same call of one function again and again, for the families without a training loop."""
+"""One call of one function for each step, for the families without a training loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradperf.contract import Run
 from gradperf.frameworks.tensorflow.calling import CallAs, eager
 from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize
-from gradperf.problems import Arrays
+from gradperf.problems import Array
 
 
 def prepare(
-    name: str, function: Callable[..., Any], steps: int, inputs: Arrays, device: str, call_as: CallAs = eager
+    name: str,
+    function: Callable[..., Any],
+    device: str,
+    varying: Array,
+    fixed: Sequence[Array] = (),
+    call_as: CallAs = eager,
 ) -> Run:
-    """Call ``function`` with all inputs, in their order, ``steps`` times; its result is the output ``name``."""
-    arguments = [from_numpy(array, device) for array in inputs.values()]
+    """Call ``function(array, *fixed)`` for each ``array`` of ``varying``; the results are the output ``name``."""
+    arrays, others = ([from_numpy(array, device) for array in some] for some in (varying, fixed))
     with on(device):
-        call = call_as(function, *arguments)
+        call = call_as(function, arrays[0], *others)
 
     def run() -> dict[str, Any]:
         with on(device):
-            for _ in range(steps):
-                result = call(*arguments)
+            results = [call(array, *others) for array in arrays]
         synchronize(device)
-        return {name: result}
+        return {name: results}
 
     return run

@@ -52,6 +52,11 @@ def device_peak_bytes(device: str) -> int | None:
     return torch.cuda.max_memory_allocated() if device == "cuda" else None
 
 
+def wait(value: Any) -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 def told() -> Told:
     reduced = torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32
     return Told(torch.get_num_threads(), reduced)

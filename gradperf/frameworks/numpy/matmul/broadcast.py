@@ -5,20 +5,24 @@ from typing import Any
 import numpy as np
 
 from gradperf.contract import Run
-from gradperf.problems import Arrays
+from gradperf.problems import Array, Arrays
 from gradperf.problems.matmul import Matmul
 
 UNCOUNTED = "it multiplies entries, and makes no matrix product"
 
 
+def product(a: Array, b: Array) -> Array:
+    """(m, k) and (k, n) → (m, n)."""
+    c = np.zeros((len(a), b.shape[1]), a.dtype)
+    for i in range(len(a)):
+        c[i] = (a[i, :, None] * b).sum(axis=0)
+    return c
+
+
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
-    a, b = inputs["a"], inputs["b"]
+    left, b = list(inputs["a"]), inputs["b"]
 
     def run() -> dict[str, Any]:
-        for _ in range(problem.steps):
-            c = np.zeros((problem.m, problem.n), a.dtype)
-            for i in range(problem.m):
-                c[i] = (a[i, :, None] * b).sum(axis=0)
-        return {"product": c}
+        return {"product": [product(a, b) for a in left]}
 
     return run

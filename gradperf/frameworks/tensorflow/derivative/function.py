@@ -9,4 +9,4 @@ from gradperf.problems.derivative import SineDerivative
 
 
 def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:
-    return single.prepare("grad_x", derivative, problem.steps, inputs, device, traced)
+    return single.prepare("grad_x", derivative, device, inputs["x"], call_as=traced)

@@ -22,4 +22,4 @@ def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) ->
         jacobian = [tape.gradient(y, x, output_gradients=vector) for vector in one_hot]
         return tf.linalg.diag_part(tf.stack(jacobian))
 
-    return single.prepare("grad_x", derivative, problem.steps, inputs, device)
+    return single.prepare("grad_x", derivative, device, inputs["x"])

@@ -19,4 +19,4 @@ def product(a: Any, b: Any) -> Any:
 
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
-    return single.prepare("product", product, problem.steps, inputs, device)
+    return single.prepare("product", product, device, inputs["a"], [inputs["b"]])

@@ -10,4 +10,4 @@ from gradperf.problems.matmul import Matmul
 
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
-    return single.prepare("product", matmul, problem.steps, inputs, device, compiled)
+    return single.prepare("product", matmul, device, inputs["a"], [inputs["b"]], compiled)

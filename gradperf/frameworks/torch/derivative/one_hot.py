@@ -11,18 +11,21 @@ from gradperf.problems.derivative import SineDerivative
 
 
 def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:
-    x: Any = from_numpy(inputs["x"], device).requires_grad_()
-    one_hot = torch.eye(problem.points, dtype=x.dtype, device=device)
+    points = [from_numpy(x, device).requires_grad_() for x in inputs["x"]]
+    one_hot = torch.eye(problem.points, dtype=points[0].dtype, device=device)
 
-    def run() -> dict[str, torch.Tensor]:
-        for _ in range(problem.steps):
-            y = torch.sin(x)
-            derivative = torch.empty_like(y)
-            for i, vector in enumerate(one_hot):
-                x.grad = None
-                y.backward(vector, retain_graph=True)
-                derivative[i] = x.grad[i]
+    def derivative_at(x: Any) -> torch.Tensor:
+        y = torch.sin(x)
+        derivative = torch.empty_like(y)
+        for i, vector in enumerate(one_hot):
+            x.grad = None
+            y.backward(vector, retain_graph=True)
+            derivative[i] = x.grad[i]
+        return derivative
+
+    def run() -> dict[str, Any]:
+        derivatives = [derivative_at(x) for x in points]
         synchronize(device)
-        return {"grad_x": derivative}
+        return {"grad_x": derivatives}
 
     return run

@@ -1,5 +1,7 @@
 """One backward pass with a vector of ones: sin acts on each point alone, so all derivatives come at once."""
 
+from typing import Any
+
 import torch
 
 from gradperf.contract import Run
@@ -9,14 +11,14 @@ from gradperf.problems.derivative import SineDerivative
 
 
 def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:
-    x = from_numpy(inputs["x"], device).requires_grad_()
-    ones = torch.ones_like(x)
+    points = [from_numpy(x, device).requires_grad_() for x in inputs["x"]]
+    ones = torch.ones_like(points[0])
 
-    def run() -> dict[str, torch.Tensor | None]:
-        for _ in range(problem.steps):
+    def run() -> dict[str, Any]:
+        for x in points:
             x.grad = None
             torch.sin(x).backward(ones)
         synchronize(device)
-        return {"grad_x": x.grad}
+        return {"grad_x": [x.grad for x in points]}
 
     return run

@@ -1,5 +1,7 @@
 """Row by matrix: a row broadcast against the whole second matrix, then summed."""
 
+from typing import Any
+
 import torch
 
 from gradperf.contract import Run
@@ -10,15 +12,20 @@ from gradperf.problems.matmul import Matmul
 UNCOUNTED = "it multiplies entries, and makes no matrix product"
 
 
-def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
-    a, b = (from_numpy(inputs[name], device) for name in ("a", "b"))
+def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(m, k) and (k, n) → (m, n)."""
+    c = torch.zeros(len(a), b.shape[1], dtype=a.dtype, device=a.device)
+    for i in range(len(a)):
+        c[i] = (a[i, :, None] * b).sum(0)
+    return c
 
-    def run() -> dict[str, torch.Tensor]:
-        for _ in range(problem.steps):
-            c = torch.zeros(problem.m, problem.n, dtype=a.dtype, device=device)
-            for i in range(problem.m):
-                c[i] = (a[i, :, None] * b).sum(0)
+
+def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
+    left, b = list(from_numpy(inputs["a"], device)), from_numpy(inputs["b"], device)
+
+    def run() -> dict[str, Any]:
+        products = [product(a, b) for a in left]
         synchronize(device)
-        return {"product": c}
+        return {"product": products}
 
     return run
