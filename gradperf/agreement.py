@@ -150,12 +150,10 @@ def check_phases(agreed: Agreed, phases: tuple[Forward, Backward]) -> None:
     case, runtime, (forward, backward) = agreed.case, agreed.runtime, phases
     for call in ("first", "second"):
         where = f" of the {call} backward pass"
-        state = forward()
-        returned_s = time.perf_counter()
-        runtime.wait(state)
-        if (late_s := time.perf_counter() - returned_s) > _LATE_S:
+        late_s = min(_late_s(runtime, forward) for _ in range(3))
+        if late_s > _LATE_S:
             raise Disagreement(f"{case.id}: the forward pass returned {late_s * 1e3:.3g} ms before it was ready")
-        returned = backward(state)
+        returned = backward(forward())
         check_ready(case, runtime, returned, where)
         outputs = to_numpy(case, runtime, returned, agreed.reference_gradients, where)
         check_norms(case, case.module, outputs, agreed.reference_gradients)
@@ -163,8 +161,16 @@ def check_phases(agreed: Agreed, phases: tuple[Forward, Backward]) -> None:
     check_unchanged(case, agreed.inputs, agreed.inputs_sha256)
 
 
+def _late_s(runtime: Runtime, forward: Forward) -> float:
+    """Seconds between the end of a call and that of what it computes."""
+    state = forward()
+    start_s = time.perf_counter()
+    runtime.wait(state)
+    return time.perf_counter() - start_s
+
+
 _LATE_S = 1e-3
-"""Waiting for what is there takes microseconds; a process that is not scheduled meanwhile, more."""
+"""Waiting for what is there takes microseconds."""
 
 
 def check_round_trip(case: Case, runtime: Runtime, inputs: Arrays, digest: str) -> None:

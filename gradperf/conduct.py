@@ -116,10 +116,15 @@ def check_arithmetic(agreed: Agreed) -> None:
 
 def check_pools(agreed: Agreed, count: int) -> None:
     """Every pool of threads in this process must have the size that was asked for."""
-    told = agreed.runtime.told().threads
+    told = agreed.runtime.told()
+    if told.asynchronous and count == 1 and agreed.case.device == "cpu":
+        raise Misconduct(
+            f"{agreed.case.id}: --threads 1 is not honoured: {agreed.case.framework} computes one call "
+            "while it dispatches the next"
+        )
     pools = machine.pool_sizes()
-    if told is not None:
-        pools[agreed.case.framework] = told
+    if told.threads is not None:
+        pools[agreed.case.framework] = told.threads
     if wrong := {name: size for name, size in pools.items() if size != count}:
         sizes = ", ".join(f"{name} has {size}" for name, size in wrong.items())
         raise Misconduct(f"{agreed.case.id}: --threads {count} is not honoured: {sizes}")

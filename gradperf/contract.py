@@ -60,6 +60,8 @@ class Told:
     """What a framework says of itself once it is configured; None where it has no word for it."""
 
     threads: int | None = None
+    asynchronous: bool = False
+    """Whether calls on the CPU may return before they are done: with one thread, that takes a second one."""
     reduced_precision: bool = False
     """Whether float32 products may be computed in TF32 or less."""
 
@@ -113,6 +115,10 @@ class Runtime(Protocol):
 
     def product_flops(self, run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
         """Count the operations in matrix products of one call of ``run``, or of ``prepare(inputs)``."""
+        ...
+
+    def multiplier(self, a: Array, b: Array, device: str) -> Callable[[], Any]:
+        """Give a call that multiplies two matrices on ``device``, and returns when their product is there."""
         ...
 
     def copier(self, size_bytes: int, device: str) -> Callable[[], Any]:

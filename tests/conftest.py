@@ -37,7 +37,9 @@ def run_gradperf(tmp_path):
 
 def run_process(command, cwd, extra_path, environment):
     """Run to the end, with thread variables unset and ``extra_path`` before what is installed."""
-    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    # Nor what a framework in this process set for itself.
+    own = {"NPROC", "XLA_FLAGS"}
+    inherited = {n: value for n, value in os.environ.items() if not n.endswith("_NUM_THREADS") and n not in own}
     path = os.pathsep.join(filter(None, (str(extra_path), inherited.get("PYTHONPATH", ""))))
     return subprocess.run(
         command,

@@ -80,7 +80,10 @@ def wait(value: Any) -> None:
 
 def told() -> Told:
     """Its threads have no word."""
-    return Told(reduced_precision=jax.config.jax_default_matmul_precision != "highest")  # type: ignore[attr-defined]  # set when jax starts
+    return Told(
+        asynchronous=jax.config.read("jax_cpu_enable_async_dispatch"),
+        reduced_precision=jax.config.jax_default_matmul_precision != "highest",  # type: ignore[attr-defined]  # dynamic
+    )
 
 
 def overwrite(array: Any) -> bool:
@@ -95,6 +98,12 @@ def compilations() -> Iterator[list[str]]:
 
 def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
     return counting.product_flops(run)
+
+
+def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:
+    left, right = from_numpy(a, device), from_numpy(b, device)
+    multiply = jax.jit(jax.numpy.matmul)
+    return lambda: multiply(left, right).block_until_ready()
 
 
 def copier(size_bytes: int, device: str) -> Callable[[], Any]:

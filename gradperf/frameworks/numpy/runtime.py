@@ -71,6 +71,11 @@ def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) ->
     return counting.product_flops(prepare, inputs)
 
 
+def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:
+    product = numpy.empty((len(a), b.shape[1]), a.dtype)
+    return lambda: numpy.matmul(a, b, product)
+
+
 def copier(size_bytes: int, device: str) -> Callable[[], Any]:
     """By as many threads as there are, as numpy itself copies with one."""
     source, target = (numpy.zeros(size_bytes, numpy.uint8) for _ in range(2))

@@ -76,10 +76,12 @@ def wait(value: Any) -> None:
 
 
 def told() -> Told:
-    return Told(
+    """Give the larger of its two pools."""
+    pools = (
         tf.config.threading.get_intra_op_parallelism_threads(),
-        tf.config.experimental.tensor_float_32_execution_enabled(),
+        tf.config.threading.get_inter_op_parallelism_threads(),
     )
+    return Told(max(pools), reduced_precision=tf.config.experimental.tensor_float_32_execution_enabled())
 
 
 def overwrite(array: Any) -> bool:
@@ -105,6 +107,17 @@ def compilations() -> Iterator[list[str]]:
 
 def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
     return counting.product_flops(run)
+
+
+def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:
+    left, right = from_numpy(a, device), from_numpy(b, device)
+
+    def multiply() -> None:
+        with on(device):
+            tf.linalg.matmul(left, right)
+        synchronize(device)
+
+    return multiply
 
 
 def copier(size_bytes: int, device: str) -> Callable[[], Any]:

@@ -59,7 +59,7 @@ def wait(value: Any) -> None:
 
 def told() -> Told:
     reduced = torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32
-    return Told(torch.get_num_threads(), reduced)
+    return Told(torch.get_num_threads(), reduced_precision=reduced)
 
 
 def overwrite(array: Any) -> bool:
@@ -95,6 +95,16 @@ def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) ->
         run()
     total: int = counter.get_total_flops()
     return total
+
+
+def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:
+    left, right = from_numpy(a, device), from_numpy(b, device)
+
+    def multiply() -> None:
+        torch.mm(left, right)
+        synchronize(device)
+
+    return multiply
 
 
 def copier(size_bytes: int, device: str) -> Callable[[], Any]:
