@@ -1,5 +1,6 @@
 """The checks themselves: each one fails on what it is there for, and says both numbers and where."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -182,6 +183,7 @@ class Asynchronous:
 
     from_numpy = to_numpy = staticmethod(lambda array, *_: array)
     ready = staticmethod(lambda array: False)
+    wait = staticmethod(lambda value: None)
 
 
 def test_call_that_returns_too_early(tiny, settings):
@@ -197,12 +199,23 @@ def test_phase_that_returns_too_early(tiny, settings):
         agreement.check_phases(agreed, by_hand.phases(tiny.problem, agreed.inputs, "cpu", "float64"))
 
 
+def test_forward_pass_that_returns_too_early(tiny, settings):
+    """Waiting for what a forward pass returned must take no time: three tries, as a process may be interrupted."""
+
+    class Slow(Asynchronous):
+        wait = staticmethod(lambda value: time.sleep(0.002))
+
+    agreed = replace(agreement.agree(tiny, settings), runtime=Slow)
+    with pytest.raises(Disagreement, match=r"the forward pass returned .* ms before it was ready"):
+        agreement.check_phases(agreed, by_hand.phases(tiny.problem, agreed.inputs, "cpu", "float64"))
+
+
 def test_timed_call_that_carries_something_over(tiny, settings):
-    """The last timed call must return what the calls before the timing returned."""
+    """A call after the timed ones must return what the calls before them returned."""
     agreed = agreement.agree(tiny, settings)
     agreement.check_timed(agreed, agreed.run())
     drifted = {name: array * (1 + 1e-6) for name, array in agreed.outputs.items()}
-    with pytest.raises(Disagreement, match="of the last timed call disagrees"):
+    with pytest.raises(Disagreement, match="of the call after the timed ones disagrees"):
         agreement.check_timed(agreed, drifted)
 
 

@@ -134,10 +134,9 @@ def test_matrix_product_by_exact_sums(m, k, n, seed):
     problem = problems.find(f"matmul_{m}x{k}x{n}")
     inputs = problem.inputs(seed, "float64")
     product = problem.reference(inputs)["product"]
-    for i in range(m):
-        for j in range(n):
-            exact = math.fsum(inputs["a"][i] * inputs["b"][:, j])
-            assert product[i, j] == pytest.approx(exact, rel=1e-12, abs=1e-13)
+    for step, i, j in np.ndindex(product.shape):
+        exact = math.fsum(inputs["a"][step, i] * inputs["b"][:, j])
+        assert product[step, i, j] == pytest.approx(exact, rel=1e-12, abs=1e-13)
 
 
 def test_sine_derivative_by_central_differences():

@@ -270,8 +270,10 @@ def pool_sizes() -> dict[str, int]:
 
 
 _CHANGING = (
-    *("CUDA_", "GOMP_", "JAX_", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "NPROC", "OMP_", "ONEDNN_"),
-    *("OPENBLAS_", "PYTHONHASHSEED", "PYTHONOPTIMIZE", "TF_", "TORCH", "XLA_"),
+    *("CUDA_", "GOMP_", "JAX_", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "NPROC", "OMP_", "ONEDNN_", "OPENBLAS_"),
+    *("PYTHONHASHSEED", "PYTHONOPTIMIZE", "TORCH", "XLA_"),
+    # Not all of TF_, which Terraform uses too.
+    *("TF_CPP_", "TF_CUDNN_", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_NUM_", "TF_USE_", "TF_XLA_"),
 )
 
 

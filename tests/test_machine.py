@@ -290,3 +290,14 @@ def test_machine_info_holds_the_identity():
     info = {"node": "here", "cpu": {"hz_actual": [1, 0], "brand_raw": "x"}}
     results.describe_machine(info)
     assert info == {"node": "here", "cpu": {"brand_raw": "x"}, **machine.identity()}
+
+
+def test_environment_is_that_of_numerical_libraries(monkeypatch):
+    """What changes their work is told; what belongs to others, and may be secret, is not."""
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/home/somebody/.terraformrc")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    found = machine.environment()
+    assert found["OPENBLAS_CORETYPE"] == "Haswell"
+    assert found["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    assert not {"TF_CLI_CONFIG_FILE", "PATH", "HOME"} & found.keys()
