@@ -2,11 +2,18 @@
 
 from collections import Counter
 
+import hypothesis
 import pytest
 
 from gradperf import suite
 
 PLANTED = "planted_fault"
+
+# A slow machine is no failure.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:
