@@ -132,6 +132,16 @@ def describe_run(
     }
 
 
+def incomplete(stored: Mapping[str, Any]) -> str | None:
+    """Tell how much of a run is there, where it was interrupted, or benchmarks failed; None where all is."""
+    run = stored.get("gradperf")
+    selected = run.get("benchmarks_selected") if isinstance(run, Mapping) else None
+    finished = run.get("benchmarks_finished") if isinstance(run, Mapping) else None
+    if not isinstance(selected, int) or not isinstance(finished, int) or finished >= selected:
+        return None
+    return f"{finished} of {selected} benchmarks"
+
+
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:
     """Tell each value in which two machine infos differ: ``versions.torch: 2.12.0 then, 2.13.0 now``."""
     told = []

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gradperf import summary
+from gradperf import results, summary
 from gradperf.names import UserError
 
 SIGNS = "–±×µ…"
@@ -29,6 +29,8 @@ class Run:
     recorded_at: datetime | None
     cpu: str | None
     records: tuple[summary.Record, ...]
+    incomplete: str | None = None
+    """How many of the benchmarks that were to be timed are in it, where some are not."""
 
 
 def show_run(parsed: argparse.Namespace) -> int:
@@ -56,6 +58,8 @@ def lines(run: Run, width: int, ascii_only: bool) -> list[str]:
         told.append(f"recorded {run.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
     if run.cpu is not None:
         told.append(f"on {run.cpu}")
+    if run.incomplete is not None:
+        told.append(f"INCOMPLETE: {run.incomplete}")
     # A file may hold anything, and a terminal obeys what it is sent.
     head = "".join(character if character.isprintable() else "?" for character in ", ".join(told))
     if ascii_only:
@@ -99,7 +103,13 @@ def read(file: Path) -> Run:
     for index, record in enumerate(records):
         if not isinstance(record, Mapping):
             raise UserError(f"{file}: benchmarks[{index}] is no object")
-    return Run(file, _moment(stored.get("datetime")), _cpu(stored.get("machine_info")), tuple(records))
+    return Run(
+        file,
+        _moment(stored.get("datetime")),
+        _cpu(stored.get("machine_info")),
+        tuple(records),
+        results.incomplete(stored),
+    )
 
 
 def _moment(text: Any) -> datetime | None:

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median, stdev
+from statistics import fmean, median, stdev
 
 from gradperf.worker import Worker
 
@@ -54,8 +54,8 @@ class Spread:
 
     @property
     def gate_sigma(self) -> float:
-        """Standard deviation of the pairs' values."""
-        return stdev(self.gate_log_ratios)
+        """Root mean square of the pairs' values: equal code has the mean 0, which need not be estimated."""
+        return math.sqrt(fmean(value**2 for value in self.gate_log_ratios))
 
     @property
     def smallest_stored(self) -> float:
@@ -65,7 +65,7 @@ class Spread:
     @property
     def smallest_gate(self) -> float:
         """Smallest change, as a share, that the gate can show."""
-        return smallest_gate(self.gate_sigma)
+        return smallest_gate(self.gate_sigma, len(self.gate_log_ratios))
 
 
 def smallest_stored(sigma: float, processes: int) -> float:
@@ -79,16 +79,18 @@ def smallest_stored(sigma: float, processes: int) -> float:
     return math.expm1(t_quantile((1 + CONFIDENCE) / 2, processes - 1) * math.sqrt(2) * sigma)
 
 
-def smallest_gate(sigma: float, pairs: int = GATE_PAIRS) -> float:
+def smallest_gate(sigma: float, measured: int = GATE_PAIRS, pairs: int = GATE_PAIRS) -> float:
     """Give the slowdown at which ``pairs`` pairs of processes come to p ≤ .01, one-sided, with probability 95 %.
 
     The mean of n values has the standard error σ/√n; it must exceed t(.99, n − 1) of them, and does so with
     probability .95 from (t(.99, n − 1) + t(.95, n − 1))·σ/√n on: the usual sample-size formula, solved for the
     difference (Snedecor and Cochran, Statistical Methods, 8th edition, section 6.14). The gate's sign-flip test
-    has nearly the power of the t test. A margin that the gate wants to be exceeded comes on top, and so does its
-    correction for many cases.
+    has nearly the power of the t test. Where σ was ``measured`` in fewer pairs than that, t has their degrees of
+    freedom: few pairs make the answer large, as they should. A margin that the gate wants to be exceeded comes on
+    top, and so does its correction for many cases.
     """
-    return math.expm1((t_quantile(1 - GATE_P, pairs - 1) + t_quantile(POWER, pairs - 1)) * sigma / math.sqrt(pairs))
+    degrees = min(pairs - 1, measured)
+    return math.expm1((t_quantile(1 - GATE_P, degrees) + t_quantile(POWER, degrees)) * sigma / math.sqrt(pairs))
 
 
 def t_quantile(probability: float, degrees: int) -> float:

@@ -93,7 +93,10 @@ def compare_machines(config: pytest.Config, ours: dict[str, Any], compared: dict
     """Note that a run is compared with, and in what its machine or settings differ."""
     from gradperf import results
 
-    config.stash[_COMPARED].append(results.compare_machines(ours, compared) or "")
+    told = [results.compare_machines(ours, compared)]
+    if (part := results.incomplete(compared)) is not None:
+        told.append(f"the run compared with is incomplete: {part}")
+    config.stash[_COMPARED].append("\n".join(filter(None, told)))
     config.stash[_COUNTERPARTS].update(benchmark["fullname"] for benchmark in compared["benchmarks"])
 
 

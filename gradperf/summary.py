@@ -405,9 +405,27 @@ def lines(
             told += [*_table(table, layout), ""]
         meanings = (f"{column.meaning_of or column.head}: {column.legend}" for column in layout.columns)
         told += layout.wrapped("; ".join(meanings), indent="")
+    if waited := _waited(rows):
+        told += ["", *layout.wrapped(waited)]
     if cost := _harness_cost(rows):
         told += [*([""] if told else []), *layout.wrapped(_harness_line(cost))]
     return told
+
+
+WAITED = 0.9
+"""CPU seconds per second below which a case on the CPU did not have one to itself."""
+
+
+def _waited(rows: Sequence[Timed]) -> str | None:
+    """Tell how many cases waited for a CPU: their times hold that waiting."""
+    cases = [row for row in rows if row.tabled and row.device == "cpu" and row.cpu_per_wall is not None]
+    waiting = [row for row in cases if row.cpu_per_wall is not None and row.cpu_per_wall < WAITED]
+    if not waiting:
+        return None
+    return (
+        f"{len(waiting)} of {len(cases)} cases waited for a CPU, for more than a tenth of their time: "
+        "other work was running (gradperf doctor)"
+    )
 
 
 def _fitted(layout: _Layout, rows: Sequence[Timed]) -> _Layout:

@@ -72,6 +72,13 @@ def test_two_stored_runs_differ_by_less_in_95_of_100(processes):
     assert below / 1500 == pytest.approx(0.95, abs=0.017)  # three standard errors
 
 
+def test_few_pairs_make_the_gate_careful():
+    """Two pairs that agree with each other, and not with 0, are no proof of a small spread."""
+    few = spread.Spread("case", (1.0, 1.0), (0.024, 0.027))
+    assert few.gate_sigma == pytest.approx(0.02555, rel=1e-3)
+    assert few.smallest_gate > 2 * spread.smallest_gate(0.02555)
+
+
 def test_gate_sees_the_smallest_change_in_95_of_100():
     """And alarms in 1 of 100 without any: a t test on 24 pairs, 10,000 times each."""
     draw, sigma = np.random.default_rng(2), 0.02

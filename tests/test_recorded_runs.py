@@ -275,3 +275,18 @@ def test_halves_stand_and_fall_with_their_case(run_pytest, tmp_path):
     assert done.returncode == 1
     assert " passed" not in done.stdout
     assert not list((tmp_path / "results").glob("*/*.json"))
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        ({"benchmarks_selected": 31, "benchmarks_finished": 12}, "12 of 31 benchmarks"),
+        ({"benchmarks_selected": 31, "benchmarks_finished": 31}, None),
+        ({}, None),
+        (None, None),
+        ({"benchmarks_selected": "31", "benchmarks_finished": None}, None),
+    ],
+)
+def test_incomplete_run_is_told(run, told):
+    """By its own count; a record without one says nothing."""
+    assert results.incomplete({"gradperf": run} if run is not None else {}) == told

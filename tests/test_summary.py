@@ -661,3 +661,15 @@ def test_show_in_ascii(tmp_path):
 def test_baselines_of_problems(problem, baseline):
     """By family; a run may hold problems that this version does not know."""
     assert problems.baseline_of(problem) == baseline
+
+
+def test_cases_that_waited_for_a_cpu_are_told():
+    """Only those on the CPU: one that uses a GPU may well wait for it."""
+    records = [
+        record("numpy.by_hand", cpu_per_wall=1.0),
+        record("torch.autograd", cpu_per_wall=0.6),
+        record("jax.jit", device="cuda", cpu_per_wall=0.1),
+    ]
+    told = " ".join(line.strip() for line in lines(records))
+    assert "1 of 2 cases waited for a CPU" in told
+    assert "waited for a CPU" not in " ".join(lines(records[:1]))
