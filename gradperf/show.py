@@ -17,9 +17,6 @@ from typing import Any
 from gradperf import results, summary
 from gradperf.names import UserError
 
-SIGNS = "–±×µ…"
-"""What the tables are written in beyond ASCII."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -36,7 +33,7 @@ class Run:
 def show_run(parsed: argparse.Namespace) -> int:
     """Print the tables of ``parsed.run``, a file or a folder."""
     run = newest(parsed.run) if parsed.run.is_dir() else read(parsed.run)
-    ascii_only = not encodes(sys.stdout.encoding, SIGNS)
+    ascii_only = not encodes(sys.stdout.encoding, summary.SIGNS)
     for line in lines(run, shutil.get_terminal_size().columns, ascii_only):
         print(line)
     return 0

@@ -117,12 +117,12 @@ def report_header(config: pytest.Config) -> str:
 
 def summarise(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show the tables; say, where ``-q`` does not drop it, whether the comparison compares like with like."""
-    from gradperf import show
+    from gradperf import show, summary
 
     compared, write_line = config.stash[_COMPARED], reporter.write_line
     # pytest's own option; the warnings below stay.
     if not config.getoption("no_summary"):
-        ascii_only = not show.encodes(sys.stdout.encoding, show.SIGNS)
+        ascii_only = not show.encodes(sys.stdout.encoding, summary.SIGNS)
         if tables := recording.lines(config, shutil.get_terminal_size().columns, ascii_only=ascii_only):
             reporter.section("gradperf", sep="-", bold=True)
             for line in tables:

@@ -36,7 +36,9 @@ HARNESS_SHARE = 0.01
 """Above this share of the shortest case, the harness is no longer negligible."""
 
 NONE = "–"
-_ASCII = str.maketrans({"–": "-", "±": "+-", "×": "x", "µ": "u", "…": ".."})
+_ASCII: dict[str, str | int | None] = {"–": "-", "±": "+-", "×": "x", "µ": "u", "…": ".."}
+SIGNS = "".join(_ASCII)
+"""What the tables are written in beyond ASCII."""
 
 
 @dataclass(frozen=True)
@@ -366,7 +368,7 @@ class _Layout:
 
     def plain(self, text: str) -> str:
         """Give ``text`` in the characters that may be shown."""
-        return text.translate(_ASCII) if self.ascii_only else text
+        return text.translate(str.maketrans(_ASCII)) if self.ascii_only else text
 
     def wrapped(self, text: str, indent: str = "  ") -> list[str]:
         """Give ``text`` in as many lines as it takes."""
