@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import tensorflow as tf
@@ -16,8 +17,8 @@ def product_flops(run: Callable[[], Any]) -> int:
         run()  # what it returns need be no tensor
 
     graph = tf.function(traced, autograph=False).get_concrete_function().graph.as_graph_def(add_shapes=True)
-    functions = {function.signature.name: function for function in graph.library.function}
-    return _products(graph.node, {}, functions)
+    nodes, called = attrgetter("node", "library.function")(graph)
+    return _products(nodes, {}, {function.signature.name: function for function in called})
 
 
 def _products(nodes: Iterable[Any], arguments: Mapping[str, int], functions: Mapping[str, Any]) -> int:
