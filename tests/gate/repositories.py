@@ -1,0 +1,88 @@
+"""Small git repositories for the tests, made without anybody's own configuration."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+CONFIGURATION = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "GIT_AUTHOR_NAME": "A",
+    "GIT_AUTHOR_EMAIL": "a@example.org",
+    "GIT_COMMITTER_NAME": "A",
+    "GIT_COMMITTER_EMAIL": "a@example.org",
+}
+LOCATION = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
+
+
+def git(folder, *arguments):
+    """Run git; give its output."""
+    inherited = {name: value for name, value in os.environ.items() if name not in LOCATION}
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(
+        command, env={**inherited, **CONFIGURATION}, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def write(folder, files):
+    """Write the files of a map from path to text."""
+    for path, text in files.items():
+        file = Path(folder) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def commit(folder, subject="a change"):
+    """Commit everything; give the commit."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "-m", subject)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def make(folder, files):
+    """Make a repository with one commit on ``main``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    git(folder, "init", "--quiet", "--template=", "--initial-branch=main")
+    write(folder, files)
+    commit(folder, "the first")
+    return folder
+
+
+def contents(folder, *, leave_out=()):
+    """Map every path below ``folder``, as bytes, to its kind, mode and bytes."""
+    found = {}
+    top = os.fsencode(folder)
+    for above, folders, files in os.walk(top):
+        folders[:] = [name for name in folders if os.fsdecode(name) not in leave_out]
+        for name in [*files, *folders]:
+            path = os.path.join(above, name)
+            relative = os.path.relpath(path, top)
+            if os.fsdecode(name) in leave_out:
+                continue
+            if os.path.islink(path):
+                found[relative] = ("link", os.readlink(path))
+            elif os.path.isdir(path):
+                found[relative] = ("folder",)
+            else:
+                found[relative] = (
+                    "file",
+                    bool(os.stat(path).st_mode & 0o100),
+                    Path(os.fsdecode(path)).read_bytes(),
+                )
+    return found
+
+
+def files(folder):
+    """Give the files and links of a working tree, without git's own and without empty folders."""
+    return {path: what for path, what in contents(folder, leave_out=(".git",)).items() if what != ("folder",)}
+
+
+def soon(fact, patience_s=20):
+    """Wait until ``fact()`` holds; give whether it did in time."""
+    deadline_s = time.monotonic() + patience_s
+    while not fact():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.02)
+    return True

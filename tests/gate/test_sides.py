@@ -1,0 +1,479 @@
+"""Each side runs its own files by the Python that was asked for, and only what is the same counts as the same."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gradperf.gate import sides
+from gradperf.gate.janitor import Janitor
+from gradperf.names import UserError
+from tests.gate.repositories import CONFIGURATION, commit, contents, files, git, make, write
+
+HERE = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@pytest.fixture(autouse=True)
+def no_configuration(monkeypatch):
+    """The tests depend neither on the user's git configuration, nor on how they are run."""
+    for name, value in CONFIGURATION.items():
+        monkeypatch.setenv(name, value)
+    for name in ("GITHUB_BASE_REF", "PYTHONPATH", "PYTHONPYCACHEPREFIX"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def prepared():
+    """Give ``prepared(cwd, …)``: the sides, until the test ends."""
+    with Janitor() as janitor:
+
+        def prepare(cwd, base=None, base_python=None, head_python=None):
+            return sides.prepare(base, base_python, head_python, cwd, janitor)
+
+        yield prepare
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Give ``environment(folder)``: a virtual environment as far as one counts, with empty packages of pytest."""
+
+    def build(folder=tmp_path / "environment"):
+        packages = folder / "lib" / HERE / "site-packages"
+        (folder / "bin").mkdir(parents=True)
+        (folder / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+        (folder / "pyvenv.cfg").write_text(f"home = {os.path.dirname(os.path.realpath(sys.executable))}\n")
+        for name in ("pytest", "pytest_benchmark"):
+            write(packages, {f"{name}/__init__.py": ""})
+            install(folder, name.replace("_", "-"), "1.0")
+        return folder / "bin" / "python"
+
+    return build
+
+
+def packages(environment):
+    return environment / "lib" / HERE / "site-packages"
+
+
+def install(environment, name, version, origin=None):
+    """Note a distribution as installed."""
+    noted = {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
+    if origin is not None:
+        noted["direct_url.json"] = json.dumps(origin)
+    write(packages(environment) / f"{name.replace('-', '_')}-{version}.dist-info", noted)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """A folder for compiled files, so that not every test compiles Python's own library."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def imported(compiled):
+    """Give ``imported(side)``: import a module as the side would; its file and its value."""
+
+    def run(side, module="project"):
+        return import_by(side, {**side.environment, "PYTHONPYCACHEPREFIX": str(compiled)}, module)
+
+    return run
+
+
+def import_by(side, environment, module):
+    found = subprocess.run(
+        [side.python, "-c", f"import {module}; print({module}.__file__, {module}.VALUE)"],
+        cwd=side.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout.split()
+
+
+LAYOUTS = {
+    "flat": "project/__init__.py",
+    "src": "src/project/__init__.py",
+    "odd": "code/python/project/__init__.py",
+}
+
+
+def by_path(environment, repo, layout):
+    """As pip's editable install with a .pth file."""
+    folder = (repo / LAYOUTS[layout]).parent.parent
+    write(packages(environment), {"__editable__.project-1.pth": f"{folder}\n"})
+
+
+def by_origin(environment, repo, layout):
+    """As any editable install is noted."""
+    origin = {"url": repo.as_uri(), "dir_info": {"editable": True}}
+    install(environment, "project", "1", origin)
+
+
+def by_table(environment, repo, layout):
+    """As setuptools' editable install with an import hook."""
+    table = {"project": str((repo / LAYOUTS[layout]).parent)}
+    finder = f"""
+import sys
+from importlib.util import spec_from_file_location
+MAPPING = {table!r}
+class Finder:
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name in MAPPING:
+            return spec_from_file_location(name, MAPPING[name] + "/__init__.py")
+def install():
+    sys.meta_path.append(Finder)
+"""
+    write(
+        packages(environment),
+        {
+            "__editable___project_1_finder.py": finder,
+            "__editable__.project-1.pth": "import __editable___project_1_finder as f; f.install()\n",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("layout", "how"),
+    [
+        ("flat", by_path),
+        ("src", by_path),
+        ("odd", by_path),
+        ("flat", by_origin),
+        ("src", by_origin),
+        ("flat", by_table),
+        ("src", by_table),
+        ("odd", by_table),
+    ],
+)
+def test_each_side_imports_its_own_files(tmp_path, prepared, environment, layout, how, imported):
+    """Although the project is installed editable from the checkout, both sides have their own files."""
+    repo = make(tmp_path / "repository", {LAYOUTS[layout]: "VALUE = 1\n", "bench/x.py": ""})
+    write(repo, {LAYOUTS[layout]: "VALUE = 2\n"})
+    python = environment()
+    how(tmp_path / "environment", repo, layout)
+    before = files(repo)
+    found = prepared(repo / "bench", "HEAD", str(python), str(python))
+    for side, value in ((found.base, "1"), (found.head, "2")):
+        root = found.folder / side.name
+        assert imported(side) == [str(root / LAYOUTS[layout]), value]
+        assert side.folder == root / "bench"
+    assert files(repo) == before  # nor was anything compiled into it
+
+
+def test_an_installed_copy_does_not_win(tmp_path, prepared, environment, imported):
+    """A project that is installed as a copy is imported from the sides nevertheless."""
+    repo = make(tmp_path / "repository", {"src/project/__init__.py": "VALUE = 1\n"})
+    write(repo, {"src/project/__init__.py": "VALUE = 2\n"})
+    python = str(environment())
+    write(packages(tmp_path / "environment"), {"project/__init__.py": "VALUE = 3\n"})
+    found = prepared(repo, None, python, python)
+    assert found.changed == ()  # without --base, --base-python means the user's own files
+    found = prepared(repo, "HEAD", python, python)
+    assert [imported(side)[1] for side in (found.base, found.head)] == ["1", "2"]
+
+
+def test_an_environment_in_the_repository_is_no_code(tmp_path, prepared, environment, monkeypatch, imported):
+    """Packages of a .venv in the checkout are imported from there, by both sides."""
+    repo = make(tmp_path / "repository", {"project.py": "VALUE = 1\n", ".gitignore": ".venv\n"})
+    python = environment(repo / ".venv")
+    write(packages(repo / ".venv"), {"other.py": "VALUE = 7\n"})
+    found = prepared(repo, "HEAD", str(python), str(python))
+    assert ".venv" not in found.base.environment["PYTHONPATH"]
+    for side in (found.base, found.head):
+        assert imported(side, "other") == [str(packages(repo / ".venv") / "other.py"), "7"]
+        assert side.python == python  # the link, not what it leads to
+
+
+def test_a_repository_that_is_the_environment(tmp_path, prepared, environment, imported):
+    """An environment may have been made at the repository's top; the packages in it still are no code."""
+    repo = make(tmp_path / "repository", {"project.py": "VALUE = 1\n", ".gitignore": "bin\nlib\npyvenv.cfg\n"})
+    python = str(environment(repo))
+    write(packages(repo), {"other.py": "VALUE = 7\n", "x.pth": str(repo)})
+    found = prepared(repo, "HEAD", python, python)
+    assert imported(found.base)[0] == str(found.folder / "base" / "project.py")
+    assert imported(found.base, "other")[0] == str(packages(repo) / "other.py")
+
+
+def test_the_users_path_is_kept(tmp_path, prepared, environment, monkeypatch, imported):
+    """Of PYTHONPATH, what is in the repository is the side's, also if relative; the rest stays."""
+    repo = make(tmp_path / "repository", {"lib/project.py": "VALUE = 1\n", "bench/x.py": ""})
+    write(tmp_path / "elsewhere", {"other.py": "VALUE = 7\n"})
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["../lib", str(tmp_path / "elsewhere")]))
+    python = str(environment())
+    found = prepared(repo / "bench", "HEAD", python, python)
+    root = found.folder / "head"
+    expected = [root / "lib", root, tmp_path / "elsewhere"]
+    assert found.head.environment["PYTHONPATH"].split(os.pathsep) == list(map(str, expected))
+    assert imported(found.base)[0] == str(found.folder / "base" / "lib" / "project.py")
+    assert imported(found.base, "other")[1] == "7"
+
+
+def test_a_package_called_src_is_not_searched(tmp_path, prepared, imported):
+    """The modules of a package called src may be named like Python's own, so its folder is no place to search."""
+    repo = make(tmp_path / "repository", {"src/__init__.py": "VALUE = 1\n", "src/json.py": "raise SystemExit\n"})
+    found = prepared(repo)
+    assert imported(found.base, "src")[0] == str(found.folder / "base" / "src" / "__init__.py")
+
+
+def test_a_folder_that_only_one_side_has(tmp_path, prepared):
+    """Where the base has no such folder pytest is started in an empty one; where it has a file that is told."""
+    repo = make(tmp_path / "repository", {"x.py": "", "other": "a file\n"})
+    write(repo, {"bench/x.py": ""})
+    found = prepared(repo / "bench")
+    assert list(found.base.folder.iterdir()) == []
+    assert [path.name for path in found.head.folder.iterdir()] == ["x.py"]
+    (repo / "other").unlink()
+    write(repo, {"other/x.py": ""})
+    with pytest.raises(UserError, match="has a file where you have the folder"):
+        prepared(repo / "other")
+
+
+def test_two_revisions(tmp_path, prepared):
+    """Both sides are told in a line, run in paths of equal length, and what differs is listed."""
+    repo = make(tmp_path / "repository", {"a.py": "1\n"})
+    commit(repo, "the second")
+    found = prepared(repo, "HEAD~1")
+    first, second = git(repo, "log", "--reverse", "--format=%h").split()
+    assert found.base.told == f"commit {first} 'the first'"
+    assert found.head.told == f"your working tree: commit {second} 'the second', nothing uncommitted"
+    assert len(str(found.base.folder)) == len(str(found.head.folder))
+    assert found.identical
+    write(repo, {"README.md": "words\n", "new.py": "1\n"})
+    found = prepared(repo, "HEAD~1")
+    assert found.changed == ("README.md", "new.py")
+    assert not found.identical
+    assert found.head.told.endswith("with 2 uncommitted files")
+    assert found.checkout == repo
+    assert found.environment["base_commit"].startswith(first)
+    assert found.environment["uncommitted"] == ["README.md", "new.py"]
+    json.dumps(found.environment)
+
+
+def test_the_checkout_stays_as_it_was(tmp_path, imported):
+    """From the first question to the end nothing in the user's checkout changes, and nothing is left elsewhere."""
+    repo = make(tmp_path / "repository", {"project.py": "VALUE = 1\n"})
+    write(repo, {"project.py": "VALUE = 2\n", "new.py": "1\n"})
+    before = contents(repo)
+    with Janitor() as janitor:
+        found = sides.prepare(None, None, None, repo, janitor)
+        assert [imported(side)[1] for side in (found.base, found.head)] == ["1", "2"]
+    assert not found.folder.exists()
+    assert contents(repo) == before
+
+
+def test_nothing_is_compiled_into_the_users_folder(tmp_path, prepared, environment):
+    """Where both sides run in the user's own folder, they leave no compiled files there."""
+    write(tmp_path / "here", {"project.py": "VALUE = 1\n"})
+    found = prepared(tmp_path / "here", None, str(environment()))
+    before = contents(tmp_path / "here")
+    import_by(found.base, found.base.environment, "project")
+    assert contents(tmp_path / "here") == before
+
+
+def test_two_interpreters_need_no_git(tmp_path, prepared, environment, monkeypatch):
+    """With --base-python alone both sides run the user's own files, where they are."""
+    python = str(environment())
+    install(tmp_path / "environment", "numpy", "1.0")
+    monkeypatch.setenv("PATH", "")
+    found = prepared(tmp_path, None, python)
+    assert found.base.folder == found.head.folder == tmp_path
+    assert (found.base.python, found.head.python) == (Path(python), Path(sys.executable))
+    assert found.changed == ()
+    assert found.checkout is None
+    assert not found.identical
+    assert python in found.base.told
+    assert "PYTHONPATH" not in found.base.environment
+    assert found.environment["base_python"]["distributions"]["numpy"] == "1.0"
+
+
+def test_a_revision_by_another_interpreter(tmp_path, prepared, environment, imported):
+    """With --base and --base-python the base is a worktree, run by that interpreter, and told so."""
+    repo = make(tmp_path / "repository", {"project.py": "VALUE = 1\n"})
+    write(repo, {"project.py": "VALUE = 2\n"})
+    python = str(environment())
+    found = prepared(repo, "HEAD", python)
+    assert imported(found.base) == [str(found.folder / "base" / "project.py"), "1"]
+    assert found.base.told.endswith(f", by Python {sys.version.split()[0]} ({python})")
+    assert sys.executable in found.head.told
+
+
+def test_within_a_hook_the_sides_are_not_told_of_the_repository(tmp_path, prepared, monkeypatch):
+    """Git's variables would lead the sides' own git to the user's repository."""
+    repo = make(tmp_path / "repository", {"a.py": ""})
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    found = prepared(repo, "HEAD")
+    assert "GIT_DIR" not in found.base.environment
+    assert found.base.environment["PWD"] == str(found.base.folder)
+
+
+def test_a_temporary_folder_in_the_repository_is_refused(tmp_path, prepared, monkeypatch):
+    """It would appear in the user's checkout, and pytest would find the user's configuration above it."""
+    repo = make(tmp_path / "repository", {"a.py": ""})
+    before = contents(repo)
+    monkeypatch.setattr(sides.tempfile, "gettempdir", lambda: str(repo))
+    with Janitor() as janitor, pytest.raises(UserError, match="TMPDIR"):
+        sides.prepare("HEAD", None, None, repo, janitor)
+    assert contents(repo) == before
+
+
+def test_an_interpreter_tells_of_itself(tmp_path, environment):
+    """Version, prefix and installed distributions, with the origin of what was not published."""
+    python = environment()
+    origin = {"url": "https://example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "1234"}}
+    install(tmp_path / "environment", "odd", "2.0", origin)
+    facts = sides.check_interpreter(python)
+    assert facts.python == python
+    assert facts.version == sys.version.split()[0]
+    assert facts.prefix == str(tmp_path / "environment")
+    versions = dict(facts.distributions)
+    assert versions["pytest-benchmark"] == "1.0"
+    assert "1234" in versions["odd"]
+
+
+def test_conda_packages_count(tmp_path, environment):
+    """Two environments of conda with the same Python packages may have another BLAS."""
+    python = environment()
+    write(tmp_path / "environment" / "conda-meta", {"libblas-3.9.0-1_mkl.json": "{}"})
+    assert "conda libblas-3.9.0-1_mkl" in dict(sides.check_interpreter(python).distributions)
+
+
+def test_an_interpreter_that_prints_at_every_start(tmp_path, environment):
+    """What an environment prints by itself does not disturb."""
+    python = environment()
+    write(packages(tmp_path / "environment"), {"noise.pth": "import sys; print('noise', end='')\n"})
+    assert sides.check_interpreter(python).version == sys.version.split()[0]
+
+
+def test_an_interpreter_by_name(tmp_path, environment, monkeypatch):
+    """A name is looked for on PATH, a relative path from the user's folder."""
+    python = environment()
+    monkeypatch.setenv("PATH", str(python.parent))
+    assert sides.check_interpreter("python").python == python
+    assert sides.check_interpreter("environment/bin/python", tmp_path).python == python
+    with pytest.raises(UserError, match="no interpreter 'python9' on PATH"):
+        sides.check_interpreter("python9")
+
+
+@pytest.mark.parametrize(
+    ("text", "executable", "message"),
+    [
+        pytest.param(None, False, "does not exist", id="missing"),
+        pytest.param("words\n", False, "is not executable", id="text"),
+        pytest.param("words\n", True, "is not a Python interpreter", id="executable text"),
+        pytest.param("#!/bin/sh\n", True, "is not a Python interpreter", id="silent"),
+        pytest.param("#!/bin/sh\necho oh dear >&2\nexit 1\n", True, "interpreter; it says: oh dear", id="failing"),
+        pytest.param("#!/bin/sh\necho 7\n", True, "is not a Python interpreter", id="number"),
+        pytest.param("#!/nowhere\n", True, "cannot be started", id="lost"),
+        pytest.param('#!/bin/sh\necho \'{"version": "3.8.1"}\'\n', True, "Python 3.8.1; .*3.9 or later", id="old"),
+    ],
+)
+def test_no_interpreter(tmp_path, text, executable, message):
+    """What benchmarks cannot run by is told in a line."""
+    path = tmp_path / "python"
+    if text is not None:
+        path.write_text(text)
+        path.chmod(0o755 if executable else 0o644)
+    with pytest.raises(UserError, match=message):
+        sides.check_interpreter(path)
+
+
+def test_a_program_that_is_no_python():
+    """/bin/true succeeds in everything, and is no Python."""
+    with pytest.raises(UserError, match="true is not a Python interpreter"):
+        sides.check_interpreter("/bin/true")
+
+
+def test_an_interpreter_that_hangs(tmp_path, monkeypatch):
+    """No answer is an answer."""
+    path = tmp_path / "python"
+    path.write_text("#!/bin/sh\nexec sleep 600\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(sides, "ASKING_S", 0.2)
+    with pytest.raises(UserError, match=r"did not answer within 0.2 s"):
+        sides.check_interpreter(path)
+
+
+def test_an_environment_instead_of_its_interpreter(tmp_path, environment):
+    """Of a folder the user is told which file was meant."""
+    python = environment()
+    with pytest.raises(UserError, match=f"is a folder; did you mean {python}"):
+        sides.check_interpreter(tmp_path / "environment")
+
+
+def test_an_interpreter_without_pytest_benchmark(tmp_path):
+    """The command that installs it is told."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    with pytest.raises(UserError, match=r"no pytest and pytest-benchmark.*-m pip install pytest pytest-benchmark"):
+        sides.check_interpreter(tmp_path / "bare" / "bin" / "python")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "README.md",
+        "docs/guide.rst",
+        "docs/pictures/a.png",
+        "docs/requirements.txt",
+        "package/README.md",
+        "LICENSE",
+        "LICENSE.txt",
+        "CHANGELOG",
+        ".github/workflows/ci.yml",
+        ".gitignore",
+        "tests/.gitignore",
+        ".pre-commit-config.yaml",
+        "CITATION.cff",
+        "AUTHORS",
+    ],
+)
+def test_documentation(path):
+    """Nothing that a benchmark can import or read as its configuration."""
+    assert sides.is_documentation(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a.py",
+        "docs/conf.py",
+        "docs/pytest.ini",
+        "docs/pyproject.toml",
+        "docs/fast.cpython-311-x86_64-linux-gnu.so",
+        "package/docs/table.json",
+        "LICENSE.py",
+        "README.md.py",
+        "README.PY",
+        "pyproject.toml",
+        "requirements.txt",
+        "data.json",
+        "setup.cfg",
+        "pytest.ini",
+        "Makefile",
+        "nested.md/",
+        "docs/nested/",
+        "library",
+        "README.md/code",
+        "",
+    ],
+)
+def test_no_documentation(path):
+    """What is unknown counts as code."""
+    assert not sides.is_documentation(path)
+
+
+def test_identical():
+    """The same language, the same packages, and changes in nothing but documentation."""
+    one = sides.InterpreterFacts(Path("/a/python"), "3.12.1", "cpython x", "/a", (("numpy", "2.0"),))
+    twin = dataclasses.replace(one, python=Path("/b/python"), prefix="/b")
+    assert sides.identical((), one, one)
+    assert sides.identical(("README.md", "docs/a.rst"), one, twin)
+    assert not sides.identical(("README.md", "a.py"), one, one)
+    assert not sides.identical((), one, dataclasses.replace(twin, distributions=(("numpy", "2.1"),)))
+    for other in ({"version": "3.12.2"}, {"implementation": "cpython t"}):
+        assert not sides.identical((), one, dataclasses.replace(one, **other))
