@@ -1,0 +1,99 @@
+"""What the gate found, as facts: written by :mod:`.judge`, read by :mod:`.report` and nobody else.
+
+Ratios are head over base: 1.05 took 5 % longer. Changes are shares: 0.03 is 3 %.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Verdict = Literal[
+    "regressed",  # slower by more than the smallest effect of interest, proven on fresh pairs
+    "improved",  # faster by more than that, proven likewise
+    "unchanged",  # the whole interval lies within the bounds of equivalence
+    "inconclusive",  # none of these could be shown
+    "unstable",  # too noisy to show even a change of 10 %
+    "identical",  # the same bytes on both sides; not timed
+    "new",  # the base does not have it
+    "removed",  # the head does not have it any more
+    "failed",  # it raised, crashed, hung or was skipped on one side or both
+    "different",  # the two sides return different results
+]
+
+Overall = Literal[
+    "regressed",
+    "untrusted",  # a control failed, or the two sides' results differ
+    "incomplete",  # nothing was compared, or a case vanished, crashed or hung
+    "inconclusive",
+    "improved",
+    "unchanged",
+    "identical",
+]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one case, or of one group of cases."""
+
+    id: str
+    verdict: Verdict
+    group: str = ""
+    """Of a case: the group that it belongs to."""
+    ratio: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    """Bounds of the 95 % interval of the ratio."""
+    p_adjusted: float | None = None
+    """Of the slowdown being larger than the smallest effect of interest; 1 where the screen saw no reason."""
+    pairs: int = 0
+    """Pairs of processes that ratio and interval rest on."""
+    smallest_visible_change: float | None = None
+    """The smallest slowdown that this run would have called regressed with a probability of 80 %."""
+    base_s: float | None = None
+    head_s: float | None = None
+    """Seconds of one call, the median over all pairs."""
+    screened: tuple[float, ...] = ()
+    confirmed: tuple[float, ...] = ()
+    """Log-ratio of every pair of the two phases, in the order measured."""
+    reason: str = ""
+    """Why it failed, or what differs; empty for what was measured."""
+    accepted: str = ""
+    """The reason with which the user accepted it; empty where it was not accepted."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A comparison whose answer is known."""
+
+    name: Literal["base against base", "planted slowdown"]
+    case: str
+    effect: float
+    """The true change: 0, or 0.05."""
+    result: Literal["passed", "not seen", "failed"]
+    """``not seen``: too noisy to tell, so no case may be called unchanged. ``failed``: nothing may be believed."""
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
+    """Of the slowdown being larger than the smallest effect of interest."""
+    values: tuple[float, ...]
+    """Log-ratio of every pair."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that a run of the gate has to say."""
+
+    verdict: Overall
+    exit_code: int
+    cases: tuple[Finding, ...]
+    groups: tuple[Finding, ...]
+    controls: tuple[Control, ...]
+    warnings: tuple[str, ...]
+    """Sentences that the user should read."""
+    plan: Mapping[str, Any]
+    """alpha, min_effect, equivalence, screen, confirm: as used."""
+    seed: int
+    """Of the coin flips."""
+    environment: Mapping[str, Any]
+    """Base, head, interpreters, versions, machine, start and end."""

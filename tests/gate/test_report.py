@@ -1,0 +1,357 @@
+"""What the gate says: in the terminal, in a pull request, in an annotation. Facts, not wordings."""
+
+import math
+import os
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gradperf.gate import words
+from gradperf.gate.actions import annotations, in_actions
+from gradperf.gate.comment import markdown
+from gradperf.gate.findings import Finding, Outcome
+from gradperf.gate.report import table
+from gradperf.gate.sentences import sentence
+from tests.gate.outcomes import CONTROLS, EVERY, case, cases, control, groups, name, outcome, slow, untimed
+
+NASTY = "tests/`a|b`.py::test[x\n| y\\|<b>\x1b[31m*_é数@someone]"
+
+ratios = st.none() | st.floats(allow_nan=True, allow_infinity=True)
+texts = st.text(max_size=120) | st.just(NASTY)
+
+
+def findings(verdicts=words.ORDER):
+    """Give findings that hold anything that their types allow."""
+    return st.builds(
+        Finding,
+        id=texts,
+        verdict=st.sampled_from(verdicts),
+        group=texts,
+        ratio=ratios,
+        ci_low=ratios,
+        ci_high=ratios,
+        p_adjusted=ratios,
+        pairs=st.integers(0, 10**4),
+        smallest_visible_change=st.none() | st.floats(min_value=0),
+        base_s=ratios,
+        head_s=ratios,
+        reason=texts,
+        accepted=st.just("") | texts,
+    )
+
+
+outcomes = st.builds(
+    outcome,
+    verdict=st.sampled_from(
+        ["regressed", "untrusted", "incomplete", "inconclusive", "improved", "unchanged", "identical"]
+    ),
+    cases=st.lists(findings(), max_size=20),
+    groups=st.lists(findings(), max_size=3).map(tuple),
+    warnings=st.lists(texts, max_size=2).map(tuple),
+    controls=st.sampled_from([(), CONTROLS, (control(result="failed", ratio=1.06), control(0.05, "not seen"))]),
+    environment=st.just({"command": NASTY, "base": NASTY}),
+)
+
+
+def last(told):
+    """Give the last paragraph, its lines joined."""
+    return " ".join("\n".join(told).rpartition("\n\n")[2].split("\n"))
+
+
+def rows_of(text):
+    """Give the rows of all tables in Markdown as lists of cells."""
+    return [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "told"),
+    [
+        (1.07, 1.05, 1.09, "1.07× slower (1.05–1.09)"),
+        (1 / 1.08, 1 / 1.11, 1 / 1.05, "1.08× faster (1.05–1.11)"),
+        (1.001, 0.99, 1.01, "no difference seen (0.99–1.01)"),
+        (0.999, 0.99, 1.01, "no difference seen (0.99–1.01)"),
+        (1.004, 1.001, 1.007, "1.004× slower (1.001–1.007)"),
+        (1.07, None, math.inf, "1.07× slower (no interval)"),
+        (1.07, 1.05, math.inf, "1.07× slower (above 1.05)"),
+        (0.5, 0.0, 0.8, "2.00× faster (above 1.25)"),
+        (0.5, 0.4, None, "2.00× faster (below 2.50)"),
+        (1234.0, 1000.0, 2000.0, "1,234× slower (1,000–2,000)"),
+        (None, None, None, "–"),
+        (math.nan, 1.0, 1.1, "–"),
+        (math.inf, 1.0, math.inf, "–"),
+        (0.0, 0.0, 1.0, "–"),
+    ],
+)
+def test_a_ratio_says_in_which_direction_and_within_which_bounds(ratio, low, high, told):
+    """What is faster has its ratio and both bounds upside down, and in order; what is unbounded is no number."""
+    assert words.ratio_told(ratio, low, high) == told
+
+
+@given(ratio=st.floats(0.01, 100), low=st.floats(0.5, 0.99), high=st.floats(1.01, 2))
+def test_bounds_are_told_in_order(ratio, low, high):
+    """The first bound of an interval is never above the second, whatever the direction."""
+    told = words.ratio_told(ratio, ratio * low, ratio * high)
+    first, second = re.search(r"\(([\d.,e-]+)–([\d.,e-]+)\)", told).groups()
+    assert float(first.replace(",", "")) <= float(second.replace(",", ""))
+
+
+@given(outcome=outcomes, width=st.integers(0, 250), ascii_only=st.booleans())
+@example(outcome=outcome("regressed", [slow(), replace(slow(), id=NASTY * 9)]), width=80, ascii_only=True)
+def test_no_line_exceeds_the_width_or_moves_the_cursor(outcome, width, ascii_only):
+    """Every line fits into the width from 80 columns up, and holds printable characters, of ASCII if so asked."""
+    for line in table(outcome, width, ascii_only):
+        assert len(line) <= max(width, 80)
+        assert line.isprintable()
+        assert line.isascii() or not ascii_only
+
+
+@pytest.mark.parametrize("key", EVERY)
+def test_every_verdict_is_told_within_every_width(key):
+    """The last paragraph gives the exit code, in the terminal of any width and in Markdown."""
+    for width in (80, 100, 140, 500):
+        told = table(EVERY[key], width, ascii_only=False)
+        assert last(told) == sentence(EVERY[key]) or width < 140
+        assert f"Exit code {EVERY[key].exit_code}:" in last(told)
+    assert f"Exit code {EVERY[key].exit_code}:" in markdown(EVERY[key])
+
+
+def test_the_culprit_stands_first_and_in_the_last_sentence():
+    """Of two regressions among many cases, the worse is the first row, and named in full at the end."""
+    told = table(
+        outcome("regressed", cases(40, case(0, "inconclusive", 1.5), slow(1, 1.07), slow(2, 1.4))), 200, False
+    )
+    assert told[1].startswith("regressed")
+    assert name(2) in told[1]
+    assert name(1) in told[2]
+    assert "2 of 40 cases" in last(told)
+    assert f"{name(2)}, 1.40× slower" in last(told)
+
+
+def test_rows_stand_in_the_order_of_their_urgency():
+    """What needs action comes before what is better, what is open, what is new and what is as it was."""
+    order = ("regressed", "different", "failed", "removed", "improved", "unstable", "inconclusive", "new")
+    told = table(
+        outcome("incomplete", [case(n, verdict) for n, verdict in enumerate(reversed(words.ORDER))]), 120, False
+    )
+    assert tuple(line.split()[0] for line in told[1:11]) == (*order, "unchanged", "identical")
+
+
+def test_quiet_cases_are_listed_only_where_they_are_few():
+    """Up to twelve cases are all listed; of more, the unchanged and the identical are counted."""
+    few, many = (table(outcome(cases=cases(count)), 120, ascii_only=False) for count in (12, 13))
+    assert sum(line.startswith("unchanged") for line in few) == 12
+    assert not any(line.startswith("unchanged") for line in many)
+    assert any("13 unchanged" in line for line in many)
+
+
+def test_cut_names_can_be_told_apart():
+    """At 80 columns, names that differ in their middle alone are cut where they are alike."""
+    told = table(EVERY["group"], 80, ascii_only=False)
+    rows = [line for line in told if line.startswith("inconclusive")]
+    assert len({line.split()[-1] for line in rows}) == len(rows) == 10
+
+
+@given(names=st.lists(st.text("abc", min_size=1, max_size=60), min_size=1, max_size=5), width=st.integers(3, 60))
+def test_a_name_that_fits_is_not_cut(names, width):
+    """No cut name is wider than its room, and those that fit stand as they are."""
+    for whole, told in zip(names, words.fitted(names, width), strict=True):
+        assert len(told) <= width
+        assert told == whole or len(whole) > width
+
+
+def test_no_regression_says_what_would_have_been_seen():
+    """Without a regression, the last sentence gives the slowdown visible in half of the cases, and in all."""
+    told = sentence(
+        outcome(cases=[case(n, smallest_visible_change=share) for n, share in enumerate((0.01, 0.024, 0.3))])
+    )
+    assert "2.4 %" in told
+    assert "30 %" in told
+
+
+def test_what_could_not_be_decided_is_named():
+    """Cases that are inconclusive or unstable are counted and named in the last sentence."""
+    told = sentence(outcome(cases=cases(40, case(0, "inconclusive"), case(1, "unstable"))))
+    assert name(0) in told
+    assert name(1) in told
+
+
+def test_a_group_may_regress_where_no_case_does():
+    """Then the last sentence and the comment say that no single case did, and name the group with its size."""
+    assert "No single case regressed" in sentence(EVERY["group"])
+    assert "group numpy (10 cases)" in sentence(EVERY["group"])
+    assert "1.021× slower" in sentence(EVERY["group"])
+    assert rows_of(markdown(EVERY["group"]))[2][5].endswith("group <code>numpy</code> ")
+    assert any("group numpy" in line for line in annotations(EVERY["group"]) if line.startswith("::error"))
+
+
+def test_a_failed_control_takes_every_verdict_back():
+    """Then the first line, the last sentence and the errors say so, and nothing is called regressed there."""
+    told = table(EVERY["untrusted"], 100, ascii_only=False)
+    assert "do not believe" in told[0]
+    assert "believe no verdict" in last(told)
+    assert "regress" not in last(told)
+    errors = [line for line in annotations(EVERY["untrusted"]) if line.startswith("::error")]
+    assert len(errors) == 1
+    assert "control failed" in errors[0]
+
+
+def test_what_fails_tells_why():
+    """A crash is told with its reason, once for all cases that share it, and counts as not compared."""
+    told = "\n".join(table(EVERY["incomplete"], 300, ascii_only=False))
+    assert told.count("signal 9 Traceback") == 1
+    assert "4 of 40 cases could not be compared" in told
+    assert "signal 9" in sentence(EVERY["incomplete"])
+
+
+def test_nothing_compared_is_not_called_good():
+    """Without a case there is an error, and no word of no regression."""
+    assert "nothing was compared" in sentence(EVERY["nothing"])
+    assert "No regression" not in markdown(EVERY["nothing"])
+    assert annotations(EVERY["nothing"])[0].startswith("::error")
+
+
+def test_different_results_are_untrusted():
+    """Where the sides return different results, the case is named and its reason told."""
+    assert name(0) in sentence(EVERY["different"])
+    assert any("bound 1e-9" in line for line in table(EVERY["different"], 200, ascii_only=False))
+
+
+def test_what_is_identical_was_not_timed():
+    """An identical outcome says so, and claims to have seen nothing."""
+    told = sentence(EVERY["identical"])
+    assert "Nothing that a benchmark can import has changed: identical, not timed." in told
+    assert "would have been seen" not in told
+
+
+def test_identical_with_a_new_case_is_not_all_identical():
+    """A new case beside identical ones is counted, and nothing is said about all that a benchmark can import."""
+    assert "Nothing" not in sentence(EVERY["identical and new"])
+    assert "1 new" in sentence(EVERY["identical and new"])
+
+
+def test_a_regression_does_not_hide_what_crashed():
+    """Where one case is slower and another crashed, the last sentence names both."""
+    told = sentence(EVERY["regression and crash"])
+    assert f"{name(0)}, 1.07× slower" in told
+    assert "1 of 40 cases could not be compared" in told
+
+
+def test_a_group_may_improve_where_no_case_does():
+    """Then the group is named, and no number of faster cases is claimed."""
+    assert "numpy faster as a whole" in markdown(EVERY["group improved"])
+    assert "numpy, 1.026× faster" in sentence(EVERY["group improved"])
+
+
+def test_what_was_accepted_is_shown_with_its_reason_and_no_error():
+    """An accepted regression keeps its number, gives its reason, and raises no annotation."""
+    told = "\n".join(table(EVERY["accepted"], 200, ascii_only=False))
+    assert "accepted   1.07× slower" in told
+    assert "a stricter check of the shapes" in told
+    assert annotations(EVERY["accepted"]) == []
+
+
+def test_a_planted_slowdown_that_was_not_seen_is_a_warning():
+    """The control says so in the terminal, in Markdown and in an annotation."""
+    shown = outcome("inconclusive", controls=(control(), control(0.05, "not seen")))
+    assert any("NOT SEEN" in line for line in table(shown, 80, ascii_only=False))
+    assert "NOT SEEN" in markdown(shown)
+    assert any("NOT SEEN" in line for line in annotations(shown) if line.startswith("::warning"))
+
+
+@given(outcome=outcomes)
+def test_a_table_in_markdown_has_its_cells_whatever_a_name_holds(outcome):
+    """Each row has as many cells as its head, no tag but those of the report, and no Markdown from a name."""
+    text = markdown(outcome)
+    assert {len(row) for row in rows_of(text)} <= {6, 8}
+    assert set(re.findall(r"<[^!][^>]*>", text)) <= {
+        *("<details>", "</details>", "<summary>", "</summary>", "<code>", "</code>", "<pre>", "</pre>")
+    }
+    assert text.count("<details>") == text.count("</details>")
+    assert not re.search(r"@\w", text)
+    assert "\\" not in text
+
+
+@pytest.mark.parametrize("long", [1, 5, 40])
+def test_markdown_of_a_thousand_cases_fits_into_a_comment(long):
+    """It keeps below what GitHub takes, shows the culprit, and says how many cases were left out."""
+    some = [
+        replace(
+            case(n, "failed" if n % 2 else "unchanged", reason=f"{n} " * 50 * long), id=name(n) + "|" * 40 * long
+        )
+        for n in range(999)
+    ]
+    shown = outcome("regressed", [*some, slow(999)], groups=groups(), warnings=("|" * 3000,) * 100)
+    text = markdown(shown)
+    assert len(text) < 65_536
+    assert "`" + name(999) + "`" in text or f"<code>{name(999).replace('[', '&#91;')}</code>" in text
+    assert "the JSON record has" in text
+
+
+@given(outcome=outcomes, ascii_only=st.booleans())
+def test_an_annotation_is_one_command(outcome, ascii_only):
+    """Whatever a name holds, each line is one command with one property, and there are at most ten of a kind."""
+    lines = annotations(outcome, ascii_only)
+    for line in lines:
+        assert re.fullmatch(r"::(error|warning) title=(?:[^:,%]|%25|%3A|%2C)*::(?:[^%]|%25|%0A|%0D)*", line)
+        assert line.isprintable()
+        assert line.isascii() or not ascii_only
+    for kind in ("::error", "::warning"):
+        assert sum(line.startswith(kind) for line in lines) <= 10
+    assert not outcome.exit_code or any(line.startswith("::error") for line in lines)
+
+
+def test_the_tenth_annotation_counts_the_others():
+    """Ten are shown as they are; of twelve, nine, and then that there are three more."""
+    ten, twelve = (annotations(outcome("incomplete", [untimed(n, "removed") for n in range(k)])) for k in (10, 12))
+    assert all("removed" in line for line in ten)
+    assert len(twelve) == 10
+    assert "3 more" in twelve[-1]
+
+
+def test_outside_github_there_are_no_annotations(tmp_path):
+    """Without GITHUB_ACTIONS=true there is no line, and no summary is written."""
+    summary = tmp_path / "summary.md"
+    assert in_actions(EVERY["one regression"], {"GITHUB_STEP_SUMMARY": str(summary)}) == []
+    assert not summary.exists()
+
+
+def test_the_summary_is_appended(tmp_path):
+    """What other steps wrote into the summary stays before the report."""
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    assert in_actions(EVERY["one regression"], environ) == annotations(EVERY["one regression"])
+    assert summary.read_text(encoding="utf-8") == "before\n" + markdown(EVERY["one regression"])
+
+
+@pytest.mark.parametrize("place", ["missing/summary.md", "."])
+def test_a_summary_that_cannot_be_written_is_a_warning(tmp_path, place):
+    """The annotations are given all the same, and one more that tells the file and the reason."""
+    environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / place)}
+    lines = in_actions(EVERY["one regression"], environ)
+    assert lines[:-1] == annotations(EVERY["one regression"])
+    assert re.match(r"::warning .*cannot be written: (No such file|Is a directory)", lines[-1])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
+def test_a_full_disk_under_the_summary_is_a_warning():
+    """No space for the summary costs the summary alone."""
+    lines = in_actions(EVERY["unchanged"], {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "/dev/full"})
+    assert "No space left" in lines[-1]
+
+
+def test_signs_are_all_that_a_report_adds_to_names():
+    """A stream that can hold SIGNS can hold any report whose names and reasons are ASCII."""
+    crash_free = [one for key, one in EVERY.items() if key != "incomplete"]
+    told = "".join(
+        line for one in crash_free for width in (80, 140) for line in table(one, width, ascii_only=False)
+    )
+    assert {sign for sign in told if not sign.isascii()} <= set(words.SIGNS)
+
+
+def test_outcomes_are_of_their_type():
+    """The examples here are what the gate makes."""
+    assert all(isinstance(one, Outcome) for one in EVERY.values())
