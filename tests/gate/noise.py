@@ -1,0 +1,103 @@
+"""Simulated machines for the tests of the gate: how the times of two processes come about, and no statistics.
+
+A machine gives two slots: the process launched first, and the one launched second. Whatever it does — drift,
+steps, spikes, a bad memory layout, one slot slower than the other — it does to slots. Which of them the head has is
+the coin flip of the pair, the same for all its cases. Only the effect of the change belongs to the head.
+"""
+
+import math
+
+import numpy as np
+
+from gradperf.gate.trial import Pair
+
+GROUPS = {"torch": [f"torch{i}" for i in range(6)], "jax": [f"jax{i}" for i in range(6)]}
+"""Twelve cases."""
+
+CASES = [case for cases in GROUPS.values() for case in cases]
+
+
+def normal(rng, shape):
+    """Independent processes: log times of slots, (runs, pairs, columns, 2), in units of a pair's spread."""
+    return rng.normal(size=(*shape, 2)) / math.sqrt(2)
+
+
+def drift(rng, shape):
+    """The machine slows down all the time, ever faster, and the second slot is always a bit later."""
+    time = np.linspace(0, 3, shape[1])[None, :, None, None] + np.array([0.0, 0.5])
+    return 0.5 * normal(rng, shape) + time**2
+
+
+def steps(rng, shape):
+    """The machine changes its speed now and then, also in the middle of a pair: then one slot has more of it."""
+    change = np.where(rng.random(shape[:2]) < 0.15, rng.normal(size=shape[:2]) * 8, 0.0)
+    speed = np.cumsum(change, axis=1)[:, :, None, None]
+    uneven = (change * rng.random(shape[:2]))[:, :, None, None] * np.array([0.0, 0.5])
+    return 0.7 * normal(rng, shape) + speed + uneven
+
+
+def spikes(rng, shape):
+    """One process in ten is disturbed, and then by much."""
+    disturbed = rng.random((*shape, 2)) < 0.1
+    return 0.7 * normal(rng, shape) + np.where(disturbed, rng.exponential(10, (*shape, 2)), 0.0)
+
+
+def autocorrelated(rng, shape):
+    """What makes one slot slower stays for several pairs."""
+    fresh = rng.normal(size=shape)
+    state = fresh.copy()
+    for pair in range(1, shape[1]):
+        state[:, pair] = 0.9 * state[:, pair - 1] + math.sqrt(1 - 0.81) * fresh[:, pair]
+    return np.stack([np.zeros(shape), state], axis=-1)
+
+
+def skewed(rng, shape):
+    """The first slot is lucky or very unlucky, the second is steady and slower than the first usually is."""
+    first = rng.gamma(0.5, 1.0, shape) * 2
+    return np.stack([first, 1.5 + 0.3 * rng.normal(size=shape)], axis=-1)
+
+
+MODELS = [normal, drift, steps, spikes, autocorrelated, skewed]
+
+
+def log_ratios(model, rng, shape, *, sigma=0.025, roles="drawn"):
+    """Log-ratios of a head that is no different, (runs, pairs, columns); ``roles`` "fixed": it is always second."""
+    slots = model(rng, shape) * sigma
+    second = np.ones(shape[:2]) if roles == "fixed" else rng.choice([-1.0, 1.0], size=shape[:2])
+    return second[:, :, None] * (slots[..., 1] - slots[..., 0])
+
+
+def machines(model, seed, runs, plan, *, effects=None, sigma=0.025, felt=1.0, roles="drawn"):
+    """Give ``runs`` machines to :func:`gradperf.gate.trial.run`, each a function that measures.
+
+    ``effects``: the log-ratio of each changed case. ``felt``: the share of any slowdown that the measurement feels.
+    """
+    rng = np.random.default_rng(seed)
+    noise = log_ratios(model, rng, (runs, plan.screen + plan.confirm, len(CASES) + 2), sigma=sigma, roles=roles)
+    # The two controls share their base: half of the noise of either is the other's too.
+    noise[..., -1] = (noise[..., -1] + noise[..., -2]) / math.sqrt(2)
+    noise[..., : len(CASES)] += felt * np.array([(effects or {}).get(case, 0.0) for case in CASES])
+    noise[..., -1] += felt * math.log1p(0.05)
+    for run in noise:
+        yield machine(run.tolist())
+
+
+def machine(rows):
+    """Measure by reading one row after the other: a value for each of :data:`CASES`, and the two controls'."""
+    left = iter(rows)
+
+    def measure(phase, cases):
+        row = next(left)
+        values = dict(zip(CASES, row, strict=False))
+        return Pair({case: values[case] for case in cases}, row[-2], row[-1])
+
+    return measure
+
+
+def too_many(count, runs, probability):
+    """Whether ``count`` of ``runs`` are more than chance makes of ``probability`` in all but 1 of 1000 tests."""
+    at_least, term = 0.0, (1 - probability) ** runs
+    for k in range(runs + 1):
+        at_least += term if k >= count else 0.0
+        term *= (runs - k) / (k + 1) * probability / (1 - probability)
+    return at_least < 0.001

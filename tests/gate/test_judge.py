@@ -1,0 +1,350 @@
+"""Verdicts say no more than was shown: intervals cover, "unchanged" is proven, and the exit code hides nothing."""
+
+import math
+import statistics
+
+import pytest
+
+from gradperf.gate import trial
+from gradperf.gate.findings import Control, Finding
+from gradperf.gate.judge import basis, judge, overall, power, smallest_visible_change, spread
+from gradperf.gate.signed_rank import critical, interval
+from gradperf.gate.trial import Answer, Course, Plan, Trial
+from tests.gate import noise
+
+PLAN = Plan()
+YES = Answer(p_screen=0.004, flagged=True, decided_at=12, p_half=2**-12, p_adjusted=2**-10)
+
+
+def level(value, count, width=0.005):
+    """Values around ``value``, no two alike."""
+    return tuple(value + width * (-1) ** i * (1 + 0.1 * i) for i in range(count))
+
+
+QUIET = level(0.0, 8)
+SEEN = level(0.05, 20)
+
+
+def judged(case=None, *, groups=None, null=QUIET, planted=SEEN, seconds=None, accepted=None):
+    """Judge a trial of one case "a" in the group "g", and of the groups with the courses given."""
+    case = case or course(QUIET)
+    groups = groups or {}
+    done = Trial({"a": case}, groups, {"a": "g"}, dict.fromkeys(groups, ("a",)), null, planted, stopped=False)
+    return judge(done, PLAN, control_case="c", seconds=seconds or {}, accepted=accepted or {})
+
+
+def course(screened, confirmed=(), slower=Answer(), faster=Answer()):  # noqa: B008 - frozen
+    return Course(screened, confirmed, slower, faster)
+
+
+def verdict(*arguments, **options):
+    ((finding,), _, _) = judged(*arguments, **options)
+    return finding.verdict
+
+
+def test_regressed_and_improved():
+    """Holm's p decides, nothing else; ratio and interval are those of the confirmation."""
+    ((finding,), _, _) = judged(course(level(0.2, 8), level(0.1, 12), slower=YES), seconds={"a": (1.0, 1.1)})
+    assert finding.verdict == "regressed"
+    assert finding.ratio == pytest.approx(math.exp(0.1), abs=1e-3)
+    assert 1.01 < finding.ci_low < finding.ratio < finding.ci_high
+    assert (finding.pairs, len(finding.screened), len(finding.confirmed)) == (12, 8, 12)
+    assert (finding.base_s, finding.head_s, finding.group, finding.p_adjusted) == (1.0, 1.1, "g", 2**-10)
+    assert verdict(course(level(-0.2, 8), level(-0.1, 12), faster=YES)) == "improved"
+    hopeless = Answer(p_screen=0.1, flagged=True, dropped_at=6)
+    assert verdict(course(level(0.02, 8), level(0.01, 6), slower=hopeless)) != "regressed"
+
+
+def test_unchanged_takes_an_interval_within_the_bounds():
+    """An interval that reaches beyond ±3 % is no proof of nothing, however large p is."""
+    assert verdict(course(level(0.0, 8, 0.005))) == "unchanged"
+    assert verdict(course(level(0.0, 8, 0.025))) == "inconclusive"
+    assert verdict(course(level(-0.028, 8, 0.005))) == "inconclusive"
+    assert verdict(course(level(0.0, 5, 0.0005))) == "inconclusive"
+
+
+def test_unchanged_takes_a_planted_slowdown_that_was_seen():
+    """A run that did not see 5 % of planted work does not know whether it would see a slowdown."""
+    assert verdict(planted=level(0.05, 8, 0.2)) == "inconclusive"
+    assert verdict(planted=()) == "inconclusive"
+    assert verdict(planted=level(0.0, 20, 0.005)) == "inconclusive"
+
+
+def test_unstable():
+    """Where only slowdowns of more than 10 % are seen, the noise is the finding."""
+    ((finding,), _, _) = judged(course(level(0.0, 8, 0.2)))
+    assert finding.verdict == "unstable"
+    assert finding.smallest_visible_change > 0.1
+
+
+def test_without_values():
+    """A case that gave no pair has nothing to tell, and does not break the rest."""
+    ((finding,), _, controls) = judged(course(()), null=(), planted=())
+    assert finding.verdict == "inconclusive"
+    assert (finding.ratio, finding.ci_low, finding.ci_high, finding.pairs) == (None, None, None, 0)
+    assert finding.smallest_visible_change is None
+    assert [(c.result, c.ratio, c.ci_low) for c in controls] == [("not seen", None, None)] * 2
+    ((finding,), _, _) = judged(course((0.01,)))
+    assert finding.ratio == pytest.approx(math.exp(0.01))
+    assert (finding.ci_low, finding.ci_high) == (None, None)
+
+
+def test_groups_are_judged_likewise():
+    """A group has a verdict, an interval and a smallest visible change of its own, and no seconds."""
+    _, (finding,), _ = judged(groups={"g": course(level(0.1, 8), level(0.1, 12), slower=YES)})
+    assert (finding.id, finding.verdict, finding.pairs, finding.base_s) == ("g", "regressed", 12, None)
+    assert finding.smallest_visible_change > PLAN.min_effect
+
+
+def test_accepted_keeps_its_verdict():
+    """What the user accepted is still told, with the reason."""
+    slow = course(level(0.1, 8), level(0.1, 12), slower=YES)
+    (case,), (group,), _ = judged(slow, groups={"g": slow}, accepted={"a": "checks more", "g": "so it does"})
+    assert (case.verdict, case.accepted) == ("regressed", "checks more")
+    assert (group.verdict, group.accepted) == ("regressed", "so it does")
+
+
+@pytest.mark.parametrize(
+    ("values", "result"),
+    [
+        (level(0.0, 8), "passed"),
+        (level(0.0, 8, 0.5), "passed"),
+        (level(0.05, 8), "failed"),
+        (level(-0.05, 8), "failed"),
+        (level(0.008, 32, 0.002), "passed"),
+    ],
+)
+def test_base_against_base(values, result):
+    """It fails if it alarms, on either side; a bias below the smallest effect of interest harms nobody."""
+    _, _, (null, _) = judged(null=values)
+    assert (null.name, null.effect, null.result, null.case) == ("base against base", 0.0, result, "c")
+    assert null.values == values
+
+
+@pytest.mark.parametrize(
+    ("values", "result"),
+    [
+        (level(0.05, 8), "passed"),
+        (level(0.03, 8), "passed"),
+        (level(0.05, 8, 0.2), "not seen"),
+        (level(0.0, 8), "not seen"),  # too few for an interval of 99.9 %
+        (level(0.0, 20), "failed"),
+        (level(-0.05, 20), "failed"),
+        (level(0.0, 20, 0.2), "not seen"),
+    ],
+)
+def test_planted_slowdown(values, result):
+    """Seen, not seen for the noise, or certainly not there although it is: then the gate is blind."""
+    _, _, (_, planted) = judged(planted=values)
+    assert (planted.name, planted.effect, planted.result) == ("planted slowdown", 0.05, result)
+    assert planted.ci_low < planted.ratio < planted.ci_high
+
+
+def test_controls_do_not_fail_by_chance():
+    """Of 300 runs without a fault, on each kind of machine, none is called untrusted."""
+    for model in noise.MODELS:
+        for measure in noise.machines(model, 11, 50, PLAN):
+            done = trial.run(noise.GROUPS, PLAN, measure)
+            _, _, controls = judge(done, PLAN, control_case="c", seconds={}, accepted={})
+            assert "failed" not in {control.result for control in controls}
+
+
+# What the whole trial reports, on simulated machines.
+
+EFFECTS = [0.0, 0.01, 0.02, 0.03, 0.05, -0.01, -0.03]
+MIXED = {case: math.log1p(EFFECTS[i % 7]) for i, case in enumerate(noise.CASES)}
+
+
+def missed(model, runs, *, sigma=0.025, effects=MIXED, rule=basis):
+    """Count, effect by effect, the reported intervals that do not hold the true log-ratio, and all intervals."""
+    counts = {}
+    for measure in noise.machines(model, 12, runs, PLAN, effects=effects, sigma=sigma):
+        done = trial.run(noise.GROUPS, PLAN, measure)
+        members = {**{case: (case,) for case in done.cases}, **done.members}
+        for name, its_course in (*done.cases.items(), *done.groups.items()):
+            truth = statistics.fmean(effects.get(case, 0.0) for case in members[name])
+            low, high = interval(*rule(its_course, PLAN))
+            key = f"{math.expm1(truth):.4f}"
+            out, total = counts.get(key, (0, 0))
+            counts[key] = (out + (not low <= truth <= high), total + 1)
+    return counts
+
+
+@pytest.mark.parametrize("model", noise.MODELS)
+def test_intervals_cover(model):
+    """Whatever was flagged, dropped or stopped early, 95 % of the intervals reported hold the true change."""
+    for effect, (out, total) in missed(model, 200).items():
+        assert not noise.too_many(out, total, 0.05), (effect, out, total)
+
+
+@pytest.mark.parametrize("sigma", [0.008, 0.015, 0.05])
+def test_intervals_cover_at_any_spread(sigma):
+    """The same where the machine is quieter, or noisier."""
+    for effect, (out, total) in missed(noise.normal, 200, sigma=sigma).items():
+        assert not noise.too_many(out, total, 0.05), (effect, out, total)
+
+
+def called(word, measures, subject, plan=PLAN):
+    """Share of the runs in which ``subject`` is called ``word``."""
+    answers = []
+    for measure in measures:
+        cases, groups, _ = judge(
+            trial.run(noise.GROUPS, plan, measure), plan, control_case="c", seconds={}, accepted={}
+        )
+        answers += [finding.verdict == word for finding in (*cases, *groups) if finding.id == subject]
+    return sum(answers), len(answers)
+
+
+@pytest.mark.parametrize("sigma", [0.008, 0.025])
+@pytest.mark.parametrize("model", noise.MODELS)
+def test_slower_by_three_percent_is_not_called_unchanged(model, sigma):
+    """A true change at the bound of equivalence is called unchanged in 5 % of all runs or fewer."""
+    effects = {"jax3": math.log1p(PLAN.equivalence)}
+    count, runs = called("unchanged", noise.machines(model, 13, 100, PLAN, effects=effects, sigma=sigma), "jax3")
+    assert not noise.too_many(count, runs, 0.05), count
+
+
+def test_unchanged_is_said_where_it_is_true():
+    """On a quiet machine, most cases without a change are called unchanged."""
+    count, runs = called("unchanged", noise.machines(noise.normal, 14, 100, PLAN, sigma=0.012), "jax3")
+    assert count >= 0.9 * runs, count
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.025, 0.06])
+@pytest.mark.parametrize("plan", [PLAN, Plan(alpha=0.05, screen=6, confirm=16)])
+def test_smallest_visible_change_is_caught_in_four_of_five_runs(plan, sigma):
+    """A slowdown of the size that runs promise to see in 80 % of them is seen in 70 to 92 %."""
+    promised = []
+    for measure in noise.machines(noise.normal, 15, 30, plan, sigma=sigma):
+        cases, _, _ = judge(trial.run(noise.GROUPS, plan, measure), plan, control_case="c", seconds={}, accepted={})
+        promised += [case.smallest_visible_change for case in cases]
+    effects = {"jax3": math.log1p(statistics.median(promised))}
+    count, runs = called(
+        "regressed", noise.machines(noise.normal, 16, 300, plan, effects=effects, sigma=sigma), "jax3", plan
+    )
+    assert 0.7 <= count / runs <= 0.92
+
+
+@pytest.mark.parametrize("count", [8, 32])
+def test_spread_of_normal_values(count):
+    """The spread is the standard deviation of normal values, within a few percent of it on average."""
+    runs = noise.log_ratios(noise.normal, noise.np.random.default_rng(17), (2000, count, 1), sigma=1.0)[..., 0]
+    assert statistics.fmean(spread(run) for run in runs.tolist()) == pytest.approx(1.0, abs=0.09)
+
+
+def test_spread_bears_spikes():
+    """Spikes in a quarter of the values do not even double the spread."""
+    calm = list(level(0, 24, 0.01))
+    assert spread([*calm[:18], *[100.0 * i for i in range(1, 7)]]) < 2 * spread(calm)
+    assert spread([3.0, 3.0, 3.0]) == 0
+    with pytest.raises(ValueError, match="no spread"):
+        spread([1.0])
+
+
+@pytest.mark.parametrize("count", [8, 12, 24, 40])
+@pytest.mark.parametrize("alpha", [0.2, 0.02])
+def test_power_of_the_signed_rank(count, alpha):
+    """The formula's power is that of simulated tests, within 5 %."""
+    np = noise.np
+    effect = 2.0 / math.sqrt(count) + (0.9 if alpha < 0.1 else 0.0) / math.sqrt(count)
+    values = np.random.default_rng(18).normal(effect, 1, (4000, count))
+    ranks = abs(values).argsort(axis=1).argsort(axis=1) + 1
+    simulated = ((ranks * (values > 0)).sum(axis=1) >= critical(count, alpha)).mean()
+    assert power(effect, 1.0, count, alpha) == pytest.approx(simulated, abs=0.05)
+
+
+def test_power_at_its_ends():
+    """A test that cannot reach its level has no power; without noise any effect is seen."""
+    assert power(1.0, 0.1, 5, 0.01) == 0
+    assert power(0.01, 0.0, 8, 0.2) == 1
+    assert power(-0.01, 0.0, 8, 0.2) == 0
+
+
+def test_smallest_visible_change_grows_with_noise_and_rivals():
+    """More noise, more suspects: less is seen; a plan that can see nothing, or a single value, promises nothing."""
+
+    def visible(values, rivals=0, plan=PLAN):
+        return smallest_visible_change(values, plan, suspect_p=0.2, suspect_margin=0.0, family=rivals + 1)
+
+    assert PLAN.min_effect < visible(level(0, 8)) < visible(level(0, 8), rivals=5) < visible(level(0, 8, 0.01))
+    assert visible([0.0] * 8) == pytest.approx(PLAN.min_effect)
+    assert visible(level(0, 8), plan=Plan(confirm=7)) is None
+    assert visible([0.1]) is None
+
+
+def finding(verdict, *, accepted="", pairs=None):
+    timed = verdict not in {"identical", "new", "removed", "failed"}
+    return Finding("x", verdict, pairs=timed * 8 if pairs is None else pairs, accepted=accepted)
+
+
+def control(result):
+    return Control("planted slowdown", "c", 0.05, result, None, None, None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["unchanged"], ("unchanged", 0)),
+        (["identical", "unchanged"], ("unchanged", 0)),
+        (["unchanged", "new"], ("unchanged", 0)),
+        (["identical"], ("identical", 0)),
+        (["identical", "new"], ("identical", 0)),
+        (["improved", "unchanged", "identical"], ("improved", 0)),
+        (["improved", "inconclusive"], ("inconclusive", 0)),
+        (["unstable", "unchanged"], ("inconclusive", 0)),
+        (["new"], ("incomplete", 13)),
+        ([], ("incomplete", 13)),
+        (["removed", "unchanged"], ("incomplete", 13)),
+        (["failed", "improved", "inconclusive"], ("incomplete", 13)),
+        (["failed"], ("incomplete", 13)),
+        (["regressed", "failed", "inconclusive", "improved"], ("regressed", 10)),
+        (["different", "regressed", "failed"], ("untrusted", 12)),
+    ],
+)
+def test_overall(verdicts, expected):
+    """The worst verdict is the run's; nothing compared is never success."""
+    assert overall([finding(v) for v in verdicts], [], [control("passed")], strict=False) == expected
+
+
+def test_overall_where_nothing_was_measured():
+    """A case without a single pair was not compared."""
+    assert overall([finding("inconclusive", pairs=0)], [], [], strict=False) == ("incomplete", 13)
+    both = [finding("inconclusive", pairs=0), finding("identical")]
+    assert overall(both, [], [], strict=False) == ("inconclusive", 0)
+
+
+def test_overall_strict():
+    """Strictly, what could not be shown fails; what was shown does not."""
+    for verdict, code in [
+        ("inconclusive", 11),
+        ("unstable", 11),
+        ("unchanged", 0),
+        ("identical", 0),
+        ("regressed", 10),
+    ]:
+        assert overall([finding(verdict)], [], [], strict=True)[1] == code
+
+
+def test_overall_by_its_controls():
+    """A control that failed takes back everything; one that was too noisy does not."""
+    cases = [finding("regressed"), finding("unchanged")]
+    assert overall(cases, [], [control("passed"), control("failed")], strict=False) == ("untrusted", 12)
+    assert overall(cases[1:], [], [control("not seen")], strict=False) == ("unchanged", 0)
+
+
+def test_overall_by_its_groups():
+    """A group that regressed fails the run although no case did; one that is inconclusive does not."""
+    cases = [finding("unchanged")]
+    assert overall(cases, [finding("regressed")], [], strict=True) == ("regressed", 10)
+    assert overall(cases, [finding("regressed", accepted="yes")], [], strict=True) == ("unchanged", 0)
+    assert overall(cases, [finding("inconclusive")], [], strict=True) == ("unchanged", 0)
+    assert overall(cases, [finding("improved")], [], strict=True) == ("improved", 0)
+
+
+@pytest.mark.parametrize("verdict", ["regressed", "different", "failed", "removed", "unstable"])
+def test_overall_passes_over_what_was_accepted(verdict):
+    """An accepted case does not fail the run; but if nothing else was compared, nothing was."""
+    accepted = finding(verdict, accepted="known")
+    assert overall([accepted, finding("unchanged")], [], [], strict=True) == ("unchanged", 0)
+    assert overall([accepted, finding("identical")], [], [], strict=True) == ("identical", 0)
+    assert overall([accepted], [], [], strict=True)[1] == (0 if accepted.pairs else 13)
