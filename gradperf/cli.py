@@ -1,4 +1,4 @@
-"""The command line: ``gradperf list``, ``run``, ``pair``, ``show``, ``doctor`` and ``neighbours``.
+"""The command line: ``gradperf list``, ``run``, ``pair``, ``gate``, ``show``, ``doctor`` and ``neighbours``.
 
 A user's mistake is one message and exit code 2.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradperf import options, show, threads
+from gradperf.gate import arguments as gate_arguments
 from gradperf.names import UserError
 
 if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
@@ -51,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add(pairing.add_argument, axes=False)
     pairing.set_defaults(command=pair_cases)
 
+    gating = commands.add_parser("gate", help="did a change make any benchmark slower? Compares two revisions")
+    gate_arguments.add(gating)
+    gating.set_defaults(command=gate_change)
+
     showing = commands.add_parser("show", help="the table of a recorded run")
     showing.add_argument(
         "run", metavar="FILE", type=Path, help="its JSON, or a folder: the newest run in or below it"
@@ -73,7 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     examining.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
     examining.set_defaults(command=examine_machine)
 
-    parsed = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    own, behind = words, []
+    if words[:1] == ["gate"] and "--" in words:
+        own, behind = words[: words.index("--")], words[words.index("--") + 1 :]
+    parsed = parser.parse_args(own)
+    parsed.behind = behind
     try:
         code: int = parsed.command(parsed)
         return code
@@ -217,6 +227,13 @@ def examine_machine(parsed: argparse.Namespace) -> int:
         parsed.json.write_text(json.dumps(doctor.record(examined), indent=2) + "\n")
         print(f"written to {parsed.json}")
     return 0
+
+
+def gate_change(parsed: argparse.Namespace) -> int:
+    """Decide whether a change made any benchmark slower."""
+    from gradperf.gate import command
+
+    return command.gate(parsed, parsed.behind)
 
 
 def time_in_company(parsed: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gradperf import clock, options, recording, threads
+from gradperf.gate.stage import stage
 from gradperf.names import UserError
 
 if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
@@ -53,6 +54,7 @@ def configure(config: pytest.Config, root: Path) -> None:
         "family(name, offers, problem, always, published): the family of problems whose cases a test takes",
     )
     config.addinivalue_line("markers", "without_case: a test to which the options leave no case; it is deselected")
+    config.addinivalue_line("markers", "gate(group, control): timed by `gradperf gate` unless it is told otherwise")
     try:
         tier = options.tier(config.getoption("tier"))
         count = options.threads(config.getoption("threads"))
@@ -73,7 +75,8 @@ def configure(config: pytest.Config, root: Path) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[_CHOICE] = choice
     config.stash[_SETTINGS] = cases.Settings(tier, count, seed)
-    recording.begin(config, config.stash[_SETTINGS], first_calls=times and not config.getoption("no_first_calls"))
+    first_calls = times and stage() is None and not config.getoption("no_first_calls")
+    recording.begin(config, config.stash[_SETTINGS], first_calls=first_calls)
     config.stash[_COMPARED] = []
     config.stash[_COUNTERPARTS] = set[str]()
     if config.option.benchmark_compare is True:
@@ -163,7 +166,7 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
     """
     if "case" not in metafunc.fixturenames:
         return
-    from gradperf import cases
+    from gradperf import cases, gate_set
 
     marker = metafunc.definition.get_closest_marker("family")
     assert marker is not None, f"{metafunc.definition.nodeid} takes a case and names no family"
@@ -178,10 +181,16 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
             continue
         if case.problem.name != marker.kwargs.get("problem", case.problem.name):
             continue
-        reason = cases.obstacle(case, settings.threads)
-        if reason is None and not hasattr(case.module, offers):
-            continue
-        marks = [pytest.mark.skip(reason=reason)] if reason else []
+        marks = []
+        if stage() is None:  # The gate imports a framework when its first case runs; `case` asks again.
+            reason = cases.obstacle(case, settings.threads)
+            if reason is None and not hasattr(case.module, offers):
+                continue
+            if reason:
+                marks.append(pytest.mark.skip(reason=reason))
+        what = (case.problem.name, f"{case.framework}.{case.style}")
+        if what in gate_set.CASES and offers == "prepare" and case.device == "cpu":
+            marks.append(pytest.mark.gate(group=case.framework, control=what == gate_set.CONTROL))
         # The id alone is the parameter: pytest-benchmark would store any other object by its address.
         parameters.append(pytest.param(case.id, id=case.id, marks=marks))
     if not parameters:
@@ -222,7 +231,13 @@ def case(request: pytest.FixtureRequest, settings: "Settings") -> "Case":
     """Give the case that this test is about."""
     from gradperf import cases
 
-    return cases.find(request.param, settings)
+    found = cases.find(request.param, settings)
+    if reason := cases.obstacle(found, settings.threads):
+        pytest.skip(reason)
+    marker = request.node.get_closest_marker("family")
+    if not hasattr(found.module, offers := marker.kwargs.get("offers", "prepare")):
+        pytest.skip(f"{found.framework}.{found.style} has no {offers}")
+    return found
 
 
 @pytest.fixture
@@ -232,7 +247,8 @@ def agreed(request: pytest.FixtureRequest, case: "Case", settings: "Settings") -
 
     last = request.config.stash.get(_LAST, None)
     if last is None or last.case != case:
-        request.config.stash[_LAST] = last = agreement.agree(case, settings)
+        agree = agreement.agree_again if stage() == "repeat" else agreement.agree
+        request.config.stash[_LAST] = last = agree(case, settings)
     return last
 
 

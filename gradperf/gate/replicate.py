@@ -1,0 +1,302 @@
+"""One replicate: fresh processes of both sides that go through the same cases side by side, in turns.
+
+Case by case, all processes come to the case's benchmark and wait there. Then base and head take turns, in an order
+that is drawn, with equal numbers of calls; a third process, a base too, does the same on the control's case. The
+value of a case is the median of the log-ratios of its turns.
+
+Who is launched first is drawn, and so is the size of each process's environment: where a stack begins alone can
+make one program some percent faster than another (Mytkowicz et al., "Producing wrong data without doing anything
+obviously wrong", ASPLOS 2009).
+"""
+
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from gradperf.gate import stage
+from gradperf.gate.janitor import Janitor
+from gradperf.gate.process import Lost, Process
+from gradperf.gate.sides import Side
+
+TURNS = 20
+TURN_S = 0.006
+"""Each side has so many turns of about so many seconds; one call is the least."""
+
+CASE_S = 0.3
+"""A case whose calls are slow has fewer turns: so many seconds for each side, but one turn at least."""
+
+PADDING = 4096
+"""Bytes by which an environment is longer, at most."""
+
+PLANTED = 0.05
+"""The control's planted slowdown."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all replicates of a run have in common."""
+
+    base: Side
+    head: Side
+    arguments: Sequence[str]
+    """Of pytest."""
+    control: str | None
+    """The case that the third process runs."""
+    planted: Mapping[str, float]
+    """By case: a slowdown planted in the head, to see whether the gate catches it."""
+    foreign: Path | None
+    """The user's checkout, where neither side runs in it: no module may come from there."""
+    folder: Path
+    """For what the processes print."""
+    janitor: Janitor
+    patience_s: float
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one replicate says of one comparison."""
+
+    log_ratio: float
+    base_s: float
+    head_s: float
+    """Seconds of one call, medians of the turns."""
+
+
+@dataclass
+class Replicate:
+    """What one replicate found."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    null: Value | None = None
+    planted: Value | None = None
+    returned: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    """What a call returned on base and head, described."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """By case: why it has no value."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """By case: why both sides skipped it."""
+    own_modules: bool = True
+    """Whether each side imported anything of its own but tests."""
+    broken: bool = False
+    """Whether a process was lost, so that later cases have no value."""
+
+
+class Cannot(Exception):
+    """A side that cannot run at all: no case is to blame."""
+
+
+def collected(side: Side, setting: Setting) -> list[dict[str, Any]]:
+    """List the benchmarks of one side: id, group, and why it is skipped, if it is; raises :class:`Cannot`."""
+    return collected_both([side], setting)[0]
+
+
+def collected_both(sides: Iterable[Side], setting: Setting) -> list[list[dict[str, Any]]]:
+    """List the benchmarks of several sides, at the same time; raises :class:`Cannot`."""
+    lists = []
+    with ExitStack() as stack:
+        processes = []
+        for number, side in enumerate(sides):
+            process = _start(side, setting, f"collect-{number}", {stage.VARIABLE: "list"})
+            stack.callback(process.close)
+            process.tell(do="list")
+            processes.append(process)
+        for process in processes:
+            try:
+                found = process.answer()
+            except Lost as lost:
+                raise Cannot(str(lost)) from None
+            if found["errors"]:
+                raise Cannot(
+                    f"the tests of the {process.side.name} cannot be collected:\n" + "\n".join(found["errors"])
+                )
+            if "collected" not in found:
+                raise Cannot(
+                    f"pytest did not get as far as collecting on the {process.side.name} "
+                    f"(exit code {found['bye']}):\n{process.printed()}"
+                )
+            lists.append(found["collected"])
+    return lists
+
+
+def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, str]) -> Process:
+    cache = setting.folder / "pytest-cache"
+    return Process(
+        side,
+        [*setting.arguments, "-o", f"cache_dir={cache}"],
+        setting.folder / f"{name}.txt",
+        setting.janitor,
+        environment,
+        setting.patience_s,
+    )
+
+
+def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, repeats: bool) -> Replicate:
+    """Measure ``cases`` once, with fresh processes; raises :class:`Cannot` where a side cannot run."""
+    found = Replicate()
+    wanted = list(cases)
+    control = setting.control
+    if control is not None and control not in wanted:
+        wanted.insert(0, control)
+    roles = {"base": setting.base, "head": setting.head}
+    if control is not None:
+        roles["control"] = setting.base
+    order = list(roles)
+    coin.shuffle(order)
+    with ExitStack() as stack:
+        processes: dict[str, Process] = {}
+        for name in order:
+            environment = {
+                stage.VARIABLE: "repeat" if repeats else "first",
+                "GRADPERF_GATE_PADDING": "x" * coin.randrange(PADDING),
+            }
+            processes[name] = process = _start(roles[name], setting, name, environment)
+            stack.callback(process.close)
+        for name, process in processes.items():
+            own = str(setting.head.folder if name == "head" else setting.base.folder)
+            mine = [control] if name == "control" else wanted
+            process.tell(do="time", cases=mine, own=own, foreign=setting.foreign and str(setting.foreign))
+        for case in wanted:
+            taking_part = [name for name in roles if name != "control" or case == control]
+            try:
+                _case(case, {name: processes[name] for name in taking_part}, setting, coin, found)
+            except Lost as lost:
+                found.failed[case] = f"at this case {lost}"
+                found.broken = True
+                break
+        else:
+            found.own_modules = _end(processes.values())
+    for case in set(found.values) - set(cases):
+        # Run for the control alone.
+        del found.values[case]
+    return found
+
+
+def _end(processes: Iterable[Process]) -> bool:
+    """Check that each process was what it was taken for; tell whether any imported what is to be compared."""
+    own = False
+    for process in processes:
+        try:
+            told = process.answer()
+        except Lost as lost:
+            raise Cannot(f"after its last case {lost}") from None
+        if told["errors"]:
+            raise Cannot(f"the tests of the {process.side.name} cannot be collected:\n" + "\n".join(told["errors"]))
+        own = own or told["own_modules"] != 0
+        if strays := told.get("strays"):
+            raise Cannot(
+                f"the {process.side.name} imported modules from your checkout instead of its own files, so it was "
+                f"not what it was taken for: {', '.join(strays[:5])}. Is the project installed in a way that "
+                "PYTHONPATH does not override? --base-python with an environment of its own avoids that"
+            )
+    return own
+
+
+def _case(
+    case: str, processes: Mapping[str, Process], setting: Setting, coin: random.Random, found: Replicate
+) -> None:
+    """Bring all processes to their benchmark, take turns, and let them go on."""
+    ready, ended = {}, {}
+    for name, process in processes.items():
+        told = process.answer()
+        if told.get("ready") == case:
+            ready[name] = told
+        elif told.get("ended") == case:
+            ended[name] = told
+        else:
+            raise Cannot(_unexpected(case, process, told))
+    base, head = processes["base"], processes["head"]
+    if not ended:
+        value = _turns(base, head, ready, setting.planted.get(case, 0.0), coin, found, case)
+        found.values[case] = value
+        if "control" in processes:
+            beside = processes["control"]
+            told = {"base": ready["base"], "head": ready["control"]}
+            found.null = _turns(base, beside, told, 0.0, coin)
+            found.planted = _turns(base, beside, told, PLANTED, coin)
+    for name in ready:
+        processes[name].tell(leave=True)
+    for name in ready:
+        told = processes[name].answer()
+        if told.get("ended") != case:
+            raise Cannot(_unexpected(case, processes[name], told))
+        ended[name] = told
+    outcomes = {name: told["outcome"] for name, told in ended.items()}
+    if set(outcomes.values()) == {"skipped"}:
+        found.skipped[case] = ended["base"]["reason"]
+    elif set(outcomes.values()) != {"passed"}:
+        found.values.pop(case, None)
+        found.failed[case] = "; ".join(
+            f"{told['outcome']} on the {'base, as a control' if name == 'control' else name}: {told['reason']}"
+            for name, told in ended.items()
+            if told["outcome"] != "passed"
+        )
+
+
+def _unexpected(case: str, process: Process, told: Mapping[str, Any]) -> str:
+    if "bye" in told:
+        errors = "\n".join(told["errors"])
+        return f"the {process.side.name} does not run {case}: {errors or process.printed()}"
+    return f"the {process.side.name} ran {told} instead of {case}"
+
+
+def _turns(
+    base: Process,
+    head: Process,
+    ready: Mapping[str, Mapping[str, Any]],
+    planted: float,
+    coin: random.Random,
+    found: Replicate | None = None,
+    case: str = "",
+) -> Value:
+    """Let two processes that wait at one benchmark take turns; ``planted`` is work for the head, as a share."""
+    calls, turns, warms = shape(ready["base"], ready["head"])
+    returned: dict[str, Any] = {name: ready[name]["returned"] for name in ("base", "head")}
+    call_s = 0.0
+    if warms:
+        base.ask(turn=calls)
+        call_s = head.ask(turn=calls)["turn"] / calls
+    units = 0
+    if planted and warms:
+        call_s = median([call_s, *(head.ask(turn=calls)["turn"] / calls for _ in range(2))])
+        units = round(planted * call_s * calls / head.ask(unit=True)["unit"])
+    base_first = [turn % 2 == 0 for turn in range(turns)]
+    if turns % 2:
+        base_first[-1] = coin.random() < 0.5
+    coin.shuffle(base_first)
+    seconds: dict[str, list[float]] = {"base": [], "head": []}
+    for first in base_first:
+        for name in ("base", "head") if first else ("head", "base"):
+            told = base.ask(turn=calls) if name == "base" else head.ask(turn=calls, units=units)
+            seconds[name].append(told["turn"] / calls)
+            returned[name] = returned[name] if returned[name] is not None else told["returned"]
+    if found is not None:
+        found.returned[case] = (returned["base"], returned["head"])
+    ratios = [math.log(h / b) for b, h in zip(seconds["base"], seconds["head"], strict=True)]
+    return Value(median(ratios), median(seconds["base"]), median(seconds["head"]))
+
+
+def shape(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[int, int, bool]:
+    """Give the calls of a turn, the turns of each side, and whether one before them does not count.
+
+    The same for both sides, from what each told of itself: seconds of a call, seconds with setup and teardown, and
+    how many calls the benchmark allows.
+    """
+    if base["call_s"] is None or head["call_s"] is None:
+        return 1, 1, False
+    call_s = max(1e-9, (base["call_s"] + head["call_s"]) / 2)
+    spent_s = max(call_s, base["round_s"], head["round_s"])
+    allowed = min((side["calls_left"] for side in (base, head) if side["calls_left"] is not None), default=None)
+    # Where setup takes longer than the call, turns are shorter: four of them at least.
+    calls = max(1, min(round(TURN_S / call_s), round(CASE_S / 4 / spent_s)))
+    turns = max(1, min(TURNS, int(CASE_S / (calls * spent_s))))
+    if allowed is not None:
+        # One is left for pytest-benchmark's own.
+        calls = max(1, min(calls, (allowed - 1) // TURNS))
+        turns = max(1, min(turns, (allowed - 1) // calls))
+    warms = spent_s < CASE_S and (allowed is None or (turns + 1) * calls < allowed)
+    return calls, turns, warms

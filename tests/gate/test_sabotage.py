@@ -1,0 +1,193 @@
+"""The simulations can fail: they notice when a property is broken on purpose, by a fault that a gate might have.
+
+A property is a function that says whether it holds. Each test asserts that it holds as the gate is, and no more once
+the fault is in.
+"""
+
+import math
+
+import pytest
+
+from gradperf.gate import judge, signed_rank, trial
+from gradperf.gate.signed_rank import p_slower
+from gradperf.gate.trial import Pair, Plan
+from tests.gate import noise
+
+PLAN = Plan(alpha=0.1, min_effect=0.0)
+"""An alarm for any slowdown, in one run of ten by chance: what breaks that shows in few runs."""
+
+
+def keeps_alpha(
+    *, model=noise.normal, plan=PLAN, runs=150, tampered=lambda measure: measure, roles="drawn", **options
+):
+    """Whether runs without a change alarm no more often than alpha."""
+    alarms = 0
+    for measure in noise.machines(model, 21, runs, plan, roles=roles, **options):
+        done = trial.run(noise.GROUPS, plan, tampered(measure))
+        courses = (*done.cases.values(), *done.groups.values())
+        alarms += any(course.slower.p_adjusted <= plan.alpha for course in courses)
+    return not noise.too_many(alarms, runs, plan.alpha)
+
+
+def suspect_all(measure):
+    """Screen so that all cases look slower."""
+
+    def measured(phase, cases):
+        pair = measure(phase, cases)
+        return Pair(dict.fromkeys(cases, 1.0), pair.null, pair.planted) if phase == "screen" else pair
+
+    return measured
+
+
+def test_without_holm(monkeypatch):
+    """Many suspects, each with all of alpha: too many alarms."""
+    assert keeps_alpha(tampered=suspect_all)
+    monkeypatch.setattr(trial, "holm", list)
+    assert not keeps_alpha(tampered=suspect_all)
+
+
+def screen_again(measure):
+    """Confirm with the pairs of the screen before taking any fresh ones."""
+    seen = []
+
+    def measured(phase, cases):
+        if phase == "screen":
+            seen.append(measure(phase, cases))
+            return seen[-1]
+        return seen.pop(0) if seen else measure(phase, cases)
+
+    return measured
+
+
+def test_screen_counted_as_proof():
+    """Suspects chosen by a screen that then counts as their proof: too many alarms."""
+    assert keeps_alpha()
+    assert not keeps_alpha(tampered=screen_again)
+
+
+@pytest.mark.parametrize("model", [noise.drift, noise.skewed])
+def test_base_always_first(model):
+    """Fixed roles on a machine that is slower for the second process: too many alarms, margin or not."""
+    for plan in (PLAN, Plan()):
+        assert keeps_alpha(model=model, plan=plan, runs=50)
+        assert not keeps_alpha(model=model, plan=plan, runs=50, roles="fixed")
+
+
+def test_alarm_at_every_look(monkeypatch):
+    """Half and end with all of alpha each, instead of shares of it: too many alarms for a single case."""
+
+    def keeps(runs=3000):
+        values = noise.log_ratios(noise.normal, noise.np.random.default_rng(22), (runs, 24, 1))[..., 0]
+        alarms = 0
+        for run in values.tolist():
+            answer = trial.Answer(flagged=True, p_half=p_slower(run[:12]), p_end=p_slower(run))
+            alarms += answer.q <= PLAN.alpha
+        return not noise.too_many(alarms, runs, PLAN.alpha)
+
+    assert keeps()
+    monkeypatch.setattr(trial.Answer, "q", property(lambda self: min(self.p_half, self.p_end)))
+    assert not keeps()
+
+
+def is_never_blind(runs=40):
+    """Whether a measurement that feels no slowdown at all is never believed: neither unchanged, nor success."""
+    plan = Plan()
+    effects = {"jax3": math.log1p(0.5)}
+    for measure in noise.machines(noise.normal, 23, runs, plan, effects=effects, sigma=0.01, felt=0.0):
+        done = trial.run(noise.GROUPS, plan, measure)
+        cases, groups, controls = judge.judge(done, plan, control_case="c", seconds={}, accepted={})
+        if any(case.verdict == "unchanged" for case in cases):
+            return False
+        if judge.overall(cases, groups, controls, strict=False) != ("untrusted", 12):
+            return False
+    return True
+
+
+def test_planted_slowdown_ignored(monkeypatch):
+    """A gate that does not look at its planted slowdown calls a slowdown of 50 % unchanged when it is blind."""
+    assert is_never_blind()
+    monkeypatch.setattr(judge, "planted_was_seen", lambda values, plan: True)
+    assert not is_never_blind()
+
+
+def notices_a_bias(runs=40):
+    """Whether a measurement in which the head's role costs 5 % is never believed."""
+    plan = Plan()
+    for measure in noise.machines(noise.normal, 24, runs, plan, sigma=0.01):
+
+        def biased(phase, cases, measure=measure):
+            pair = measure(phase, cases)
+            slower = {case: value + 0.05 for case, value in pair.log_ratios.items()}
+            return Pair(slower, pair.null + 0.05, pair.planted + 0.05)
+
+        done = trial.run(noise.GROUPS, plan, biased)
+        found = judge.judge(done, plan, control_case="c", seconds={}, accepted={})
+        if judge.overall(*found, strict=False) != ("untrusted", 12):
+            return False
+    return True
+
+
+def test_base_against_base_ignored(monkeypatch):
+    """A gate that does not compare base with base takes its own bias for a regression."""
+    assert notices_a_bias()
+    monkeypatch.setattr(judge, "p_faster", lambda values, margin: 1.0)
+    monkeypatch.setattr(judge, "p_slower", lambda values, margin: 1.0)
+    assert not notices_a_bias()
+
+
+def covers(runs=200):
+    """Whether intervals reported of cases that are 2 % slower hold that in 95 % of all runs."""
+    missed = total = 0
+    effects = dict.fromkeys(noise.CASES, 0.02)
+    for measure in noise.machines(noise.normal, 25, runs, Plan(), effects=effects):
+        for course in trial.run(noise.GROUPS, Plan(), measure).cases.values():
+            low, high = signed_rank.interval(*judge.basis(course, Plan()))
+            missed += not low <= 0.02 <= high
+            total += 1
+    return not noise.too_many(missed, total, 0.05)
+
+
+def test_intervals_as_if_nothing_had_been_selected(monkeypatch):
+    """An interval of 90 % instead of 97.5 % where the data decided how much was measured: too many miss."""
+    assert covers()
+    monkeypatch.setattr(judge, "CONFIRMED_CONFIDENCE", 0.90)
+    assert not covers()
+
+
+def says_unchanged_rarely_at_the_bound(runs=100):
+    """Whether a case that is slower by the bound of equivalence is called unchanged in 5 % of all runs or fewer."""
+    plan = Plan()
+    effects = {"jax3": math.log1p(plan.equivalence)}
+    wrong = 0
+    for measure in noise.machines(noise.normal, 26, runs, plan, effects=effects):
+        done = trial.run(noise.GROUPS, plan, measure)
+        cases, _, _ = judge.judge(done, plan, control_case="c", seconds={}, accepted={})
+        wrong += any(case.id == "jax3" and case.verdict == "unchanged" for case in cases)
+    return not noise.too_many(wrong, runs, 0.05)
+
+
+def test_no_proof_of_a_difference_taken_for_proof_of_none(monkeypatch):
+    """A gate that calls unchanged whatever it could not prove to be slower does so far too often."""
+    assert says_unchanged_rarely_at_the_bound()
+    monkeypatch.setattr(judge, "interval", lambda values, confidence: (0.0, 0.0))
+    assert not says_unchanged_rarely_at_the_bound()
+
+
+def is_exact(p, runs=1500):
+    """Whether p is at most .05 in 5 % of all runs without an effect or fewer, where spikes are frequent."""
+    rng = noise.np.random.default_rng(27)
+    values = noise.log_ratios(noise.spikes, rng, (runs, 8, 1))[..., 0]
+    return not noise.too_many(sum(p(run) <= 0.05 for run in values.tolist()), runs, 0.05)
+
+
+def test_p_that_leaves_out_what_was_observed():
+    """P(W > w) instead of P(W ≥ w) makes too many alarms."""
+
+    def p_too_small(values):
+        above, doubled = signed_rank._signed_ranks(values, 0.0)
+        tail = signed_rank.upper_tail(tuple(doubled))
+        observed = sum(rank for rank, is_above in zip(doubled, above, strict=True) if is_above)
+        return float(tail[observed + 1]) if observed + 1 < len(tail) else 0.0
+
+    assert is_exact(p_slower)
+    assert not is_exact(p_too_small)
