@@ -1,4 +1,5 @@
-"""The command line: ``gradperf list``, ``run``, ``pair``, ``gate``, ``show``, ``doctor`` and ``neighbours``.
+"""The command line: ``gradperf list``, ``run``, ``pair``, ``gate``, ``certificate``, ``show``, ``doctor``,
+``neighbours``.
 
 A user's mistake is one message and exit code 2.
 """
@@ -56,6 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gate_arguments.add(gating)
     gating.set_defaults(command=gate_change)
 
+    certifying = commands.add_parser(
+        "certificate", help="how often does the gate alarm here, and what does it catch?"
+    )
+    gate_arguments.add_certificate(certifying)
+    certifying.set_defaults(command=certify_gate)
+
     showing = commands.add_parser("show", help="the table of a recorded run")
     showing.add_argument(
         "run", metavar="FILE", type=Path, help="its JSON, or a folder: the newest run in or below it"
@@ -80,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     own, behind = words, []
-    if words[:1] == ["gate"] and "--" in words:
+    if words[:1] in (["gate"], ["certificate"]) and "--" in words:
         own, behind = words[: words.index("--")], words[words.index("--") + 1 :]
     parsed = parser.parse_args(own)
     parsed.behind = behind
@@ -234,6 +241,15 @@ def gate_change(parsed: argparse.Namespace) -> int:
     from gradperf.gate import command
 
     return command.gate(parsed, parsed.behind)
+
+
+def certify_gate(parsed: argparse.Namespace) -> int:
+    """Run the gate on unchanged code and on planted slowdowns, and write down how it did."""
+    from gradperf.gate import certificate
+
+    for kind in ("unchanged", "planted", "group"):
+        setattr(parsed, kind, options.whole_number(kind, getattr(parsed, kind), least=0))
+    return certificate.certify(parsed, parsed.behind)
 
 
 def time_in_company(parsed: argparse.Namespace) -> int:

@@ -37,3 +37,15 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="slow down the head of this case, by real work, to see it caught: CASE=5%%; * is any characters",
     )
     parser.epilog = "After -- come arguments of pytest, which choose the benchmarks: gradperf gate -- perf -k jax"
+
+
+def add_certificate(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the certificate."""
+    add = parser.add_argument
+    add("--unchanged", metavar="N", default="0", help="runs without any change")
+    add("--planted", metavar="N", default="0", help="runs with 3, 5 and 10 %% of work added to three cases")
+    add("--group", metavar="N", default="0", help="runs with 2 %% of work added to all cases of one group")
+    store = "the runs so far; new ones are added (default: %(default)s)"
+    add("--store", metavar="FILE", type=Path, default=Path("docs/certificate.jsonl"), help=store)
+    add("--page", metavar="FILE", type=Path, default=Path("docs/certificate.md"), help="default: %(default)s")
+    parser.epilog = "After -- come arguments of pytest, as for the gate. Nothing may be uncommitted."

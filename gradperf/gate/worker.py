@@ -413,6 +413,8 @@ class Session:
             return []
         found = []
         for name, module in list(sys.modules.items()):
+            if module is sys.modules["__main__"]:
+                continue  # This file: it is the gate's.
             path = os.path.realpath(getattr(module, "__file__", None) or os.sep)
             prefixes = [os.path.realpath(prefix) for prefix in (str(own), sys.prefix, sys.base_prefix)]
             if _within(path, foreign) and not any(_within(path, prefix) for prefix in prefixes):

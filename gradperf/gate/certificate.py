@@ -1,0 +1,342 @@
+"""How often the gate alarms without a reason, and what it catches: measured end to end, on the machine at hand.
+
+Each run is a whole ``gradperf gate``, started as a user starts it, on a checkout without any change:
+
+- **unchanged**: nothing is planted, so whatever it calls regressed is a false alarm;
+- **planted**: work is added to the head of three cases drawn at random, 3, 5 and 10 % of their time;
+- **group**: 2 % of work is added to every case of one group, each group in its turn.
+
+Every run is one line of a store, written when the run ends, so that a certificate may be made in parts, at
+different hours, and on a machine that has other things to do. The page is made from the store alone.
+"""
+
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from gradperf.doctor import percent, plural
+from gradperf.gate import checkout, record
+from gradperf.names import UserError
+
+Kind = Literal["unchanged", "planted", "group"]
+
+SHARES = (0.03, 0.05, 0.10)
+"""Slowdowns of single cases."""
+
+GROUP_SHARE = 0.02
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Run:
+    """One whole run of the gate, as the store keeps it."""
+
+    kind: Kind
+    arguments: tuple[str, ...]
+    """Of pytest: the suite."""
+    planted: Mapping[str, float]
+    """By case: the slowdown of its head."""
+    group: str
+    """The one that was slowed down as a whole; empty where none was."""
+    cases: Mapping[str, str]
+    """By case: the verdict."""
+    case_groups: Mapping[str, str]
+    groups: Mapping[str, str]
+    """By group: the verdict."""
+    visible: Mapping[str, float]
+    """By case: the smallest visible change."""
+    verdict: str
+    exit_code: int
+    seed: int
+    started: str
+    seconds: float
+    load: float | None
+    """Of the machine as the run began: tasks that ran or wanted to."""
+    cpu_model: str | None
+    cpus: float | None
+
+    @property
+    def suite(self) -> str:
+        """How the suite is called on the page."""
+        return " ".join(self.arguments) or "the default benchmarks"
+
+    @property
+    def false_alarms(self) -> int:
+        """How many cases, and groups without a slower case, alarmed without a reason."""
+        slowed = {self.case_groups[case] for case in self.planted}
+        every = set(self.case_groups.values())
+        cases = [id_ for id_, verdict in self.cases.items() if verdict == "regressed" and id_ not in self.planted]
+        # A slower case is part of its group, and of the group of all.
+        untouched = every if not slowed else every - slowed
+        groups = [name for name, verdict in self.groups.items() if verdict == "regressed" and name in untouched]
+        return len(cases) + len(groups)
+
+
+def read(store: Path) -> list[Run]:
+    """Read the store; one that does not exist is empty."""
+    if not store.exists():
+        return []
+    runs = []
+    for number, line in enumerate(store.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            fields = json.loads(line)
+            runs.append(Run(**{**fields, "arguments": tuple(fields["arguments"])}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{store}, line {number}: no run of the gate: {error}") from None
+    return runs
+
+
+def measure(
+    kind: Kind, count: int, arguments: Sequence[str], store: Path, sides: Sequence[str], tell: Callable[[str], None]
+) -> None:
+    """Run the gate ``count`` times and append each run to the store."""
+    coin = random.Random()  # noqa: S311 - a choice of cases, not a secret
+    for number in range(1, count + 1):
+        planted: dict[str, float] = {}
+        group = ""
+        if kind != "unchanged":
+            known = [run for run in read(store) if run.arguments == tuple(arguments)]
+            if not known:
+                measure("unchanged", 1, arguments, store, sides, tell)
+                known = read(store)[-1:]
+            groups = known[-1].case_groups
+            if kind == "planted":
+                chosen = coin.sample(sorted(groups), min(len(SHARES), len(groups)))
+                planted = dict(zip(chosen, coin.sample(SHARES, len(chosen)), strict=True))
+            else:
+                names = sorted(set(groups.values()))
+                made = Counter(run.group for run in known if run.kind == "group")
+                group = min(names, key=lambda name: made[name])
+                planted = {case: GROUP_SHARE for case, its in groups.items() if its == group}
+        run = _run(kind, arguments, planted, group, sides)
+        with store.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(run), ensure_ascii=False) + "\n")
+        caught = ", ".join(f"{share:.0%} {run.cases.get(case)}" for case, share in planted.items())
+        if group:
+            caught = f"{GROUP_SHARE:.0%} of {group} {run.groups.get(group)}"
+        tell(f"{kind} {number} of {count}: {run.verdict}, {run.seconds:.0f} s{'; ' if caught else ''}{caught}")
+
+
+def _run(
+    kind: Kind, arguments: Sequence[str], planted: Mapping[str, float], group: str, sides: Sequence[str]
+) -> Run:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "gate.json"
+        plants = [word for case, share in planted.items() for word in ("--plant", f"{case}={share}")]
+        command = ["gate", *sides, "--even-if-identical", "--json", str(file), *plants, "--", *arguments]
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        done = subprocess.run(  # noqa: S603 - this very program
+            [sys.executable, "-m", "gradperf", *command], capture_output=True, text=True, check=False
+        )
+        if not file.exists():
+            raise UserError(f"a run of the gate ended with exit code {done.returncode}:\n{done.stderr.strip()}")
+        found = json.loads(file.read_text(encoding="utf-8"))
+    cases = {case["id"]: case for case in found["cases"]}
+    environment = found["environment"]
+    return Run(
+        kind=kind,
+        arguments=tuple(arguments),
+        planted=planted,
+        group=group,
+        cases={id_: case["verdict"] for id_, case in cases.items()},
+        case_groups={id_: case["group"] for id_, case in cases.items()},
+        groups={name["id"]: name["verdict"] for name in found["groups"]},
+        visible={
+            id_: change for id_, case in cases.items() if (change := case["smallest_visible_change"]) is not None
+        },
+        verdict=found["verdict"],
+        exit_code=found["exit_code"],
+        seed=found["seed"],
+        started=environment.get("started", ""),
+        seconds=environment.get("seconds", math.nan),
+        load=load,
+        cpu_model=environment.get("cpu_model"),
+        cpus=environment.get("effective_cpus"),
+    )
+
+
+def bounds(hits: int, tries: int) -> tuple[float, float]:
+    """95 % interval of a probability, from ``hits`` in ``tries`` (Clopper and Pearson, Biometrika 26, 1934)."""
+    tail = (1 - CONFIDENCE) / 2
+    low = 0.0 if hits == 0 else _solved(lambda p: _at_least(hits, tries, p) - tail)
+    high = 1.0 if hits == tries else _solved(lambda p: tail - (1 - _at_least(hits + 1, tries, p)))
+    return low, high
+
+
+def _at_least(hits: int, tries: int, p: float) -> float:
+    return sum(math.comb(tries, k) * p**k * (1 - p) ** (tries - k) for k in range(hits, tries + 1))
+
+
+def _solved(rising: Callable[[float], float]) -> float:
+    """Where a function that rises from below 0 to above 0 between 0 and 1 crosses it."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def page(runs: Sequence[Run]) -> str:
+    """Give the certificate as Markdown."""
+    lines = [
+        "# What the gate is worth, measured",
+        "",
+        "Whole runs of `gradperf gate` on unchanged code, and with known amounts of work added to the head. Made",
+        "by `gradperf certificate`; [the gate's page](gate.md#a-certificate-for-your-machine) says how to make one",
+        "for another machine.",
+        "",
+        *_conditions(runs),
+        "",
+        "## False alarms",
+        "",
+        *_false_alarms(runs),
+        "",
+        "## Slowdowns of single cases that were caught",
+        "",
+        *_caught(runs),
+        "",
+        "## Slowdowns of a whole group that were caught",
+        "",
+        *_groups_caught(runs),
+        "",
+        "## What a run can see",
+        "",
+        *_visible(runs),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _conditions(runs: Sequence[Run]) -> list[str]:
+    machines = Counter((run.cpu_model, run.cpus) for run in runs)
+    hours = sorted({run.started[:13] for run in runs if run.started})
+    busy = sum(run.load is not None and run.cpus is not None and run.load > run.cpus / 2 for run in runs)
+    told = [
+        f"- {plural(count, 'run')} on {model or 'a CPU of unknown model'}, {cpus or 0:g} CPUs"
+        for (model, cpus), count in machines.most_common()
+    ]
+    if hours:
+        first, last = (hour.replace("T", " ") for hour in (hours[0], hours[-1]))
+        told.append(f"- from {first} h to {last} h UTC, begun in {plural(len(hours), 'different hour')}")
+    return [*told, f"- {plural(busy, 'run')} began while other work kept more than half of the CPUs busy"]
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    told = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *told] if told else ["Not measured yet."]
+
+
+def _by_suite(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    suites: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        suites[run.suite].append(run)
+    return suites
+
+
+def _false_alarms(runs: Sequence[Run]) -> list[str]:
+    unchanged = [run for run in runs if run.kind == "unchanged"]
+    rows = []
+    for suite, its in [*_by_suite(unchanged).items(), ("**all**", unchanged)]:
+        if not its:
+            continue
+        alarms = sum(run.exit_code == 10 for run in its)
+        others = Counter(run.verdict for run in its if run.exit_code not in (0, 10))
+        seconds = [run.seconds for run in its]
+        rows.append(
+            (
+                f"`{suite}`" if suite != "**all**" else suite,
+                len(its[0].cases) if suite != "**all**" else "",
+                len(its),
+                f"**{alarms}**",
+                f"{percent(bounds(alarms, len(its))[1])}",
+                ", ".join(f"{count} {verdict}" for verdict, count in others.items()) or "none",
+                f"{median(seconds):.0f} s (longest {max(seconds):.0f} s)",
+            )
+        )
+    heads = ("benchmarks", "cases", "runs", "false alarms", "at most (95 %)", "other failures", "time")
+    beside = sum(run.false_alarms for run in runs if run.kind != "unchanged")
+    count = sum(run.kind != "unchanged" for run in runs)
+    note = f"In {plural(count, 'run')} with planted slowdowns, {beside} cases or groups without one alarmed."
+    return [*_table(heads, rows), "", note]
+
+
+def _caught(runs: Sequence[Run]) -> list[str]:
+    seen: dict[tuple[str, float], list[bool]] = defaultdict(list)
+    for run in runs:
+        if run.kind == "planted":
+            for case, share in run.planted.items():
+                for name in (run.case_groups[case], "**all**"):
+                    seen[name, share].append(run.cases.get(case) == "regressed")
+    names = sorted({name for name, _ in seen}, key=lambda name: (name.startswith("*"), name))
+    rows = [(name, *(_share_told(seen[name, share]) for share in SHARES)) for name in names]
+    return _table(("group", *(f"{share:.0%} slower" for share in SHARES)), rows)
+
+
+def _groups_caught(runs: Sequence[Run]) -> list[str]:
+    seen: dict[str, list[bool]] = defaultdict(list)
+    for run in runs:
+        if run.kind == "group":
+            for name in (run.group, "**all**"):
+                seen[name].append(run.verdict == "regressed")
+    names = sorted(seen, key=lambda name: (name.startswith("*"), name))
+    rows = [(name, _share_told(seen[name])) for name in names]
+    return _table(("group", f"{GROUP_SHARE:.0%} slower as a whole"), rows)
+
+
+def _share_told(caught: Sequence[bool]) -> str:
+    if not caught:
+        return "–"
+    low, high = bounds(sum(caught), len(caught))
+    return f"{sum(caught)} of {len(caught)} ({low:.0%}–{high:.0%})"
+
+
+def _visible(runs: Sequence[Run]) -> list[str]:
+    changes: dict[str, list[float]] = defaultdict(list)
+    groups: dict[str, str] = {}
+    for run in runs:
+        if run.kind == "unchanged":
+            for case, change in run.visible.items():
+                changes[case].append(change)
+                groups[case] = run.case_groups[case]
+    rows = [
+        (groups[case], f"`{case}`", len(found), percent(median(found)))
+        for case, found in sorted(changes.items(), key=lambda item: (groups[item[0]], item[0]))
+    ]
+    told = (
+        "Smallest slowdown that a run would have called regressed four times out of five: median over these runs."
+    )
+    return [told, "", *_table(("group", "case", "runs", "smallest visible change"), rows)]
+
+
+def certify(parsed: Any, arguments: Sequence[str]) -> int:
+    """Measure what was asked for, and write the page."""
+    repo = checkout.repository(Path.cwd())
+    own = {os.path.relpath(file.resolve(), repo.resolve()) for file in (parsed.store, parsed.page)}
+    if unclean := sorted(checkout.uncommitted(repo).keys() - own):
+        raise UserError(
+            f"unchanged code is measured: {unclean[0]} is uncommitted, of {len(unclean)}: commit or stash"
+        )
+    sides = ("--base", "HEAD")
+    try:
+        asked: list[tuple[Kind, int]] = [
+            ("unchanged", parsed.unchanged),
+            ("planted", parsed.planted),
+            ("group", parsed.group),
+        ]
+        for kind, count in asked:
+            measure(kind, count, arguments, parsed.store, sides, lambda text: print(text, flush=True))
+    finally:
+        # After Ctrl-C too: what was measured stands.
+        if runs := read(parsed.store):
+            record.write(parsed.page, page(runs))
+    return 0
