@@ -1,5 +1,4 @@
-"""The command line: ``gradperf list``, ``run``, ``pair``, ``gate``, ``certificate``, ``show``, ``doctor``,
-``neighbours``.
+"""The command line: ``gradperf list``, ``run``, ``pair``, ``gate``, ``certificate``, ``show``, ``doctor`` …
 
 A user's mistake is one message and exit code 2.
 """

@@ -288,24 +288,24 @@ def _confirm(
 
 
 def _look(family: Sequence[_Question], quarter: int, count: int, plan: Plan) -> None:
-    """Decide what can be decided after ``count`` pairs, and drop what is hopeless.
+    """Drop what is hopeless after ``count`` pairs, and decide what can be decided.
 
-    What alarms at half stands at the end: no other q below it can grow until then, and Holm looks at nothing else.
+    What alarms at half stands at the end: Holm asks for the smallest q of all, and these do not change any more.
     """
-    undecided = [question for question in family if question.open]
-    p_values = [question.p_beyond(question.subject.confirmed, plan.margin) for question in undecided]
-    for question, p in zip(undecided, p_values, strict=True):
+    for question in family:
+        if not question.open:
+            continue
+        p = question.p_beyond(question.subject.confirmed, plan.margin)
         if quarter == HALF:
             question.note(p_half=p)
         elif quarter == LOOKS:
             question.note(p_end=p)
+        if p > FUTILE_P.get(quarter, 1.0):
+            question.note(dropped_at=count)
     for question, p_adjusted in zip(family, holm([question.answer.q for question in family]), strict=True):
         question.note(p_adjusted=p_adjusted)
-    for question, p in zip(undecided, p_values, strict=True):
-        if quarter == LOOKS or question.answer.p_adjusted <= plan.alpha:
+        if question.open and (quarter == LOOKS or p_adjusted <= plan.alpha):
             question.note(decided_at=count)
-        elif p > FUTILE_P[quarter]:
-            question.note(dropped_at=count)
 
 
 def _planted(pairs: Sequence[Pair]) -> tuple[float, ...]:
