@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from gradperf import results
 from gradperf.doctor import percent, plural
 from gradperf.gate import checkout, record
 from gradperf.names import UserError
@@ -326,6 +327,8 @@ def certify(parsed: Any, arguments: Sequence[str]) -> int:
         raise UserError(
             f"unchanged code is measured: {unclean[0]} is uncommitted, of {len(unclean)}: commit or stash"
         )
+    for option, file in (("--store", parsed.store), ("--page", parsed.page)):
+        results.check_can_write(option, file)
     sides = ("--base", "HEAD")
     try:
         asked: list[tuple[Kind, int]] = [
@@ -339,4 +342,5 @@ def certify(parsed: Any, arguments: Sequence[str]) -> int:
         # After Ctrl-C too: what was measured stands.
         if runs := read(parsed.store):
             record.write(parsed.page, page(runs))
+            print(f"{plural(len(runs), 'run')} so far, in {parsed.store}; written to {parsed.page}")
     return 0

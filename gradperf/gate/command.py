@@ -12,7 +12,7 @@ import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
     arguments = list(arguments) or _default_arguments(cwd)
     with checkout.lock(cwd), _ended_by_signals(), Janitor() as janitor:
         both = sides.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
+        if both.checkout is not None:
+            arguments = [_seen_from(cwd, both.checkout, word) for word in arguments]
         setting = Setting(
             base=both.base,
             head=both.head,
@@ -51,6 +53,7 @@ def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
             control=None,
             planted={},
             foreign=both.checkout,
+            changes_code=any(map(_is_code, both.changed)),
             folder=both.folder,
             janitor=janitor,
             patience_s=patience_s,
@@ -66,9 +69,10 @@ def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
             "changed_files": len(both.changed),
             **session.described_machine(),
         }
+        warnings = [*both.warnings, *_hints(both, parsed)]
         try:
-            if both.identical and not parsed.even_if_identical:
-                outcome = _identical(setting, plan, seed, environment, both.warnings)
+            if both.identical and not parsed.even_if_identical and not planted:
+                outcome = _identical(setting, plan, seed, environment, warnings)
             else:
                 outcome = session.compare(
                     setting,
@@ -79,21 +83,52 @@ def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
                     strict=parsed.strict,
                     budget_s=budget_s,
                     environment=environment,
-                    warnings=both.warnings,
-                    tell=_tell,
+                    warnings=warnings,
+                    tell=_progress,
                 )
         except Cannot as reason:
-            outcome = _nothing(str(reason), plan, seed, environment, both.warnings)
+            outcome = _nothing(str(reason), plan, seed, environment, warnings)
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
     return _told(outcome, parsed)
+
+
+def _is_code(path: str) -> bool:
+    name = Path(path).name
+    return name.endswith(".py") and not name.startswith(("test_", "conftest")) and not name.endswith("_test.py")
+
+
+def _hints(both: sides.Sides, parsed: argparse.Namespace) -> list[str]:
+    """Tell what the user may have meant instead."""
+    told = []
+    if both.checkout is None:
+        if both.identical:
+            told.append("both sides are your own files by equal interpreters; --base REV compares with a revision")
+        return told
+    if not both.changed and parsed.base is None:
+        told.append("nothing differs from where the branch left main; --base HEAD~1 compares with the last commit")
+    pins = [path for path in both.changed if Path(path).name.startswith(_PINS) or path.endswith(".lock")]
+    if pins and parsed.base_python is None:
+        told.append(
+            f"{pins[0]} changed: where it asks for other packages, both sides still ran with those installed; "
+            "--base-python compares two environments"
+        )
+    return told
+
+
+_PINS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements", "constraints", "environment.y")
 
 
 def _plan(parsed: argparse.Namespace) -> trial.Plan:
     alpha = _share("alpha", parsed.alpha)
+    if alpha > 0.5:
+        raise UserError(f"--alpha {parsed.alpha}: more than one run of two would alarm without a reason")
     plan = trial.Plan(
         alpha=alpha,
         min_effect=_share("min-effect", parsed.min_effect, zero=True),
         screen=options.whole_number("screen", parsed.screen, least=3),
-        confirm=options.whole_number("confirm", parsed.confirm, least=1),
+        # Of fewer, the looks in between have too few to tell a slower case from a hopeless one: all are dropped.
+        confirm=options.whole_number("confirm", parsed.confirm, least=5),
     )
     if plan.confirm < (least := trial.least_pairs(alpha)):
         raise UserError(f"--confirm {plan.confirm}: could never come to p ≤ {alpha:g}; it takes {least} or more")
@@ -146,7 +181,10 @@ def _default_arguments(folder: Path) -> list[str]:
                 table = tomllib.loads(file.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise UserError(f"{file} cannot be read: {error}") from None
-            found = table.get("tool", {}).get("gradperf", {}).get("gate", {}).get("arguments", [])
+            found: Any = table
+            for name in ("tool", "gradperf", "gate", "arguments"):
+                missing: Any = [] if name == "arguments" else {}
+                found = found.get(name, missing) if isinstance(found, dict) else None
             if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
                 raise UserError(f"{file}: [tool.gradperf.gate] arguments has to be a list of strings")
             # They are paths seen from that file; pytest is started where the user stands.
@@ -156,6 +194,15 @@ def _default_arguments(folder: Path) -> list[str]:
     return []
 
 
+def _seen_from(folder: Path, repo: Path, word: str) -> str:
+    """Make a path relative that leads into the checkout from the root: each side has a file of its own there."""
+    path, colons, test = word.partition("::")
+    real, top = os.path.realpath(path), os.path.realpath(repo)
+    if not os.path.isabs(path) or not Path(real).is_relative_to(top):
+        return word
+    return os.path.relpath(real, os.path.realpath(folder)) + colons + test
+
+
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """Let the gate end in order where it is told to end, as it does after Ctrl-C."""
@@ -163,13 +210,14 @@ def _ended_by_signals() -> Iterator[None]:
     def end(number: int, _: Any) -> None:
         raise SystemExit(128 + number)
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What is ignored stays so: `nohup` asks for that.
+    before = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _identical(
@@ -190,15 +238,26 @@ def _nothing(
 
 
 def _tell(text: str) -> None:
+    """Say how far it is, to whoever still listens."""
+    with suppress(BrokenPipeError):
+        print(f"gradperf gate: {text}", file=sys.stderr, flush=True)
+
+
+def _progress(text: str) -> None:
     """Say how far it is; on a terminal this is one line that changes."""
-    print(f"gradperf gate: {text}", file=sys.stderr, flush=True)
+    if not sys.stderr.isatty():
+        _tell(text)
+        return
+    room = shutil.get_terminal_size((100, 24)).columns - 1
+    with suppress(BrokenPipeError):
+        print(f"\r\x1b[K{f'gradperf gate: {text}'[:room]}", end="", file=sys.stderr, flush=True)
 
 
 def _told(outcome: Outcome, parsed: argparse.Namespace) -> int:
-    """Print the report and write the files; a file that cannot be written is told, and never a success."""
+    """Print the report and write the files; what cannot be written is told, and never a success."""
     ascii_only = not show.encodes(sys.stdout.encoding, SIGNS)
-    print("\n".join(report.table(outcome, shutil.get_terminal_size((100, 24)).columns, ascii_only)))
-    code = outcome.exit_code
+    lines = report.table(outcome, shutil.get_terminal_size((100, 24)).columns, ascii_only)
+    messages = _printed([*lines, *actions.in_actions(outcome, os.environ, ascii_only)])
     writers: list[tuple[Path | None, Callable[[Outcome], str]]] = [
         (parsed.json, record.dumps),
         (parsed.markdown, comment.markdown),
@@ -209,8 +268,20 @@ def _told(outcome: Outcome, parsed: argparse.Namespace) -> int:
         try:
             record.write(file, text(outcome))
         except UserError as error:
-            print(f"gradperf: {error}", file=sys.stderr)
-            code = code or 2
-    for line in actions.in_actions(outcome, os.environ, ascii_only):
-        print(line)
-    return code
+            messages.append(str(error))
+    with suppress(BrokenPipeError):
+        for message in messages:
+            print(f"gradperf: {message}", file=sys.stderr, flush=True)
+    return outcome.exit_code or (2 if messages else 0)
+
+
+def _printed(lines: Sequence[str]) -> list[str]:
+    """Print the report; gives what went wrong, unless it is that nobody listens, as after ``| head``."""
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError as error:
+        # Or else Python tries again when it ends, and complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            return [f"the report cannot be printed: {error.strerror}"]
+    return []

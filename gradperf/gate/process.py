@@ -24,6 +24,10 @@ _SHOWN = 1500
 """Characters of a lost worker's output that its message shows."""
 
 
+_LOOK_S = 1.0
+"""A process that is waited for is looked after so often."""
+
+
 class Lost(Exception):
     """A worker that crashed, hung, or ended before it answered."""
 
@@ -64,25 +68,26 @@ class Process:
         janitor.process(self._process.pid)
 
     def tell(self, **order: Any) -> None:
-        """Give an order, without waiting."""
+        """Give an order, without waiting; if nobody is there to take it, waiting for the answer tells so."""
         line = json.dumps(order).encode() + b"\n"
-        try:
-            os.write(self._orders, line) if len(line) <= select.PIPE_BUF else self._write(line)
-        except BrokenPipeError:
-            raise self._lost("ended by itself") from None
-
-    def _write(self, line: bytes) -> None:
-        """Write more than a pipe takes at once."""
-        while line:
-            line = line[os.write(self._orders, line) :]
+        with suppress(BrokenPipeError):
+            while line:  # A pipe may not take all of it at once.
+                line = line[os.write(self._orders, line) :]
 
     def answer(self) -> dict[str, Any]:
         """Wait for the next answer; raises :class:`Lost`."""
         deadline_s = time.monotonic() + self._patience_s
         while b"\n" not in self._read:
-            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline_s - time.monotonic()))
+            # A child that it left behind may hold the pipe open, so that the pipe alone does not tell.
+            has_ended = self._process.poll() is not None
+            left_s = max(0.0, deadline_s - time.monotonic())
+            ready, _, _ = select.select([self._answers], [], [], min(_LOOK_S, left_s))
             if not ready:
-                raise self._lost(f"said nothing for {self._patience_s:g} s, and was taken for hung")
+                if has_ended:
+                    raise self._lost("ended by itself")
+                if not left_s:
+                    raise self._lost(f"said nothing for {self._patience_s:g} s, and was taken for hung")
+                continue
             if not (more := os.read(self._answers, 1 << 16)):
                 raise self._lost("ended by itself")
             self._read += more

@@ -25,10 +25,28 @@ from gradperf.gate.sides import Side
 
 TURNS = 20
 TURN_S = 0.006
-"""Each side has so many turns of about so many seconds; one call is the least."""
+"""Each side has so many turns of about so many seconds, one call at least; twice as many on a busy machine."""
+
+ENOUGH_TURNS = 8
+PRECISION = 0.007
+"""So many turns suffice where the median of their log-ratios has a standard error below this. Pairs of processes
+differ by more than that, so more turns would tell nothing more. How far the values spread does not depend on which
+side is called the head: so this rule takes no side."""
 
 CASE_S = 0.3
 """A case whose calls are slow has fewer turns: so many seconds for each side, but one turn at least."""
+
+UNCOUNTED = 3
+"""So many turns before these do not count: one is a warm-up, and where work is planted two more tell how much."""
+
+LEAST_TURNS = 4
+"""Of the control's case in each comparison; one that does not allow them is no control."""
+
+CLOCK_S = 1e-9
+"""No call takes less; a clock that ticks slowly may say 0."""
+
+COMPARISONS = 3
+"""The control's case is compared so often in each pair, and all of it has to be within the calls it allows."""
 
 PADDING = 4096
 """Bytes by which an environment is longer, at most."""
@@ -51,6 +69,8 @@ class Setting:
     """By case: a slowdown planted in the head, to see whether the gate catches it."""
     foreign: Path | None
     """The user's checkout, where neither side runs in it: no module may come from there."""
+    changes_code: bool
+    """Whether the sides differ in a file of Python that is no test: then somebody has to import it."""
     folder: Path
     """For what the processes print."""
     janitor: Janitor
@@ -80,6 +100,8 @@ class Replicate:
     """By case: why it has no value."""
     skipped: dict[str, str] = field(default_factory=dict)
     """By case: why both sides skipped it."""
+    few_calls: set[str] = field(default_factory=set)
+    """Cases that may not be called often enough to be the control."""
     own_modules: bool = True
     """Whether each side imported anything of its own but tests."""
     broken: bool = False
@@ -211,13 +233,17 @@ def _case(
             raise Cannot(_unexpected(case, process, told))
     base, head = processes["base"], processes["head"]
     if not ended:
-        value = _turns(base, head, ready, setting.planted.get(case, 0.0), coin, found, case)
+        comparisons = COMPARISONS if "control" in processes else 1
+        if not _allows(ready.values(), COMPARISONS):
+            found.few_calls.add(case)
+            comparisons = 1
+        value = _turns(base, head, ready, setting.planted.get(case, 0.0), coin, comparisons, found, case)
         found.values[case] = value
-        if "control" in processes:
+        if comparisons == COMPARISONS:
             beside = processes["control"]
             told = {"base": ready["base"], "head": ready["control"]}
-            found.null = _turns(base, beside, told, 0.0, coin)
-            found.planted = _turns(base, beside, told, PLANTED, coin)
+            found.null = _turns(base, beside, told, 0.0, coin, comparisons)
+            found.planted = _turns(base, beside, told, PLANTED, coin, comparisons)
     for name in ready:
         processes[name].tell(leave=True)
     for name in ready:
@@ -250,53 +276,86 @@ def _turns(
     ready: Mapping[str, Mapping[str, Any]],
     planted: float,
     coin: random.Random,
+    comparisons: int,
     found: Replicate | None = None,
     case: str = "",
 ) -> Value:
     """Let two processes that wait at one benchmark take turns; ``planted`` is work for the head, as a share."""
-    calls, turns, warms = shape(ready["base"], ready["head"])
+    calls, turns, warms = shape(ready["base"], ready["head"], comparisons)
     returned: dict[str, Any] = {name: ready[name]["returned"] for name in ("base", "head")}
     call_s = 0.0
     if warms:
         base.ask(turn=calls)
         call_s = head.ask(turn=calls)["turn"] / calls
-    units = 0
-    if planted and warms:
-        call_s = median([call_s, *(head.ask(turn=calls)["turn"] / calls for _ in range(2))])
-        units = round(planted * call_s * calls / head.ask(unit=True)["unit"])
-    base_first = [turn % 2 == 0 for turn in range(turns)]
-    if turns % 2:
-        base_first[-1] = coin.random() < 0.5
-    coin.shuffle(base_first)
-    seconds: dict[str, list[float]] = {"base": [], "head": []}
+    work: dict[str, float] = {}
+    if planted:
+        unit_s = head.ask(unit=True)["unit"]
+        if warms:
+            call_s = median([call_s, *(head.ask(turn=calls)["turn"] / calls for _ in range(2))])
+            work["units"] = round(planted * call_s * calls / unit_s)
+        else:  # So few or slow calls that how long one takes is known only after it.
+            work["units_per_s"] = planted / unit_s
+    unlimited = all(ready[name]["calls_left"] is None for name in ("base", "head"))
+    may_repeat = warms and calls * call_s < 2 * TURN_S and unlimited
+    # Who begins is drawn for every two turns, so that each begins equally often wherever the turns end.
+    base_first = [first for _ in range(turns) for first in coin.sample((True, False), 2)]
+    if not may_repeat:
+        del base_first[turns:]
+    taken: list[tuple[float, float]] = []
+    undisturbed: list[tuple[float, float]] = []
     for first in base_first:
+        seconds: dict[str, float] = {}
+        disturbed = False
         for name in ("base", "head") if first else ("head", "base"):
-            told = base.ask(turn=calls) if name == "base" else head.ask(turn=calls, units=units)
-            seconds[name].append(told["turn"] / calls)
+            told = base.ask(turn=calls) if name == "base" else head.ask(turn=calls, **work)
+            seconds[name] = max(told["turn"] / calls, CLOCK_S)
+            disturbed = disturbed or told["disturbed"]
             returned[name] = returned[name] if returned[name] is not None else told["returned"]
+        taken.append((seconds["base"], seconds["head"]))
+        if not disturbed:
+            undisturbed.append(taken[-1])
+        if len(undisturbed) >= ENOUGH_TURNS and len(taken) % 2 == 0 and _error(undisturbed) < PRECISION:
+            break
     if found is not None:
         found.returned[case] = (returned["base"], returned["head"])
-    ratios = [math.log(h / b) for b, h in zip(seconds["base"], seconds["head"], strict=True)]
-    return Value(median(ratios), median(seconds["base"]), median(seconds["head"]))
+    # On a busy machine the system takes the CPU away in the middle of a turn: those turns measure the others.
+    kept = undisturbed if len(undisturbed) >= min(turns, ENOUGH_TURNS) else taken
+    ratios = [math.log(h / b) for b, h in kept]
+    return Value(median(ratios), median(b for b, _ in kept), median(h for _, h in kept))
 
 
-def shape(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[int, int, bool]:
-    """Give the calls of a turn, the turns of each side, and whether one before them does not count.
+def _error(turns: Sequence[tuple[float, float]]) -> float:
+    """Standard error of the median log-ratio, from the median absolute deviation, as if it were normal."""
+    ratios = [math.log(head / base) for base, head in turns]
+    middle = median(ratios)
+    sigma = 1.4826 * median(abs(ratio - middle) for ratio in ratios)
+    return math.sqrt(math.pi / 2) * sigma / math.sqrt(len(ratios))
+
+
+def _allows(ready: Iterable[Mapping[str, Any]], comparisons: int) -> bool:
+    """Tell whether a benchmark may be called often enough for so many comparisons."""
+    left = [told["calls_left"] for told in ready]
+    return all(calls is None or calls >= comparisons * LEAST_TURNS for calls in left)
+
+
+def shape(base: Mapping[str, Any], head: Mapping[str, Any], comparisons: int = 1) -> tuple[int, int, bool]:
+    """Give the calls of a turn, the turns of each side, and whether some before them do not count.
 
     The same for both sides, from what each told of itself: seconds of a call, seconds with setup and teardown, and
-    how many calls the benchmark allows.
+    how many calls the benchmark allows, in so many comparisons.
     """
     if base["call_s"] is None or head["call_s"] is None:
         return 1, 1, False
-    call_s = max(1e-9, (base["call_s"] + head["call_s"]) / 2)
+    call_s = max(CLOCK_S, (base["call_s"] + head["call_s"]) / 2)
     spent_s = max(call_s, base["round_s"], head["round_s"])
-    allowed = min((side["calls_left"] for side in (base, head) if side["calls_left"] is not None), default=None)
     # Where setup takes longer than the call, turns are shorter: four of them at least.
     calls = max(1, min(round(TURN_S / call_s), round(CASE_S / 4 / spent_s)))
     turns = max(1, min(TURNS, int(CASE_S / (calls * spent_s))))
-    if allowed is not None:
-        # One is left for pytest-benchmark's own.
-        calls = max(1, min(calls, (allowed - 1) // TURNS))
-        turns = max(1, min(turns, (allowed - 1) // calls))
-    warms = spent_s < CASE_S and (allowed is None or (turns + 1) * calls < allowed)
+    warms = spent_s < CASE_S
+    limits = [side["calls_left"] for side in (base, head) if side["calls_left"] is not None]
+    if limits:
+        allowed = min(limits) // comparisons
+        calls = max(1, min(calls, allowed // (TURNS + UNCOUNTED)))
+        turns = max(1, min(turns, allowed // calls))
+        warms = warms and (turns + UNCOUNTED) * calls <= allowed
     return calls, turns, warms

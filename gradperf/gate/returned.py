@@ -5,6 +5,7 @@ Rounding may differ between two versions of a library, so numbers are compared w
 allows.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,9 +33,11 @@ def difference(one: Described | None, other: Described | None) -> str | None:
             if ours[2:4] != theirs[2:4]:
                 return f"{path} is {_told(ours)} on one side, {_told(theirs)} on the other"
             allowed = TOLERANCE.get(ours[2], ROUGH) * max(ours[5], theirs[5])
-            apart = max(abs(a - b) for a, b in zip([*ours[4], ours[5]], [*theirs[4], theirs[5]], strict=True))
-            # Written so that a NaN differs; an infinity on both sides gives one.
-            if not apart <= allowed and str(ours[4:]) != str(theirs[4:]):
+            pairs = list(zip([*ours[4], ours[5]], [*theirs[4], theirs[5]], strict=True))
+            apart = max(abs(a - b) for a, b in pairs)
+            # A tolerance of infinity would allow anything; a NaN and an infinity are the same as themselves alone.
+            near = all(math.isfinite(number) for pair in pairs for number in pair) and apart <= allowed
+            if not near and str(ours[4:]) != str(theirs[4:]):
                 return f"{path} differs: sums apart by {apart:.3g}, allowed {allowed:.3g}"
         elif ours[1:] != theirs[1:]:
             return f"{path} is {_told(ours)} on one side, {_told(theirs)} on the other"

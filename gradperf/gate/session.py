@@ -19,7 +19,7 @@ from typing import Any
 from gradperf import machine
 from gradperf.gate import judge, trial
 from gradperf.gate.findings import Finding, Outcome
-from gradperf.gate.replicate import PLANTED, Replicate, Setting, Value, collected_both, replicate
+from gradperf.gate.replicate import PLANTED, Cannot, Replicate, Setting, Value, collected_both, replicate
 from gradperf.gate.returned import difference
 from gradperf.gate.trial import Pair, Phase, Plan
 from gradperf.names import UserError
@@ -36,7 +36,8 @@ class Cases:
     removed: tuple[str, ...]
     skipped: Mapping[str, str]
     """Skipped on both sides, with the reason."""
-    control: str | None
+    controls: tuple[str, ...]
+    """The cases that could be the control, best first."""
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -65,7 +66,7 @@ def cases_of(base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]
         new=tuple(id_ for id_ in runs_in_head if id_ not in runs_in_base),
         removed=tuple(id_ for id_ in in_base if id_ in runs_in_base and id_ not in set(runs_in_head)),
         skipped=skipped,
-        control=next(iter([*controls, *common]), None),
+        controls=tuple(dict.fromkeys([*controls, *common])),
     )
 
 
@@ -79,6 +80,8 @@ class Measurement:
     deadline_s: float | None
     """On the clock of ``time.monotonic``; None for all the time in the world."""
     tell: Tell
+    controls: Sequence[str] = ()
+    """The cases that could be the control, best first."""
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     values: dict[str, list[Value]] = field(default_factory=dict)
@@ -86,6 +89,13 @@ class Measurement:
     took_s: dict[Phase, list[float]] = field(default_factory=lambda: {"screen": [], "confirm": []})
     warnings: list[str] = field(default_factory=list)
     _started: bool = False
+    _controlled: bool = False
+    _few_calls: set[str] = field(default_factory=set)
+
+    @property
+    def control(self) -> str | None:
+        """The case that is the control."""
+        return self.setting.control
 
     def __call__(self, phase: Phase, cases: Sequence[str]) -> Pair | None:
         """Measure ``cases`` in one fresh pair; None where the time does not suffice for it."""
@@ -97,9 +107,9 @@ class Measurement:
         found = self._whole(cases)
         took_s.append(time.monotonic() - start_s)
         self.tell(self._progress(phase, len(cases)))
-        if self.setting.control in self.failed:
-            # Another one would be no control of the pairs before it.
+        if self.control in self.failed:
             found.null = found.planted = None
+        self._choose_control(found)
         return Pair(
             {case: value.log_ratio for case, value in found.values.items() if case not in self.failed},
             None if found.null is None else found.null.log_ratio,
@@ -116,16 +126,28 @@ class Measurement:
             if not found.broken:
                 break
         if not self._started and not found.own_modules:
-            self.warnings.append(
+            told = (
                 "neither side imported anything of the repository but its tests: if the project is installed as a "
                 "copy, both sides ran that copy, and nothing was compared"
             )
+            if self.setting.changes_code:
+                raise Cannot(f"{told}. `pip install -e .` makes it importable from its own files")
+            self.warnings.append(told)
         self._started = True
         for case, value in found.values.items():
             self.values.setdefault(case, []).append(value)
         for case, both in found.returned.items():
             self.returned.setdefault(case, []).append(both)
         return found
+
+    def _choose_control(self, found: Replicate) -> None:
+        """Take another case as the control, until one has a value: later, it would be none of the pairs before."""
+        self._controlled = self._controlled or found.null is not None
+        self._few_calls |= found.few_calls
+        if not self._controlled:
+            unfit = self.failed.keys() | self.skipped.keys() | self._few_calls
+            control = next((case for case in self.controls if case not in unfit), None)
+            self.setting = replace(self.setting, control=control)
 
     def _setting(self) -> Setting:
         lost = self.setting.control in self.failed or self.setting.control in self.skipped
@@ -159,11 +181,14 @@ class Measurement:
         return told
 
     def unsteady(self) -> list[str]:
-        """Cases whose base returns something else in every process, so that results cannot be compared."""
+        """Cases that return something else in every process of a side, so that results cannot be compared."""
         return [
             case
             for case, pairs in self.returned.items()
-            if any(difference(pairs[0][0], base) is not None for base, _ in pairs)
+            if any(
+                difference(pairs[0][0], base) is not None or difference(pairs[0][1], head) is not None
+                for base, head in pairs
+            )
         ]
 
 
@@ -191,19 +216,20 @@ def compare(
     cases = cases_of(base_list, head_list)
     told = list(warnings)
     measurement = Measurement(
-        replace(setting, control=cases.control, planted=_by_case(planted, cases.all)),
+        replace(setting, control=next(iter(cases.controls), None), planted=_by_case(planted, cases.all)),
         random.Random(seed),  # noqa: S311 - an order, not a secret
         plan,
         None if budget_s is None else start_s + budget_s,
         tell,
+        cases.controls,
         skipped=dict(cases.skipped),
     )
     count = len(cases.all)
     if count:
-        tell(f"{count} case{'' if count == 1 else 's'} on both sides; control: {cases.control}")
+        tell(f"{count} case{'' if count == 1 else 's'} on both sides")
         run = trial.run(cases.groups, plan, measurement, apart=accepted)
         findings, groups, controls = judge.judge(
-            run, plan, control_case=cases.control or "", seconds=measurement.seconds(), accepted=accepted
+            run, plan, control_case=measurement.control or "", seconds=measurement.seconds(), accepted=accepted
         )
         if run.stopped:
             told.append("the time was spent before everything was decided: what is open is called inconclusive")
@@ -212,7 +238,7 @@ def compare(
     if set(cases.all) <= measurement.skipped.keys():
         told.append("there is no benchmark that both sides have and run")
     findings = _completed(findings, cases, measurement, accepted)
-    told += _warnings(measurement, findings, accepted, controls)
+    told += _warnings(measurement, findings, groups, accepted)
     verdict, exit_code = judge.overall(findings, groups, controls, strict=strict)
     end = machine.moment()
     return Outcome(
@@ -241,11 +267,13 @@ def plan_told(plan: Plan) -> dict[str, Any]:
 
 
 def _by_case(planted: Mapping[str, float], cases: Collection[str]) -> dict[str, float]:
-    """Find the cases that patterns mean: ``*`` is any characters; a part of an id stands for all that have it."""
+    """Find the cases that patterns mean: an id, or else a part of ids, in which ``*`` is any characters."""
     found: dict[str, float] = {}
     for pattern, share in planted.items():
         parts = pattern.split("*")
-        matching = [case for case in cases if all(part in case for part in parts)]
+        matching = (
+            [pattern] if pattern in cases else [case for case in cases if all(part in case for part in parts)]
+        )
         if not matching:
             raise UserError(f"--plant {pattern}: there is no such case")
         found.update(dict.fromkeys(matching, share))
@@ -279,30 +307,39 @@ def _completed(
 
 
 def _warnings(
-    measurement: Measurement, findings: Sequence[Finding], accepted: Mapping[str, str], controls: Sequence[Any]
+    measurement: Measurement,
+    findings: Sequence[Finding],
+    groups: Sequence[Finding],
+    accepted: Mapping[str, str],
 ) -> list[str]:
     told = list(measurement.warnings)
     if measurement.skipped:
         reasons = sorted(set(measurement.skipped.values()))
         told.append(
-            f"{len(measurement.skipped)} cases are skipped on both sides: {'; '.join(reasons[:3])}"
+            f"{_cases(measurement.skipped, 'is', 'are')} skipped on both sides: {'; '.join(reasons[:3])}"
             + (" …" if len(reasons) > 3 else "")
         )
     if unsteady := measurement.unsteady():
         told.append(
-            f"{len(unsteady)} cases return something else in every process, so nothing was said about whether both "
-            f"sides compute the same: {', '.join(unsteady[:3])}{' …' if len(unsteady) > 3 else ''}"
+            f"{_cases(unsteady, 'returns', 'return')} something else in every process, so nothing was said about "
+            f"whether both sides compute the same: {', '.join(unsteady[:3])}{' …' if len(unsteady) > 3 else ''}"
         )
-    known = {finding.id for finding in findings}
+    known = {finding.id for finding in (*findings, *groups)}
     told += [f"--accept {case}: there is no such case" for case in accepted if case not in known]
-    if measurement.values and not controls:
-        told.append("the control's case failed, so no control was made")
+    if measurement.values and measurement.control is None:
+        told.append("no case could be the control: each failed, or allows too few calls to be compared with itself")
+    elif measurement.values and measurement.control in measurement.failed:
+        told.append("the control's case failed, so the control has fewer pairs than the cases")
     if measurement.setting.planted:
         told += [
             f"a slowdown of {100 * share:g} % was planted in the head of {case}"
             for case, share in measurement.setting.planted.items()
         ]
     return told
+
+
+def _cases(them: Collection[str], one: str, many: str) -> str:
+    return f"1 case {one}" if len(them) == 1 else f"{len(them)} cases {many}"
 
 
 def described_machine() -> dict[str, Any]:

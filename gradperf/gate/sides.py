@@ -280,6 +280,8 @@ def prepare(
         environment = without_location(os.environ.items())
         environment["PYTHONPATH"] = os.pathsep.join(own_path(facts[name], repo, roots[name], cwd))
         environment["PWD"] = str(place)
+        # The folder is ours: compiled once, the side's files need not be compiled for every process.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         return Side(
             name=name,
             python=facts[name].python,

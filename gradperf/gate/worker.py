@@ -10,9 +10,9 @@ line of JSON each; what tests print cannot come between. The first order says wh
     Collect, and answer ``{"collected": [{"id", "group", "skipped", "control"}, …], "errors": […]}``.
 ``{"do": "time", "cases": […], "own": …, "foreign": …}``
     Run these cases in this order. Each case that comes to its benchmark answers ``{"ready": id, …}``, then obeys:
-    ``{"turn": calls, "units": …}`` answers the seconds that so many calls took together, units of planted work
-    with them; ``{"unit": true}`` the seconds of one such unit; ``{"leave": true}`` ends the case. Each case ends
-    with ``{"ended": id, "outcome", "reason"}``, and the session with ``{"bye": …}``.
+    ``{"turn": calls, "units": …, "units_per_s": …}`` answers the seconds that so many calls took together, units
+    of planted work with them; ``{"unit": true}`` the seconds of one such unit; ``{"leave": true}`` ends the case.
+    Each case ends with ``{"ended": id, "outcome", "reason"}``, and the session with ``{"bye": …}``.
 
 A test is run as it is written: its fixtures, its setup and teardown, its assertions. A ``pedantic`` benchmark is
 never called more often than it says. Marker and options of pytest-benchmark that ask for a timer are not followed:
@@ -39,10 +39,18 @@ from typing import Any
 
 import pytest
 
+try:
+    import resource
+except ImportError:  # Windows counts no switches
+    resource = None  # type: ignore[assignment]
+
 WARM_S = 0.02
 WARM_CALLS = 3
 LONG_S = 15
 """A benchmark is called for so long, and so often, before its turns; one that is slower than the last, once."""
+
+WARM_SHARE = 4
+"""Where a benchmark may be called only so often, warming up takes one part in so many."""
 
 LEAST_CALLS = 4
 """A pedantic benchmark that allows fewer calls than this is called once, and that call is its turn."""
@@ -63,6 +71,8 @@ class Channel:
 
     def order(self) -> dict[str, Any]:
         """Wait for the next order."""
+        if os.getpid() != self._pid:
+            os._exit(1)  # A child that the suite forked and that came back here; the orders are not for it.
         line = self._orders.readline()
         if not line:
             os._exit(0)  # The gate is gone; there is nobody to clean up for.
@@ -93,6 +103,9 @@ class Options:
         if not hasattr(option, "benchmark_disable"):
             raise pytest.UsageError("pytest-benchmark is not active: is it installed, and not switched off by -p?")
         option.maxfail = 0
+        option.stepwise = option.stepwise_skip = False
+        option.collectonly = False
+        option.xmlpath = None
         option.benchmark_disable = False
         option.benchmark_skip = False
         option.benchmark_autosave = False
@@ -101,6 +114,8 @@ class Options:
         option.benchmark_compare_fail = None
         option.benchmark_json = None
         option.benchmark_cprofile = None
+        option.benchmark_histogram = None
+        option.benchmark_storage = f"file://{os.devnull}"  # Its folder would be made at once, even to stay empty.
         option.benchmark_quiet = True
         config.pluginmanager.register(Registrar(), "gradperf-gate-registrar")
 
@@ -159,7 +174,9 @@ def _taking_turns(own: Any) -> Any:
             else:
                 benchmark = Benchmark(target, args, kwargs or {}, setup, teardown, calls - 1)
                 self.gate_turns.take(benchmark)
-            return super().pedantic(target, args=args, kwargs=kwargs, setup=setup, teardown=teardown)
+            # Older versions know no teardown.
+            more = {} if teardown is None else {"teardown": teardown}
+            return super().pedantic(target, args=args, kwargs=kwargs, setup=setup, **more)
 
     return TakingTurns
 
@@ -219,34 +236,37 @@ class Turns:
 
     def take(self, benchmark: Benchmark) -> None:
         """Warm up, tell how long a call takes, and take turns until told to leave."""
+        if self.was_ready:
+            return  # The fixture is used a second time: pytest-benchmark raises.
         with self._undisturbed():
-            seconds: list[float] = []
-            rounds: list[float] = []
+            calls, spent_s = 0, 0.0
+            call_s = round_s = float("inf")
             returned = None
-            while not self._is_warm(rounds, benchmark.most_calls):
+            while not self._is_warm(calls, spent_s, benchmark.most_calls):
                 start = time.perf_counter()
-                seconds.append(benchmark.timed(1))
-                rounds.append(time.perf_counter() - start)
-                if len(rounds) == 1:
+                call_s = min(call_s, benchmark.timed(1))
+                took_s = time.perf_counter() - start
+                calls, spent_s, round_s = calls + 1, spent_s + took_s, min(round_s, took_s)
+                if calls == 1:
                     returned = described(benchmark.result)
-        left = None if benchmark.most_calls is None else benchmark.most_calls - len(seconds)
+        left = None if benchmark.most_calls is None else benchmark.most_calls - calls
         benchmark.result = None
-        apart = bool(benchmark.setup or benchmark.teardown)
-        round_s = min(rounds) if apart else min(seconds)
-        self._ready(call_s=min(seconds), round_s=round_s, calls_left=left, returned=returned)
+        if not benchmark.setup and not benchmark.teardown:
+            round_s = call_s
+        self._ready(call_s=call_s, round_s=round_s, calls_left=left, returned=returned)
         self._obey(benchmark.timed)
 
     @staticmethod
-    def _is_warm(rounds: list[float], most_calls: int | None) -> bool:
-        """Tell whether calls that took so long, with setup and teardown, are enough."""
-        if not rounds:
+    def _is_warm(calls: int, spent_s: float, most_calls: int | None) -> bool:
+        """Tell whether so many calls, that took so long with setup and teardown, are enough."""
+        if not calls:
             return False
-        if most_calls is not None and len(rounds) + LEAST_CALLS > most_calls:
+        if most_calls is not None and calls * WARM_SHARE >= most_calls:
             return True
-        if len(rounds) < WARM_CALLS:
+        if calls < WARM_CALLS:
             # The first call may have compiled for seconds; what takes longer is slow by itself.
-            return sum(rounds) > LONG_S
-        return sum(rounds) >= WARM_S
+            return spent_s > LONG_S
+        return spent_s >= WARM_S
 
     def taking_once(self, target: Callable[..., Any]) -> Callable[..., Any]:
         """Give ``target`` wrapped so that its one call is a turn."""
@@ -268,15 +288,17 @@ class Turns:
         while True:
             order = self._channel.order()
             if "turn" in order:
+                switches = _switches()
                 with self._undisturbed():
                     seconds = timed(order["turn"])
                     called += order["turn"]
-                    if order.get("units"):
+                    units = order.get("units", 0) + round(order.get("units_per_s", 0) * seconds)
+                    if units:
                         start = time.perf_counter()
-                        work(order["units"])
+                        work(units)
                         seconds += time.perf_counter() - start
                 told = described(once.result) if once else None
-                self._channel.answer(turn=seconds, returned=told)
+                self._channel.answer(turn=seconds, returned=told, disturbed=_switches() > switches)
             elif "unit" in order:
                 self._channel.answer(unit=unit_s())
             else:
@@ -299,6 +321,11 @@ class Turns:
             sys.setprofile(profiler)
             if collects:
                 gc.enable()
+
+
+def _switches() -> int:
+    """Count how often the system took the CPU from this process, which then waited in the middle of its work."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
 
 
 def work(units: int) -> int:

@@ -1,0 +1,232 @@
+"""Runs suites of others as the gate does: one worker that is given orders, two sides, or the whole command."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from gradperf.gate import replicate, session
+from gradperf.gate.janitor import Janitor
+from gradperf.gate.process import Process
+from gradperf.gate.replicate import Setting
+from gradperf.gate.sides import Side
+from gradperf.gate.trial import Plan
+from tests.gate.repositories import CONFIGURATION
+
+QUIET = ["-p", "no:hypothesispytest"]
+"""Arguments of pytest: without a plugin that takes long to import."""
+
+QUICK = ["--screen", "3", "--confirm", "5", "--alpha", "0.5", "--min-effect", "50%"]
+"""Options of the gate: as few processes as it allows, and deaf to all but enormous changes."""
+
+QUICK_PLAN = Plan(alpha=0.5, min_effect=0.5, screen=2, confirm=1)
+
+NOT_INHERITED = ("PYTHONPATH", "PYTEST_ADDOPTS", "GITHUB_BASE_REF", "GITHUB_ACTIONS", "GRADPERF_GATE")
+
+
+def environment(**more):
+    """Give this process's variables without those that change what pytest, git or the gate do."""
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    return {**inherited, **CONFIGURATION, **more}
+
+
+def side(folder, name="base", **more):
+    """Give a side that runs in ``folder``."""
+    return Side(name, Path(sys.executable), folder, environment(PYTHONPATH=str(folder), **more), f"the {name}")
+
+
+def setting(base, head, folder, janitor, *arguments, patience_s=120, foreign=None):
+    """Give what replicates of two folders have in common."""
+    folder.mkdir(exist_ok=True)
+    return Setting(
+        base=side(base),
+        head=side(head, "head"),
+        arguments=[*QUIET, *arguments],
+        control=None,
+        planted={},
+        foreign=foreign,
+        folder=folder,
+        janitor=janitor,
+        patience_s=patience_s,
+        changes_code=False,
+    )
+
+
+def worker(folder, printed, janitor, arguments):
+    """Start a worker on the suite in ``folder``."""
+    arguments = [*QUIET, "-o", f"cache_dir={printed.parent}", *arguments]
+    return Process(side(folder), arguments, printed, janitor, {}, 120)
+
+
+def listed(folder, printed, *arguments):
+    """Give what a worker lists of the suite in ``folder``, and the worker, which has ended."""
+    with Janitor() as janitor:
+        process = worker(folder, printed, janitor, arguments)
+        try:
+            return process.ask(do="list"), process
+        finally:
+            process.close()
+
+
+def driven(folder, printed, cases, *arguments, turns=((3, {}), (2, {}))):
+    """Run ``cases`` in one worker; give by case what it told: ``ready``, the answers to turns, ``ended``.
+
+    ``turns`` are the calls of each turn, with what else is ordered. Under ``""`` is what the session told.
+    """
+    with Janitor() as janitor:
+        process = worker(folder, printed, janitor, arguments)
+        try:
+            process.tell(do="time", cases=cases)
+            told = {}
+            while "errors" not in (answer := process.answer()):
+                if "ready" in answer:
+                    case = told.setdefault(answer["ready"], {"ready": answer})
+                    once = answer["call_s"] is None
+                    allowed = answer["calls_left"] or 10**9
+                    chosen = turns[:1] if once else turns
+                    case["turns"] = [
+                        process.ask(turn=1 if once else min(calls, allowed // len(turns)), **more)
+                        for calls, more in chosen
+                    ]
+                    process.tell(leave=True)
+                else:
+                    told.setdefault(answer["ended"], {})["ended"] = answer
+            told[""] = answer
+            return told
+        finally:
+            process.close()
+
+
+def compared(base, head, folder, *arguments, plan=QUICK_PLAN, accepted=None, planted=None, seed=0, **more):
+    """Compare two folders by the whole of the gate but git, in short turns; give the outcome."""
+    with Janitor() as janitor, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replicate, "TURN_S", 1e-4)
+        return session.compare(
+            setting(base, head, folder, janitor, *arguments, **more),
+            plan,
+            planted=planted or {},
+            seed=seed,
+            accepted=accepted or {},
+            strict=False,
+            budget_s=None,
+            environment={},
+            warnings=(),
+            tell=lambda text: None,
+        )
+
+
+SHORT = """
+import sys
+from gradperf import cli
+from gradperf.gate import replicate
+replicate.TURN_S = 3e-4
+sys.exit(cli.main())
+"""
+
+
+def command(*arguments):
+    """Give the words of ``gradperf gate``, in short turns: the tests are not about precision."""
+    return [sys.executable, "-c", SHORT, "gate", *map(str, arguments)]
+
+
+def gate(folder, temporary, *arguments, timeout=120, **more):
+    """Run ``gradperf gate`` in ``folder``, with its temporary files in ``temporary``."""
+    temporary.mkdir(exist_ok=True)
+    done = subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        env=environment(TMPDIR=str(temporary), **more),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def processes_with(text):
+    """List the processes whose command line contains ``text``."""
+    found = []
+    for place in Path("/proc").iterdir():
+        with suppress(OSError):
+            if place.name.isdigit() and text in (place / "cmdline").read_text(errors="replace"):
+                found.append(int(place.name))
+    return found
+
+
+class FakeProcess:
+    """A worker that takes no time: what a call takes is a function, of the side and the calls made so far."""
+
+    clock = 0
+    """Turns of all fakes so far: a machine that changes with time looks at it."""
+    launched = ()
+    seconds = staticmethod(lambda name, clock: 1e-3)
+    calls_left = None
+    call_s = 1e-3
+
+    def __init__(self, side, arguments, output, janitor, environment, patience_s):
+        """Note who was launched, in order."""
+        self.side, self.role = side, output.stem
+        self.padding = len(environment["GRADPERF_GATE_PADDING"])
+        self.orders, self.answers = [], []
+        type(self).launched = (*type(self).launched, self)
+
+    def tell(self, **order):
+        """Answer at once what a worker would."""
+        self.orders.append(order)
+        if order.get("do") == "time":
+            self.cases = list(order["cases"])
+            self._begin()
+        elif "leave" in order:
+            self.answers.append({"ended": self.cases.pop(0), "outcome": "passed", "reason": ""})
+            self._begin()
+        elif "unit" in order:
+            self.answers.append({"unit": 1e-8})
+        else:
+            type(self).clock += 1
+            seconds = self.seconds(self.role, type(self).clock) * order["turn"]
+            units = order.get("units", 0) + order.get("units_per_s", 0) * seconds
+            self.answers.append({"turn": seconds + 1e-8 * units, "returned": None, "disturbed": False})
+
+    def _begin(self):
+        if self.cases:
+            told = {"call_s": self.call_s, "round_s": self.call_s, "calls_left": self.calls_left, "returned": None}
+            self.answers.append({"ready": self.cases[0], **told})
+        else:
+            self.answers.append({"bye": 0, "errors": [], "own_modules": None, "strays": []})
+
+    def answer(self):
+        """Give the next answer."""
+        return self.answers.pop(0)
+
+    def ask(self, **order):
+        """Order, and take the answer."""
+        self.tell(**order)
+        return self.answer()
+
+    def close(self):
+        """Have nothing to end."""
+
+    @property
+    def calls(self):
+        """How often the benchmark was called in turns."""
+        return sum(order.get("turn", 0) for order in self.orders)
+
+
+def faked(monkeypatch, **facts):
+    """Let replicates run on fake processes; give their class."""
+    fake = type("Fake", (FakeProcess,), {"launched": (), **facts})
+    monkeypatch.setattr(replicate, "Process", fake)
+    return fake
+
+
+def end(process):
+    """End a gate that a test started, and wait for it."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    process.wait(timeout=30)

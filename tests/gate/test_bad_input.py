@@ -1,0 +1,187 @@
+"""A mistake is one message and exit code 2, nothing to compare is 13; and either leaves nothing behind."""
+
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from gradperf import cli
+from tests.gate.repositories import CONFIGURATION, commit, git, make, soon, write
+from tests.gate.suites import NOT_INHERITED, QUIET
+
+MISTAKES = [
+    (("--alpha", "2"), "--alpha takes a share between 0 and 1, such as 1% or 0.01, not '2'"),
+    (("--alpha", "0"), "--alpha takes a share between 0 and 1"),
+    (("--alpha", "nan"), "--alpha takes a share between 0 and 1"),
+    (("--alpha", "0.9"), "--alpha 0.9: more than one run of two would alarm without a reason"),
+    (("--min-effect=-1%",), "--min-effect takes a share between 0 and 1"),
+    (("--min-effect", "%"), "--min-effect takes a share between 0 and 1"),
+    (("--screen", "0"), "--screen takes a whole number from 3 up, not '0'"),
+    (("--screen", "x"), "--screen takes a whole number from 3 up, not 'x'"),
+    (("--confirm", "4", "--alpha", "0.5"), "--confirm takes a whole number from 5 up, not '4'"),
+    (("--confirm", "7"), "--confirm 7: could never come to p ≤ 0.01; it takes 8 or more"),
+    (("--budget", "0"), "--budget takes a number above 0, not '0'"),
+    (("--budget", "nan"), "--budget takes a number above 0, not 'nan'"),
+    (("--patience", "inf"), "--patience takes a number above 0, not 'inf'"),
+    (("--seed", "-1"), "--seed takes a whole number from 0 up, not '-1'"),
+    (("--accept", "x"), "every --accept CASE takes a --reason TEXT of its own"),
+    (("--reason", "x"), "every --accept CASE takes a --reason TEXT of its own"),
+    (("--accept", "x", "--reason", " "), "every --accept CASE takes a --reason TEXT of its own"),
+    (("--plant", "x"), "--plant takes CASE=SHARE"),
+    (("--plant", "=5%"), "--plant takes CASE=SHARE"),
+    (("--plant", "x=5"), "--plant takes a share between 0 and 1"),
+    (("--json", "no/such/out.json"), "--json"),
+    (("--markdown", "."), "--markdown"),
+    (("--base", "no_such"), "there is no commit 'no_such' here"),
+    (("--base", ""), "there is no commit '' here"),
+    (("--base=--help",), "there is no commit '--help' here"),
+    (("--base-python", "no/such/python"), "/no/such/python does not exist"),
+    (("--base-python", "."), "is a folder"),
+    (("--base-python", "README.md"), "README.md is not executable, so it is not a Python interpreter"),
+    (("--base-python", "/bin/true"), "/bin/true is not a Python interpreter"),
+    (("--head-python", "no_such_python"), "there is no interpreter 'no_such_python' on PATH"),
+]
+
+TABLES = [
+    ("x = [", "cannot be read: "),
+    ("tool = 3", "arguments has to be a list of strings"),
+    ("[tool]\ngradperf = []", "arguments has to be a list of strings"),
+    ("[tool.gradperf]\ngate = 'x'", "arguments has to be a list of strings"),
+    ("[tool.gradperf.gate]\narguments = 'bench'", "arguments has to be a list of strings"),
+    ("[tool.gradperf.gate]\narguments = [1]", "arguments has to be a list of strings"),
+    (b"x = '\xff'", "cannot be read: "),
+]
+
+FILES = {"README.md": "x\n", "test_x.py": "def test_x(benchmark): benchmark(int)\n"}
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Keep the user's configuration away and temporary files in a folder; nothing may be left in it."""
+    for name, value in CONFIGURATION.items():
+        monkeypatch.setenv(name, value)
+    for name in NOT_INHERITED:
+        monkeypatch.delenv(name, raising=False)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    yield tmp_path
+    assert soon(lambda: not list(temporary.iterdir())), list(temporary.iterdir())
+
+
+@pytest.fixture
+def repo(elsewhere, monkeypatch):
+    """Give a repository, and work in it; no worktree of it may be left."""
+    repo = make(elsewhere / "repo", FILES)
+    monkeypatch.chdir(repo)
+    yield repo
+    assert len(git(repo, "worktree", "list").splitlines()) == 1
+    assert {path.name for path in repo.iterdir()} <= {".git", "pyproject.toml", *FILES}
+
+
+@pytest.fixture
+def gate(capsys):
+    """Give ``gate(…)``, which runs the command in this process: exit code, output and messages."""
+
+    def run(*arguments):
+        code = cli.main(["gate", *arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def is_one_message(said, message):
+    """Whether only ``message`` was said, after the lines of progress."""
+    lines = [line for line in said.splitlines() if not line.startswith("gradperf gate: ")]
+    return len(lines) == 1 and lines[0].startswith("gradperf: ") and message in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value)[:30] if isinstance(value, tuple) else ""
+)
+def test_mistake(repo, gate, arguments, message):
+    """One message says what is wrong with an option, and nothing is measured."""
+    code, printed, said = gate(*arguments)
+    assert (code, printed) == (2, "")
+    assert is_one_message(said, message), said
+
+
+@pytest.mark.parametrize("option", ["--base", "--alpha", "--json", "--accept", "--plant", "--no-such", "bench"])
+def test_no_value(repo, capsys, option):
+    """An option without its value, or one that does not exist, is told with the usage."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["gate", option])
+    assert ended.value.code == 2
+    assert "usage: gradperf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("table", "message"), TABLES)
+def test_unreadable_table(repo, gate, table, message):
+    """A pyproject.toml that cannot be read, or says something else, is named."""
+    (repo / "pyproject.toml").write_bytes(table if isinstance(table, bytes) else table.encode())
+    code, printed, said = gate()
+    assert (code, printed) == (2, "")
+    assert is_one_message(said.splitlines()[0], f"{repo}/pyproject.toml"), said
+    assert message in said
+
+
+def test_no_repository(elsewhere, monkeypatch, gate):
+    """Outside a repository the way out is told: two interpreters need none."""
+    monkeypatch.chdir(elsewhere)
+    code, _, said = gate()
+    assert code == 2
+    assert is_one_message(said, "not a git repository") or is_one_message(said, "--base-python"), said
+
+
+def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
+    """A clone without the commit to compare with is told how to get it."""
+    for number in range(3):
+        write(repo, {"README.md": f"{number}\n"})
+        commit(repo)
+    git(repo, "switch", "--quiet", "-c", "change")
+    write(repo, {"README.md": "changed\n"})
+    commit(repo)
+    git(repo, "switch", "--quiet", "main")
+    origin = ["--no-single-branch", "--branch=change", f"file://{repo}"]
+    git(elsewhere, "clone", "--quiet", "--depth=1", *origin, "clone")
+    monkeypatch.chdir(elsewhere / "clone")
+    code, printed, said = gate()
+    assert (code, printed) == (2, "")
+    assert is_one_message(said, "this clone is shallow: get the rest with `git fetch --unshallow`"), said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no/such/path"], "file or directory not found: no/such/path"),
+        (["--version"], "pytest did not get as far as collecting on the head (exit code 0)"),
+        (["-p", "no:benchmark"], "pytest-benchmark is not active"),
+        (["--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["-k", "nothing"], "there is no benchmark: the arguments of pytest leave none"),
+        (["--co", "-k", "nothing"], "there is no benchmark: the arguments of pytest leave none"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_nothing_to_compare(repo, gate, arguments, message):
+    """Arguments of pytest that leave nothing to compare are told in the report, and are no success."""
+    code, printed, said = gate("--", *arguments, *QUIET)
+    assert code == 13
+    assert message in " ".join(printed.split())
+    assert "Traceback" not in printed + said
+
+
+def test_only_collecting(repo, gate):
+    """To ask pytest for a list only has no effect on the gate, which lists and times as ever."""
+    code, printed, _ = gate("--", "--collect-only", *QUIET)
+    assert code == 0
+    assert "test_x.py::test_x" in printed
+
+
+def test_interpreter_without_pytest(repo, elsewhere, gate):
+    """An interpreter that lacks what the workers need is told how to get it."""
+    environment = elsewhere / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    code, _, said = gate("--base-python", str(environment / "bin" / "python"))
+    assert code == 2
+    assert is_one_message(said, "has no pytest and pytest-benchmark; install with: "), said

@@ -1,0 +1,309 @@
+"""A replicate gives the ratio, whatever the machine does to both alike, and draws what has to be drawn."""
+
+import math
+import random
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gradperf.gate import replicate
+from gradperf.gate.replicate import CASE_S, PLANTED, TURNS, Setting, shape
+from tests.gate.suites import faked, side
+
+CASES = ("test_x.py::a", "test_x.py::b", "test_x.py::c")
+HEAD = 1.1
+"""In the tests the head takes so many times as long."""
+
+
+def measured(seed=0, cases=CASES, control=CASES[1], planted=None, repeats=False):
+    """Measure once, with whatever stands for processes."""
+    setting = Setting(
+        base=side(Path("/base")),
+        head=side(Path("/head"), "head"),
+        arguments=(),
+        control=control,
+        planted=planted or {},
+        foreign=None,
+        changes_code=False,
+        folder=Path("/folder"),
+        janitor=None,
+        patience_s=1,
+    )
+    return replicate.replicate(cases, setting, random.Random(seed), repeats=repeats)  # noqa: S311
+
+
+def slower(name, clock):
+    """The head is slower, and the machine the same all the time."""
+    return 1e-3 * (HEAD if name == "head" else 1)
+
+
+def drifting(name, clock):
+    """The same on a machine that becomes 2 % slower with every turn."""
+    return slower(name, clock) * 1.02**clock
+
+
+def spiky(name, clock):
+    """The same on a machine that is three times slower for a few turns."""
+    return slower(name, clock) * (3 if clock % 40 < 8 else 1)
+
+
+def finds_the_ratio(within=0.03):
+    """Whether the values of all cases and of the control are what they should be."""
+    found = [measured(seed) for seed in range(10)]
+    values = [value.log_ratio for one in found for value in one.values.values()]
+    nulls = [one.null.log_ratio for one in found]
+    return all(abs(value - math.log(HEAD)) < within for value in values) and max(map(abs, nulls)) < within
+
+
+@pytest.mark.parametrize("model", [slower, drifting, spiky])
+def test_value(monkeypatch, model):
+    """Head over base comes out as it is, and base over base as 1, on a machine that drifts or has spikes."""
+    faked(monkeypatch, seconds=staticmethod(model))
+    assert finds_the_ratio()
+
+
+def test_planted(monkeypatch):
+    """The planted control is slower by what was planted, and so is a head in which something was."""
+    faked(monkeypatch, seconds=staticmethod(slower))
+    found = measured(planted={CASES[0]: 0.2})
+    assert abs(found.planted.log_ratio - math.log(1 + PLANTED)) < 1e-4
+    assert abs(found.values[CASES[0]].log_ratio - math.log(1.2 * HEAD)) < 1e-4
+    assert abs(found.values[CASES[2]].log_ratio - math.log(HEAD)) < 1e-4
+
+
+def test_sides_swapped(monkeypatch):
+    """Were base and head exchanged, the value would be wrong."""
+    faked(monkeypatch, seconds=staticmethod(slower))
+    assert finds_the_ratio()
+    own = replicate._turns
+
+    def swapped(base, head, ready, *rest):
+        return own(head, base, {**ready, "base": ready["head"], "head": ready["base"]}, *rest)
+
+    monkeypatch.setattr(replicate, "_turns", swapped)
+    assert not finds_the_ratio()
+
+
+def drifting_fast(name, clock):
+    """A machine that becomes a tenth slower with every turn."""
+    return slower(name, clock) * 1.1**clock
+
+
+def test_turns_in_blocks(monkeypatch):
+    """Were all turns of one side taken before the other's, a drift of the machine would be the value."""
+    faked(monkeypatch, seconds=staticmethod(drifting_fast))
+    assert finds_the_ratio(within=0.1)
+    own = replicate._turns
+
+    class Later:
+        """The head, of which only the turns after the base's are believed."""
+
+        def __init__(self, process):
+            self.process = process
+
+        def __getattr__(self, name):
+            return getattr(self.process, name)
+
+        def ask(self, **order):
+            type(self.process).clock += TURNS if "turn" in order else 0
+            try:
+                return self.process.ask(**order)
+            finally:
+                type(self.process).clock -= TURNS if "turn" in order else 0
+
+    monkeypatch.setattr(replicate, "_turns", lambda base, head, *rest: own(base, Later(head), *rest))
+    assert not finds_the_ratio(within=0.1)
+
+
+def one_slow_half(name, clock):
+    """A machine that is twice as slow from a certain turn on: in one turn of the base more than of the head."""
+    return slower(name, clock) * (1 if clock % 43 < 20 else 2)
+
+
+def test_medians_unpaired(monkeypatch):
+    """Were the medians of each side compared, instead of the turns in pairs, a step of the machine would show."""
+    faked(monkeypatch, seconds=staticmethod(one_slow_half))
+    assert finds_the_ratio(within=0.01)
+    own = replicate._turns
+
+    def unpaired(*arguments):
+        value = own(*arguments)
+        return replace(value, log_ratio=math.log(value.head_s / value.base_s))
+
+    monkeypatch.setattr(replicate, "_turns", unpaired)
+    assert not finds_the_ratio(within=0.2)
+
+
+def launches(monkeypatch, seeds):
+    """Count the orders of launching, and give the sizes of the environments."""
+    orders, padding = Counter(), set()
+    for seed in seeds:
+        fake = faked(monkeypatch)
+        measured(seed)
+        orders[tuple(process.role for process in fake.launched)] += 1
+        padding |= {process.padding for process in fake.launched}
+    return orders, padding
+
+
+def is_mixed(orders):
+    """Whether each of the three is first about as often: of 60 at most 33 are, with all but a chance of 0.003 %."""
+    first = Counter()
+    for order, count in orders.items():
+        first[order[0]] += count
+    return set(first) == {"base", "head", "control"} and max(first.values()) <= 33
+
+
+def test_launch_order(monkeypatch):
+    """Who is launched first is drawn, as is the size of each environment; a fixed order would be noticed."""
+    orders, padding = launches(monkeypatch, range(60))
+    assert len(orders) == 6
+    assert is_mixed(orders)
+    assert len(padding) > 100
+    assert max(padding) < replicate.PADDING
+
+    class Fixed(random.Random):
+        def shuffle(self, what):
+            pass
+
+    monkeypatch.setattr(random, "Random", Fixed)
+    orders, _ = launches(monkeypatch, range(60))
+    assert not is_mixed(orders)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_turns_are_balanced(monkeypatch, seed):
+    """Each side begins one of every two turns, and which one is drawn."""
+    log = []
+
+    def noted(name, clock):
+        log.append(name)
+        return 1e-3
+
+    faked(monkeypatch, seconds=staticmethod(noted))
+    measured(seed, cases=CASES[:1], control=None)
+    assert log[:2] == ["base", "head"]  # warming up
+    begins = log[2::2]
+    assert len(begins) >= replicate.ENOUGH_TURNS
+    assert all(set(two) == {"base", "head"} for two in zip(begins[::2], begins[1::2], strict=True))
+    assert len(set(begins[::2])) == 2
+
+
+def test_seed(monkeypatch):
+    """One seed gives one order of everything, another seed another."""
+
+    def all_of(seed):
+        log = []
+
+        def noted(name, clock):
+            log.append(name)
+            return 1e-3
+
+        fake = faked(monkeypatch, seconds=staticmethod(noted))
+        measured(seed)
+        return [(process.role, process.padding) for process in fake.launched], log
+
+    assert all_of(7) == all_of(7)
+    assert all_of(7)[0] != all_of(8)[0]
+    assert all_of(7)[1] != all_of(8)[1]
+
+
+def test_stage(monkeypatch):
+    """The first processes of each side are told so, as are those that only repeat; so a suite may check once."""
+    stages = []
+    fake = faked(monkeypatch)
+
+    def noted(self, side, arguments, output, janitor, environment, patience_s):
+        stages.append(environment["GRADPERF_GATE"])
+        type(self).__base__.__init__(self, side, arguments, output, janitor, environment, patience_s)
+
+    fake.__init__ = noted
+    measured()
+    measured(repeats=True)
+    assert stages == ["first"] * 3 + ["repeat"] * 3
+
+
+def told(call_s, round_s=None, calls_left=None):
+    """Give what a worker tells of a benchmark."""
+    return {"call_s": call_s, "round_s": round_s or call_s, "calls_left": calls_left}
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        (told(1e-7), (60_000, TURNS, True)),
+        (told(1e-3), (6, TURNS, True)),
+        (told(0.02), (1, 15, True)),
+        (told(20), (1, 1, False)),
+        (told(1e-6, round_s=0.01), (8, 3, True)),
+        (told(1e-6, round_s=20), (1, 1, False)),
+        (told(None, None, 1), (1, 1, False)),
+        (told(1e-6, calls_left=2), (1, 2, False)),
+        (told(1e-6, calls_left=30), (1, TURNS, True)),
+        (told(1e-6, calls_left=2300), (100, TURNS, True)),
+    ],
+    ids=str,
+)
+def test_shape(base, expected):
+    """From 100 ns to 20 s a benchmark has turns of a length that suits it, within what it allows."""
+    assert shape(base, base) == expected
+    assert shape(base, told(None, None, 1)) == (1, 1, False)
+
+
+@pytest.mark.parametrize("call_s", [1e-9, 1e-7, 1e-4, 0.01, 0.1, 1, 20])
+@pytest.mark.parametrize("setup_s", [0, 1e-3, 0.5])
+def test_time_is_bounded(call_s, setup_s):
+    """A case takes each side no longer than it is given, unless one call already does."""
+    spent_s = call_s + setup_s
+    calls, turns, warms = shape(told(call_s, spent_s), told(call_s, spent_s))
+    assert (turns + warms) * calls * spent_s <= max(1.6 * CASE_S, spent_s)
+
+
+def called(fake, role):
+    return next(process.calls for process in fake.launched if process.role == role)
+
+
+@pytest.mark.parametrize("calls_left", [1, 2, 5, 11, 12, 13, 20, 24, 60, 1000])
+@pytest.mark.parametrize("planted", [False, True])
+def test_limited_control(monkeypatch, calls_left, planted):
+    """A control's case is compared three times, and still no process calls it more often than it allows."""
+    fake = faked(monkeypatch, seconds=staticmethod(slower), calls_left=calls_left, call_s=1e-3)
+    found = measured(cases=CASES[:1], control=CASES[0], planted={CASES[0]: 0.5} if planted else {})
+    assert all(process.calls <= calls_left for process in fake.launched)
+    assert called(fake, "base") >= 1
+    assert abs(found.values[CASES[0]].log_ratio - math.log(HEAD * (1.5 if planted else 1))) < 0.01
+    few = calls_left < 12
+    assert (CASES[0] in found.few_calls) == few
+    assert (found.null is None) == few
+    assert (found.planted is None) == few
+
+
+def test_called_once(monkeypatch):
+    """A benchmark that may be called once is, as the control's case as well; and work can be planted in it."""
+    fake = faked(monkeypatch, seconds=staticmethod(slower), calls_left=1, call_s=None)
+    found = measured(cases=CASES[:1], control=CASES[0], planted={CASES[0]: 0.5})
+    assert {process.role: process.calls for process in fake.launched} == {"base": 1, "head": 1, "control": 0}
+    assert abs(found.values[CASES[0]].log_ratio - math.log(HEAD * 1.5)) < 0.01
+
+
+def test_slow_control(monkeypatch):
+    """In calls of seconds, that have no warm-up, the planted slowdown is there as well."""
+    faked(monkeypatch, seconds=staticmethod(lambda name, clock: 20 * slower(name, clock)), call_s=20.0)
+    found = measured(cases=CASES[:1], control=CASES[0])
+    assert abs(found.planted.log_ratio - math.log(1 + PLANTED)) < 1e-6
+    assert found.null.log_ratio == 0
+
+
+def test_control_alone(monkeypatch):
+    """Where the control's case is not asked for it is run, but is no value."""
+    faked(monkeypatch)
+    found = measured(cases=CASES[:1], control=CASES[2])
+    assert set(found.values) == {CASES[0]}
+    assert found.null is not None
+
+
+def test_clock_of_nothing(monkeypatch):
+    """A clock that says 0 is no division by zero."""
+    faked(monkeypatch, seconds=staticmethod(lambda name, clock: 0.0))
+    assert measured().values[CASES[0]].log_ratio == 0

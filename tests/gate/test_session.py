@@ -1,0 +1,357 @@
+"""Whatever a case does, on either side, it is told, and all other cases are still compared."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gradperf.gate import judge, session
+from gradperf.gate.replicate import Cannot, Setting
+from gradperf.gate.trial import Plan
+from gradperf.names import UserError
+from tests.gate.repositories import write
+from tests.gate.suites import compared, faked, processes_with, side
+
+ZOO = """
+import os
+import random
+import signal
+import time
+import pytest
+from side import HEAD
+
+skipped_on = lambda side: pytest.mark.skip(reason="not there") if side else lambda test: test
+
+def test_fine(benchmark):
+    benchmark(sum, range(100))
+
+def test_killed(benchmark):
+    if HEAD:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    benchmark(int)
+
+def test_exits(benchmark):
+    calls = []
+    def exits():
+        calls.append(1)
+        if HEAD and len(calls) == 2:
+            os._exit(3)
+    benchmark(exits)
+
+def test_killed_with_a_child(benchmark):
+    if HEAD:
+        if not os.fork():
+            time.sleep(1e6)  # It holds all pipes open.
+        os.kill(os.getpid(), signal.SIGKILL)
+    benchmark(int)
+
+def test_closes(benchmark):
+    if HEAD:
+        os.closerange(3, 256)
+    benchmark(int)
+
+def test_hangs(benchmark):
+    benchmark(time.sleep, 1e6 if HEAD else 0)
+
+def test_raises_on_the_head(benchmark):
+    benchmark(lambda: 1 / (not HEAD))
+
+def test_raises_on_the_base(benchmark):
+    benchmark(lambda: 1 / HEAD)
+
+def test_wrong_in_the_end(benchmark):
+    benchmark(int)
+    assert not HEAD, "after timing"
+
+@skipped_on(HEAD)
+def test_skipped_on_the_head(benchmark):
+    benchmark(int)
+
+@skipped_on(not HEAD)
+def test_skipped_on_the_base(benchmark):
+    benchmark(int)
+
+def test_skips_itself_on_the_head(benchmark):
+    if HEAD:
+        pytest.skip("in the middle")
+    benchmark(int)
+
+@skipped_on(True)
+def test_skipped(benchmark):
+    benchmark(int)
+
+def test_skips_itself(benchmark):
+    pytest.skip("nobody has it")
+
+def test_differs(benchmark):
+    benchmark(lambda: [1, 2 + HEAD])
+
+def test_may_differ(benchmark):
+    benchmark(lambda: {"a": 1.0 + HEAD})
+
+def test_rounding(benchmark):
+    benchmark(lambda: 0.1 + 0.2 if HEAD else 0.3)
+
+def test_random(benchmark):
+    benchmark(random.random)
+
+def test_random_on_the_head(benchmark):
+    benchmark(lambda: random.random() if HEAD else 0.5)
+
+def test_once(benchmark):
+    calls = []
+    assert benchmark.pedantic(lambda: calls.append(1) or len(calls), rounds=1) == 1
+"""
+
+IN = "test_zoo.py::test_"
+
+FAILED = {
+    "killed": "a process of the head ended by itself (SIGSEGV)",
+    "exits": "a process of the head ended by itself (exit code 3)",
+    "killed_with_a_child": "a process of the head ended by itself (SIGKILL)",
+    "closes": "a process of the head ended by itself",
+    "hangs": "a process of the head said nothing for 10 s, and was taken for hung",
+    "raises_on_the_head": "failed on the head: ZeroDivisionError: division by zero",
+    "raises_on_the_base": "failed on the base: ZeroDivisionError: division by zero",
+    "wrong_in_the_end": "failed on the head: AssertionError: after timing",
+    "skips_itself_on_the_head": "skipped on the head: Skipped: in the middle",
+}
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """Compare two sides that differ in all those ways."""
+    folder = tmp_path_factory.mktemp("zoo")
+    for name, more in (("base", {"test_gone.py": "def test_gone(benchmark): benchmark(int)\n"}), ("head", {})):
+        write(folder / name, {"side.py": f"HEAD = {name == 'head'}\n", "test_zoo.py": ZOO, **more})
+    write(folder / "head", {"test_new.py": "def test_new(benchmark): benchmark(int)\n"})
+    accepted = dict.fromkeys([f"{IN}may_differ", f"{IN}raises_on_the_head", "test_gone.py::test_gone"], "meant so")
+    accepted[f"{IN}no_such"] = "?"
+    outcome = compared(folder / "base", folder / "head", folder / "t", patience_s=10, accepted=accepted)
+    return SimpleNamespace(
+        outcome=outcome,
+        verdicts={case.id.removeprefix(IN): case.verdict for case in outcome.cases},
+        reasons={case.id.removeprefix(IN): case.reason for case in outcome.cases},
+        warnings="\n".join(outcome.warnings),
+        folder=folder,
+    )
+
+
+def test_failures(zoo):
+    """A case that crashes, hangs, raises, fails or skips itself on one side has failed, and its reason is told."""
+    assert {name for name, verdict in zoo.verdicts.items() if verdict == "failed"} == set(FAILED)
+    for name, reason in FAILED.items():
+        assert reason in zoo.reasons[name]
+
+
+def test_others_are_compared(zoo):
+    """What a case did to its process costs no other case its pairs."""
+    pairs = {case.id.removeprefix(IN): len(case.screened) for case in zoo.outcome.cases if case.screened}
+    assert pairs == dict.fromkeys(
+        ["fine", "differs", "may_differ", "rounding", "random", "random_on_the_head", "once"], 2
+    )
+
+
+def test_new_and_removed(zoo):
+    """What only one side has or runs is new or was removed."""
+    assert {name for name, verdict in zoo.verdicts.items() if verdict == "new"} == {
+        "skipped_on_the_base",
+        "test_new.py::test_new",
+    }
+    assert {name for name, verdict in zoo.verdicts.items() if verdict == "removed"} == {
+        "skipped_on_the_head",
+        "test_gone.py::test_gone",
+    }
+
+
+def test_skipped_on_both(zoo):
+    """What neither side runs is no verdict but a warning, which counts it."""
+    assert not {"skipped", "skips_itself"} & set(zoo.verdicts)
+    assert "2 cases are skipped on both sides: " in zoo.warnings
+    assert "nobody has it" in zoo.warnings
+
+
+def test_results(zoo):
+    """Results that differ each time alike are told; rounding is none, and of random ones there is a warning."""
+    assert {name for name, verdict in zoo.verdicts.items() if verdict == "different"} == {"differs", "may_differ"}
+    assert "[1]" in zoo.reasons["differs"]
+    assert "['a'] differs: sums apart by 1" in zoo.reasons["may_differ"]
+    assert "2 cases return something else in every process" in zoo.warnings
+    assert f"{IN}random, {IN}random_on_the_head" in zoo.warnings
+
+
+def test_control_of_the_zoo(zoo):
+    """The control is a case that can be one, and has its values from every pair."""
+    null, planted = zoo.outcome.controls
+    assert null.case == planted.case == f"{IN}fine"
+    assert len(null.values) == len(planted.values) >= 2
+
+
+def test_exit_codes(zoo):
+    """Different results are untrusted; without them what failed or is gone is incomplete; accepted is nothing."""
+    outcome = zoo.outcome
+    assert (outcome.verdict, outcome.exit_code) == ("untrusted", 12)
+    cases = [case for case in outcome.cases if not case.id.endswith("test_differs")]
+    assert judge.overall(cases, (), (), strict=False) == ("incomplete", 13)
+    left = [case for case in cases if case.verdict not in ("failed", "removed") or case.accepted]
+    assert {case.verdict for case in left} >= {"failed", "removed", "different"}
+    assert judge.overall(left, (), (), strict=False)[1] == 0
+
+
+def test_accepting_nothing(zoo):
+    """To accept a case that is not there is told: it may be a slip of the pen."""
+    assert f"--accept {IN}no_such: there is no such case" in zoo.warnings
+
+
+def test_zoo_is_empty(zoo):
+    """No process is left, not even of those that hung or left children."""
+    assert processes_with(str(zoo.folder)) == []
+
+
+BAD = {
+    "syntax": ("def test_x(benchmark: benchmark(int)\n", "test_bad.py"),
+    "import": ("import no_such_module\n", "test_bad.py"),
+    "dies": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "ended by itself (SIGSEGV)"),
+    "leaves": ("import pytest\npytest.exit('enough')\n", "test_bad.py"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"), [("syntax", "base"), ("import", "head"), ("dies", "head"), ("leaves", "base")]
+)
+def test_cannot_be_collected(tmp_path, kind, where):
+    """A side that does not collect ends the run, and the message names the side and the file."""
+    good = {"test_good.py": "def test_x(benchmark): benchmark(int)\n"}
+    source, told = BAD[kind]
+    for name in ("base", "head"):
+        write(tmp_path / name, {**good, **({"test_bad.py": source} if name == where else {})})
+    with pytest.raises(Cannot) as error:
+        compared(tmp_path / "base", tmp_path / "head", tmp_path / "t")
+    assert where in str(error.value)
+    assert told in str(error.value)
+
+
+def test_session_that_leaves(tmp_path):
+    """A case that ends the whole session of pytest ends the run, and is named."""
+    source = """
+import pytest
+def test_a(benchmark):
+    benchmark(int)
+    pytest.exit("enough")
+def test_b(benchmark):
+    benchmark(int)
+"""
+    write(tmp_path / "base", {"test_x.py": source})
+    with pytest.raises(Cannot, match=r"the base does not run test_x\.py::test_b: [^$]*enough"):
+        compared(tmp_path / "base", tmp_path / "base", tmp_path / "t")
+
+
+def test_nothing_in_common(tmp_path):
+    """Without a case that both have, nothing was compared."""
+    for name in ("base", "head"):
+        write(tmp_path / name, {"test_x.py": f"def test_{name}(benchmark): benchmark(int)\n"})
+    outcome = compared(tmp_path / "base", tmp_path / "head", tmp_path / "t")
+    assert (outcome.verdict, outcome.exit_code) == ("incomplete", 13)
+    assert "there is no benchmark that both sides have and run" in outcome.warnings
+
+
+def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None):
+    """Run the gate on fake processes; the cases ``few`` may be called once, ``failing`` fail; give the outcome."""
+
+    def begin(self):
+        own(self)
+        told = self.answers[-1]
+        if told.get("ready") in few:
+            told.update(call_s=None, calls_left=1)
+        elif told.get("ready") in failing:
+            self.answers[-1] = {"ended": self.cases.pop(0), "outcome": "failed", "reason": "it is so"}
+            begin(self)
+
+    fake = faked(monkeypatch)
+    own = fake._begin
+    fake._begin = begin
+    ids = ["a", "b", "c"]
+    listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
+    monkeypatch.setattr(session, "collected_both", lambda *_: [listed, listed])
+    told = []
+    setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
+    return session.compare(
+        setting,
+        Plan(),
+        planted=planted or {},
+        seed=3,
+        accepted={},
+        strict=False,
+        budget_s=budget_s,
+        environment={},
+        warnings=(),
+        tell=told.append,
+    )
+
+
+@pytest.mark.parametrize(
+    ("few", "failing", "control", "values"),
+    [
+        ((), (), "b", 8),  # what is marked
+        (("b",), (), "a", 7),
+        (("a", "b"), (), "c", 7),
+        ((), ("b",), "a", 7),
+        (("a",), ("b",), "c", 7),
+        (("a", "b", "c"), (), "", 0),
+        (("a", "c"), ("b",), "", 0),
+    ],
+)
+def test_control(monkeypatch, few, failing, control, values):
+    """The marked case is the control, or the first that can be; that none can is told, and no case is unchanged."""
+    outcome = fake_run(monkeypatch, few, failing)
+    null, planted = outcome.controls
+    assert (null.case, planted.case) == (control, control)
+    assert len(null.values) == values
+    assert len(planted.values) >= values
+    told = "no case could be the control" in "\n".join(outcome.warnings)
+    assert told == (not control)
+    verdicts = {case.id: case.verdict for case in outcome.cases}
+    assert {id_ for id_, verdict in verdicts.items() if verdict == "failed"} == set(failing)
+    if not control:
+        assert "unchanged" not in verdicts.values()
+
+
+def test_budget_of_nothing(monkeypatch):
+    """If not one pair fits into the time, nothing was compared."""
+    outcome = fake_run(monkeypatch, budget_s=1e-9)
+    assert (outcome.verdict, outcome.exit_code) == ("incomplete", 13)
+    assert any("the time was spent" in warning for warning in outcome.warnings)
+
+
+def test_plant(monkeypatch):
+    """What is planted is measured in the cases that the pattern means, and told; a pattern of none is a mistake."""
+    outcome = fake_run(monkeypatch, planted={"*": 0.5, "c": 0.2})
+    assert {case.id: round(case.ratio, 3) for case in outcome.cases} == {"a": 1.5, "b": 1.5, "c": 1.2}
+    assert outcome.exit_code == 10
+    assert "a slowdown of 20 % was planted in the head of c" in outcome.warnings
+    with pytest.raises(UserError, match="--plant x: there is no such case"):
+        fake_run(monkeypatch, planted={"x": 0.5})
+
+
+def test_same_seed(monkeypatch):
+    """One seed gives the same outcome again, but for the time it took."""
+    one, two = (fake_run(monkeypatch) for _ in range(2))
+    assert one.cases == two.cases
+    assert one.controls == two.controls
+
+
+def test_steady_results():
+    """Results differ only if each side returns the same in all pairs; else that is told."""
+    number = [["", "number", 64, 1, [1.0, 0.0], 1.0]]
+    other = [["", "number", 64, 1, [2.0, 0.0], 2.0]]
+    third = [["", "number", 64, 1, [3.0, 0.0], 3.0]]
+    measurement = session.Measurement(None, None, None, None, None)
+    measurement.returned = {
+        "same": [(number, number)] * 2,
+        "differs": [(number, other)] * 2,
+        "random base": [(number, number), (other, number)],
+        "random head": [(number, other), (number, third)],
+        "unknown": [(None, None)] * 2,
+    }
+    assert set(measurement.different()) == {"differs"}
+    assert measurement.unsteady() == ["random base", "random head"]

@@ -1,0 +1,401 @@
+"""The worker runs benchmarks as they are written, whatever they print, and obeys nothing but its orders."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gradperf.gate import worker
+from gradperf.gate.replicate import shape
+from tests.gate.repositories import write
+from tests.gate.suites import driven, listed
+
+ODD = "a b-é\n'\"[]::/%"
+
+SUITE = {
+    "pytest.ini": """
+[pytest]
+addopts =
+    --benchmark-disable --benchmark-skip --benchmark-autosave --benchmark-save=x --benchmark-json=x.json
+    --benchmark-compare --benchmark-compare-fail=min:5% --benchmark-histogram=x --benchmark-storage=file://./stored
+    -x --stepwise --junitxml=x.xml -p shuffles
+""",
+    "shuffles.py": """
+def pytest_collection_modifyitems(items):
+    items.reverse()  # as a plugin does that shuffles
+""",
+    "conftest.py": """
+import gc
+import json
+import pytest
+
+class Counted:
+    def __init__(self, f=lambda *args, **kwargs: None):
+        self.f, self.count, self.collects = f, 0, set()
+    def __call__(self, *args, **kwargs):
+        self.count += 1
+        self.collects.add(gc.isenabled())
+        return self.f(*args, **kwargs)
+
+@pytest.fixture
+def counted():
+    return Counted
+
+@pytest.fixture
+def note(request):
+    def write(**facts):
+        with open("notes.jsonl", "a") as file:
+            print(json.dumps([request.node.nodeid, facts]), file=file)
+    return write
+""",
+    "test_ways.py": f"""
+import time
+import pytest
+
+def test_plain(benchmark, counted, note):
+    f = counted(lambda a, b: a * b)
+    assert benchmark(f, 6, b=7) == 42
+    note(calls=f.count, mean=benchmark.stats["mean"], info=benchmark.extra_info, group=benchmark.group)
+
+@pytest.mark.benchmark(group="mine", disable_gc=True)
+def test_marked(benchmark, counted, note):
+    f = counted()
+    benchmark.extra_info["size"] = 3
+    benchmark(f)
+    note(collects=sorted(f.collects), group=benchmark.group, info=benchmark.extra_info)
+
+def test_collecting(benchmark, counted, note):
+    f = counted()
+    benchmark(f)
+    note(collects=sorted(f.collects))
+
+@pytest.mark.parametrize(
+    "rounds, warmup_rounds, iterations", [(1, 0, 1), (3, 0, 1), (2, 2, 1), (7, 0, 1), (5, 3, 4)]
+)
+def test_pedantic(benchmark, counted, note, rounds, warmup_rounds, iterations):
+    f = counted(lambda a, b=0: a + b)
+    shape = dict(rounds=rounds, warmup_rounds=warmup_rounds, iterations=iterations)
+    assert benchmark.pedantic(f, args=(1,), kwargs={{"b": 2}}, **shape) == 3
+    note(calls=f.count, allowed=(rounds + warmup_rounds) * iterations)
+
+def test_setup(benchmark, counted, note):
+    def begin():
+        time.sleep(0.05)
+        return (5,), {{"b": 6}}
+    setup, f, teardown = counted(begin), counted(lambda a, b: a + b), counted()
+    assert benchmark.pedantic(f, setup=setup, teardown=teardown, rounds=12) == 11
+    note(calls=f.count, setups=setup.count, teardowns=teardown.count, allowed=12)
+
+def test_setup_gives_nothing(benchmark, counted, note):
+    setup, f = counted(), counted(lambda a: a)
+    assert benchmark.pedantic(f, args=(8,), setup=setup, rounds=30) == 8
+    note(calls=f.count, setups=setup.count, allowed=30)
+
+def test_state(benchmark):
+    state = iter([1])
+    assert benchmark.pedantic(lambda: next(state), rounds=1) == 1
+
+class TestClass:
+    @pytest.fixture(autouse=True)
+    def before(self):
+        self.number = 4
+
+    def test_method(self, benchmark):
+        assert benchmark(lambda: self.number) == 4
+
+@pytest.mark.parametrize("word", [{ODD!r}], ids=lambda word: word)
+def test_odd(benchmark, word):
+    assert benchmark(str, word) == word
+
+def test_no_benchmark(note):
+    note(ran=True)
+
+def test_unused(benchmark):
+    pass
+
+def test_twice(benchmark):
+    benchmark(len, "")
+    benchmark(len, "")
+
+def test_raises(benchmark):
+    benchmark(lambda: 1 / 0)
+
+def test_wrong(benchmark):
+    assert benchmark(lambda: 1) == 2
+
+def test_skips(benchmark):
+    pytest.skip("not today")
+
+@pytest.mark.skip(reason="never")
+def test_skipped(benchmark):
+    benchmark(len, "")
+""",
+    "test_noise.py": """
+import os
+import subprocess
+import sys
+
+def test_prints(benchmark, capfd):
+    with capfd.disabled():
+        print('{"ended": "forged"}')
+        print('{"ended": "forged"}', file=sys.stderr)
+        os.write(1, b'{"ended": "forged"}\\n')
+        subprocess.run(["echo", '{"ended": "forged"}'])
+        benchmark(lambda: os.write(2, b'{"turn": 0}\\n'))
+
+def test_forks(benchmark):
+    def fork():
+        if not (child := os.fork()):
+            os.closerange(0, 100)
+            os._exit(0)
+        return os.waitpid(child, 0)[1]
+    assert benchmark.pedantic(fork, rounds=6) == 0
+
+def test_child_comes_back(benchmark):
+    child = os.fork()
+    benchmark(len, "")
+    if child:
+        assert os.waitpid(child, 0)[1] != 0
+
+def test_reads_input(benchmark, capfd):
+    with capfd.disabled():
+        assert benchmark(lambda: os.read(0, 10)) == b""
+""",
+    "overridden/conftest.py": """
+import pytest
+
+@pytest.fixture
+def benchmark(benchmark):
+    benchmark.extra_info["of"] = "the folder"
+    return benchmark
+""",
+    "overridden/test_overridden.py": """
+def test_overridden(benchmark):
+    assert benchmark(len, "abc") == 3
+    assert benchmark.extra_info == {"of": "the folder"}
+""",
+}
+
+WRONG = {
+    "test_unused": "it did not call its benchmark fixture",
+    "test_twice": "Fixture can only be used once",
+    "test_raises": "division by zero",
+    "test_wrong": "assert 1 == 2",
+    "test_skips": "not today",
+    "test_skipped": "never",
+}
+
+
+def name(id_):
+    """Give the test's own part of an id."""
+    return id_.partition("::")[2].replace("TestClass::", "")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Give what workers tell of all that: one lists it, one runs it."""
+    folder = tmp_path_factory.mktemp("suite")
+    write(folder, SUITE)
+    before = sorted(folder.iterdir())
+    found, _ = listed(folder, folder.parent / "listed.txt")
+    ids = [case["id"] for case in found["collected"]]
+    told = driven(folder, folder.parent / "driven.txt", ids)
+    notes = [json.loads(line) for line in (folder / "notes.jsonl").read_text().splitlines()]
+    return SimpleNamespace(
+        cases={name(id_): what for id_, what in told.items() if id_},
+        listed=found["collected"],
+        order=[id_ for id_ in told if id_],
+        notes={name(id_): facts for id_, facts in notes},
+        left=[path.name for path in sorted(folder.iterdir()) if path not in before],
+        printed=(folder.parent / "driven.txt").read_text(errors="replace"),
+    )
+
+
+def test_every_way_of_timing(told):
+    """Whatever way a benchmark asks to be timed, it takes its turns and its test passes; a wrong one tells why."""
+    outcomes = {name: what["ended"]["outcome"] for name, what in told.cases.items()}
+    assert len(outcomes) == len(told.listed) == 24
+    assert {name for name, outcome in outcomes.items() if outcome != "passed"} == set(WRONG)
+    for name, reason in WRONG.items():
+        assert outcomes[name] == ("skipped" if "skip" in name else "failed")
+        assert reason in told.cases[name]["ended"]["reason"]
+    for name in outcomes.keys() - WRONG.keys():
+        assert all(turn["turn"] > 0 for turn in told.cases[name]["turns"]), name
+
+
+def test_fixture_as_ever(told):
+    """Statistics, extra information and group are there for the test that asks."""
+    plain, marked = told.notes["test_plain"], told.notes["test_marked"]
+    assert plain["mean"] > 0
+    assert plain["calls"] >= 3 + 2 + 1
+    assert (plain["info"], plain["group"]) == ({}, None)
+    assert (marked["info"], marked["group"]) == ({"size": 3}, "mine")
+
+
+def test_garbage_collection(told):
+    """``disable_gc`` is followed in turns as elsewhere; without it the collector runs."""
+    assert told.notes["test_marked"]["collects"] == [False]
+    assert told.notes["test_collecting"]["collects"] == [True]
+
+
+def test_pedantic_limits(told):
+    """A pedantic benchmark is never called more often than it says, its setup and teardown as often as it."""
+    limited = {name: facts for name, facts in told.notes.items() if "allowed" in facts}
+    assert len(limited) == 7
+    for name, facts in limited.items():
+        assert 1 <= facts["calls"] <= facts["allowed"], name
+        assert facts.get("setups", facts["calls"]) == facts["calls"], name
+        assert facts.get("teardowns", facts["calls"]) == facts["calls"], name
+    assert limited["test_pedantic[1-0-1]"]["calls"] == 1
+    assert told.cases["test_pedantic[1-0-1]"]["ready"]["calls_left"] == 1
+
+
+def test_setup_is_not_timed(told):
+    """The time of a call is without that of its setup, which is told apart."""
+    ready = told.cases["test_setup"]["ready"]
+    assert ready["round_s"] >= 0.05
+    assert ready["call_s"] < 0.02
+    assert min(turn["turn"] for turn in told.cases["test_setup"]["turns"]) < 0.04
+
+
+def test_what_is_listed(told):
+    """Only tests with the fixture are listed, and run in the order that was asked for, though a plugin shuffles."""
+    names = [name(case["id"]) for case in told.listed]
+    assert "test_no_benchmark" not in names
+    assert "test_no_benchmark" not in told.notes
+    assert told.order == [case["id"] for case in told.listed]
+    skipped = {name(case["id"]): case["skipped"] for case in told.listed if case["skipped"]}
+    assert skipped == {"test_skipped": "never"}
+
+
+def test_nothing_is_stored(told):
+    """No results, histogram, report or cache of pytest is left in the suite's folder, though its options ask."""
+    assert [name for name in told.left if name != "__pycache__"] == ["notes.jsonl"]
+
+
+def test_prints(told):
+    """What tests print goes to a file of its own, however they print it."""
+    assert told.printed.count('{"ended": "forged"}') == 4
+    assert told.cases["test_prints"]["ended"]["outcome"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "message"),
+    [
+        (
+            {
+                "conftest.py": """
+def pytest_addoption(parser):
+    parser.addoption("--parallel", "-N", dest="numprocesses", type=int)
+"""
+            },
+            ["-N", "2"],
+            "add -n0 to the arguments of pytest",
+        ),
+        ({}, ["-p", "no:benchmark"], "pytest-benchmark is not active"),
+        ({}, ["no/such/path"], "file or directory not found: no/such/path"),
+        ({}, ["--no-such-option"], "unrecognized arguments: --no-such-option"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_refused(tmp_path, files, arguments, message):
+    """What cannot be timed is refused before anything is collected, with the reason in what pytest prints."""
+    write(tmp_path / "suite", {"test_x.py": "def test_x(benchmark): benchmark(len, '')\n", **files})
+    told, process = listed(tmp_path / "suite", tmp_path / "printed.txt", *arguments)
+    assert "collected" not in told
+    assert told["bye"] != 0
+    assert message in process.printed()
+
+
+@pytest.mark.parametrize("arguments", [["--collect-only"], ["-m", "not slow", "--maxfail=1", "-N0", "--dist=no"]])
+def test_neutral(tmp_path, arguments):
+    """Options of pytest that would run nothing, or stop early, have no effect; nor does it to ask for no xdist."""
+    source = """
+import pytest
+def test_bad(benchmark): benchmark(lambda: 1 / 0)
+def test_good(benchmark): benchmark(len, "")
+"""
+    options = """
+def pytest_addoption(parser):
+    parser.addoption("-N", dest="numprocesses", type=int)
+    parser.addoption("--dist", default="no")
+"""
+    write(tmp_path / "suite", {"test_x.py": source, "conftest.py": options})
+    cases = ["test_x.py::test_bad", "test_x.py::test_good"]
+    told = driven(tmp_path / "suite", tmp_path / "p.txt", cases, *arguments)
+    assert [told[case]["ended"]["outcome"] for case in cases] == ["failed", "passed"]
+
+
+def test_planted_work(tmp_path):
+    """Planted work adds to a turn's seconds: so many units, or so many for each second that it took."""
+    write(tmp_path / "suite", {"test_x.py": "def test_x(benchmark): benchmark(len, '')\n"})
+    turns = ((1, {"units": 500_000}), (10_000, {"units_per_s": 1e9}))
+    told = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], turns=turns)
+    # No Python is that fast.
+    assert all(turn["turn"] > 0.002 for turn in told["test_x.py::test_x"]["turns"])
+
+
+def test_weave(tmp_path):
+    """A function that is woven takes turns as well."""
+    pytest.importorskip("aspectlib")
+    source = """
+import os
+def test_weave(benchmark):
+    benchmark.weave(os.path.exists)
+    os.path.exists("x")
+"""
+    write(tmp_path / "suite", {"test_x.py": source})
+    told = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_weave"])
+    assert told["test_x.py::test_weave"]["ended"]["outcome"] == "passed"
+
+
+def test_imports_nothing_of_ours():
+    """The worker's file can be read by any Python that has pytest: it imports nothing of gradperf."""
+    lines = Path(worker.__file__).read_text().splitlines()
+    imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
+    assert imports
+    assert not any("gradperf" in line for line in imports)
+
+
+def warmed(most_calls, call_s):
+    """Count the calls of a warm-up."""
+    calls = 0
+    while not worker.Turns._is_warm(calls, calls * call_s, most_calls):
+        calls += 1
+    return calls
+
+
+@pytest.mark.parametrize("allowed", [4, 5, 6, 10, 12, 20, 40, 100, 1000, 10**6])
+@pytest.mark.parametrize("call_s", [1e-7, 1e-5, 1e-3, 0.1, 20])
+@pytest.mark.parametrize("comparisons", [1, 3])
+def test_no_call_too_many(allowed, call_s, comparisons):
+    """Warm-up, all turns, and pytest-benchmark's own call are together no more than are allowed."""
+    warm = warmed(allowed - 1, call_s)
+    told = {"call_s": call_s, "round_s": call_s, "calls_left": allowed - 1 - warm}
+    if comparisons * 4 > told["calls_left"]:
+        comparisons = 1  # too few for a control
+    calls, turns, warms = shape(told, told, comparisons)
+    in_turns = comparisons * (turns + 3 * warms) * calls
+    assert calls >= 1
+    assert turns >= 1
+    assert warm + in_turns + 1 <= allowed
+    if call_s <= 1e-5 and allowed <= 100:  # and most of them count
+        assert in_turns >= allowed / 4
+
+
+def test_environment(tmp_path):
+    """The working folder is on the path, as with ``python -m pytest``, and the worker's own folder is not."""
+    source = """
+import sys
+import near
+def test_x(benchmark):
+    benchmark(len, "")
+    assert not any(path.endswith("gradperf/gate") for path in sys.path)
+    import judge  # the suite's, not the gate's
+    assert judge.OURS
+"""
+    files = {"tests/test_x.py": source, "near.py": "", "judge.py": "OURS = True"}
+    write(tmp_path / "suite", files)
+    id_ = "tests/test_x.py::test_x"
+    assert driven(tmp_path / "suite", tmp_path / "p.txt", [id_])[id_]["ended"]["outcome"] == "passed"
