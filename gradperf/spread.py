@@ -3,7 +3,8 @@
 Two ways of comparing are put to this test, each with fresh processes:
 
 - **stored runs**: one process after another times the case as ``pytest perf`` would, and medians are compared;
-- **the gate**: two processes take turns, and the value of the pair is the median of the log-ratios of their turns.
+- **the gate**: two processes take turns on one CPU, and the value of the pair is the median of the log-ratios of
+  their turns.
 
 They alternate, so that both see the same minute. Runs that lie hours apart differ by more than this can see.
 """
@@ -15,15 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
+from gradperf.gate.replicate import TURN_S, TURNS
+from gradperf.gate.worker import cpus
 from gradperf.worker import Worker
 
 ROUNDS_S = 0.2
 LEAST_ROUNDS = 5
 """How long, and how often at least, ``pytest perf`` calls a case: its options in pyproject.toml."""
-
-TURNS = 20
-TURN_S = 0.0075
-"""Each process has so many turns, of about so many seconds; one call is the least."""
 
 GATE_PAIRS = 24
 GATE_P = 0.01
@@ -169,6 +168,10 @@ def log_ratio(case: str, threads: int, sides: Sequence[Worker], coin: random.Ran
         side.send("prepare", case, threads)
     call_s = sum(side.answer()["call_s"] for side in sides) / 2
     calls = max(1, round(TURN_S / call_s))  # the same on both sides
+    if threads == 1 and (numbers := cpus()):
+        cpu = coin.choice(numbers)
+        for side in sides:
+            side.ask("cpu", cpu)
     order = [0, 1] * (TURNS // 2)  # which side begins: either equally often
     coin.shuffle(order)
     turns = []

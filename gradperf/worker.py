@@ -12,6 +12,8 @@ The process is ``python -m gradperf.worker``. It reads one order a line and answ
     are there; ``{}``.
 ``rounds COUNT``
     Time so many calls, each by itself, as ``pytest perf`` does; ``{"median_s": …}``.
+``cpu NUMBER``
+    Stay on that CPU from now on, with all threads; ``{}``.
 ``turn COUNT``
     Time so many calls as one; ``{"call_s": …}``, the mean.
 
@@ -31,6 +33,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gradperf import threads
+from gradperf.gate.worker import Affinity
 from gradperf.names import UserError
 
 WARM_S = 0.05
@@ -182,6 +185,9 @@ def serve() -> None:
                     found = neighbours(int(count), names)
                 case ["rounds", count] if call:
                     found = {"median_s": median(each_s(call, int(count)))}
+                case ["cpu", number]:
+                    Affinity().stay(int(number))
+                    found = {}
                 case ["turn", count] if call:
                     found = {"call_s": turn_s(call, int(count))}
                 case _:

@@ -162,6 +162,27 @@ def test_roles_of_a_pair_are_drawn(scripted):
     assert len({tuple(begins[k : k + spread.TURNS]) for k in range(0, len(begins), spread.TURNS)}) == 20
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pair_takes_its_turns_on_one_cpu(scripted, monkeypatch, threads):
+    """Both sides are kept on the same CPU before their turns; not where they compute in several threads."""
+    monkeypatch.setattr(spread, "cpus", lambda: [4, 6])
+    kept = set()
+    for seed in range(10):
+        scripted.clear()
+        Scripted.started = 0
+        spread.process_pair(["case"], threads, spread.random.Random(seed))
+        orders = [order[1:] for order in scripted]
+        cpus = [number for what, number, *_ in orders if what == "cpu"]
+        kept |= set(cpus)
+        if threads == 1:
+            assert len(cpus) == 2
+            assert len(set(cpus)) == 1
+            first = next(place for place, order in enumerate(orders) if order[0] == "turn")
+            assert {order[0] for order in orders[:first]} == {"prepare", "cpu"}
+            assert {number for number, what, *_ in scripted if what == "cpu"} == {1, 2}
+    assert kept == ({4, 6} if threads == 1 else set())
+
+
 def test_stored_run_takes_as_many_rounds_as_pytest_would(scripted):
     """0.2 s of calls that take a millisecond, in one fresh process for all cases."""
     assert spread.stored_run(["a", "b"], 1).keys() == {"a", "b"}

@@ -4,6 +4,12 @@ Case by case, all processes come to the case's benchmark and wait there. Then ba
 that is drawn, with equal numbers of calls; a third process, a base too, does the same on the control's case. The
 value of a case is the median of the log-ratios of its turns.
 
+All turns of a case are taken on one CPU, which is drawn. A system keeps each process where it last ran, and the
+CPUs of a shared machine are not equally fast: another machine's work may halve the speed of one for seconds. Two
+processes that stay on two CPUs then differ by all of that, on one CPU by none of it (10 cases of numpy, identical
+code, 10 pairs on two virtual CPUs: the values spread by 2 to 20 % where the system placed the processes, by 0.5 to
+3 % on one CPU). Cases that compute in several threads at once stay where the system places them.
+
 Who is launched first is drawn, and so is the size of each process's environment: where a stack begins alone can
 make one program some percent faster than another (Mytkowicz et al., "Producing wrong data without doing anything
 obviously wrong", ASPLOS 2009).
@@ -23,11 +29,13 @@ from gradperf.gate.janitor import Janitor
 from gradperf.gate.process import Lost, Process
 from gradperf.gate.sides import Side
 
-TURNS = 20
-TURN_S = 0.006
-"""Each side has so many turns of about so many seconds, one call at least; twice as many on a busy machine."""
+TURNS = 60
+TURN_S = 0.001
+"""Each side has so many turns of about so many seconds, one call at least; twice as many on a busy machine.
 
-ENOUGH_TURNS = 8
+Many short ones, as a machine that changes its speed for some milliseconds then spoils few of them."""
+
+ENOUGH_TURNS = 20
 PRECISION = 0.007
 """So many turns suffice where the median of their log-ratios has a standard error below this. Pairs of processes
 differ by more than that, so more turns would tell nothing more. How far the values spread does not depend on which
@@ -284,6 +292,10 @@ def _turns(
     calls, turns, warms = shape(ready["base"], ready["head"], comparisons)
     returned: dict[str, Any] = {name: ready[name]["returned"] for name in ("base", "head")}
     call_s = 0.0
+    if cpus := set(ready["base"]["cpus"]) & set(ready["head"]["cpus"]):
+        cpu = coin.choice(sorted(cpus))
+        base.ask(cpu=cpu)
+        head.ask(cpu=cpu)
     if warms:
         base.ask(turn=calls)
         call_s = head.ask(turn=calls)["turn"] / calls
@@ -291,7 +303,8 @@ def _turns(
     if planted:
         unit_s = head.ask(unit=True)["unit"]
         if warms:
-            call_s = median([call_s, *(head.ask(turn=calls)["turn"] / calls for _ in range(2))])
+            # The least of each, as a unit's time is: at one speed of the machine, whatever it is in between.
+            call_s = min([call_s, *(head.ask(turn=calls)["turn"] / calls for _ in range(UNCOUNTED - 1))])
             work["units"] = round(planted * call_s * calls / unit_s)
         else:  # So few or slow calls that how long one takes is known only after it.
             work["units_per_s"] = planted / unit_s
@@ -356,6 +369,7 @@ def shape(base: Mapping[str, Any], head: Mapping[str, Any], comparisons: int = 1
     if limits:
         allowed = min(limits) // comparisons
         calls = max(1, min(calls, allowed // (TURNS + UNCOUNTED)))
-        turns = max(1, min(turns, allowed // calls))
-        warms = warms and (turns + UNCOUNTED) * calls <= allowed
+        room = allowed // calls
+        warms = warms and room > 2 * UNCOUNTED
+        turns = max(1, min(turns, room - UNCOUNTED if warms else room))
     return calls, turns, warms

@@ -10,8 +10,9 @@ line of JSON each; what tests print cannot come between. The first order says wh
     Collect, and answer ``{"collected": [{"id", "group", "skipped", "control"}, …], "errors": […]}``.
 ``{"do": "time", "cases": […], "own": …, "foreign": …}``
     Run these cases in this order. Each case that comes to its benchmark answers ``{"ready": id, …}``, then obeys:
-    ``{"turn": calls, "units": …, "units_per_s": …}`` answers the seconds that so many calls took together, units
-    of planted work with them; ``{"unit": true}`` the seconds of one such unit; ``{"leave": true}`` ends the case.
+    ``{"cpu": number}`` stays on that CPU until the case ends; ``{"turn": calls, "units": …, "units_per_s": …}``
+    answers the seconds that so many calls took together, units of planted work with them; ``{"unit": true}`` the
+    seconds of one such unit; ``{"leave": true}`` ends the case.
     Each case ends with ``{"ended": id, "outcome", "reason"}``, and the session with ``{"bye": …}``.
 
 A test is run as it is written: its fixtures, its setup and teardown, its assertions. A ``pedantic`` benchmark is
@@ -33,7 +34,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import repeat
 from typing import Any
 
@@ -54,6 +55,11 @@ WARM_SHARE = 4
 
 LEAST_CALLS = 4
 """A pedantic benchmark that allows fewer calls than this is called once, and that call is its turn."""
+
+PARALLEL = 1.1
+"""A benchmark that uses more seconds of CPU than pass, by this factor, is not kept on one CPU."""
+
+THREADS = "/proc/self/task"
 
 REASON_LENGTH = 2000
 
@@ -242,18 +248,23 @@ class Turns:
             calls, spent_s = 0, 0.0
             call_s = round_s = float("inf")
             returned = None
+            began_s, cpu_s = time.perf_counter(), _cpu_s()
             while not self._is_warm(calls, spent_s, benchmark.most_calls):
+                if calls == 1:  # The first may have compiled, in as many threads as it liked.
+                    began_s, cpu_s = time.perf_counter(), _cpu_s()
                 start = time.perf_counter()
                 call_s = min(call_s, benchmark.timed(1))
                 took_s = time.perf_counter() - start
                 calls, spent_s, round_s = calls + 1, spent_s + took_s, min(round_s, took_s)
                 if calls == 1:
                     returned = described(benchmark.result)
+            is_parallel = _cpu_s() - cpu_s > PARALLEL * (time.perf_counter() - began_s)
         left = None if benchmark.most_calls is None else benchmark.most_calls - calls
         benchmark.result = None
         if not benchmark.setup and not benchmark.teardown:
             round_s = call_s
-        self._ready(call_s=call_s, round_s=round_s, calls_left=left, returned=returned)
+        may_stay = [] if is_parallel else cpus()
+        self._ready(call_s=call_s, round_s=round_s, calls_left=left, returned=returned, cpus=may_stay)
         self._obey(benchmark.timed)
 
     @staticmethod
@@ -273,7 +284,7 @@ class Turns:
 
         def once(*args: Any, **kwargs: Any) -> Any:
             benchmark = Benchmark(target, args, kwargs)
-            self._ready(call_s=None, round_s=None, calls_left=1, returned=None)
+            self._ready(call_s=None, round_s=None, calls_left=1, returned=None, cpus=[])
             self._obey(benchmark.timed, once=benchmark)
             return benchmark.result
 
@@ -284,6 +295,16 @@ class Turns:
         self._channel.answer(ready=self.case, **told)
 
     def _obey(self, timed: Callable[[int], float], once: Benchmark | None = None) -> None:
+        affinity = Affinity()
+        try:
+            called = self._follow(timed, affinity, once)
+        finally:
+            affinity.leave()
+        if once and not called:
+            timed(1)  # The other side cannot take its turn; the test still wants its result.
+
+    def _follow(self, timed: Callable[[int], float], affinity: Affinity, once: Benchmark | None) -> int:
+        """Do as ordered until told to leave; count the calls."""
         called = 0
         while True:
             order = self._channel.order()
@@ -299,12 +320,13 @@ class Turns:
                         seconds += time.perf_counter() - start
                 told = described(once.result) if once else None
                 self._channel.answer(turn=seconds, returned=told, disturbed=_switches() > switches)
+            elif "cpu" in order:
+                affinity.stay(order["cpu"])
+                self._channel.answer(cpu=order["cpu"])
             elif "unit" in order:
                 self._channel.answer(unit=unit_s())
             else:
-                break
-        if once and not called:
-            timed(1)  # The other side cannot take its turn; the test still wants its result.
+                return called
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
@@ -321,6 +343,44 @@ class Turns:
             sys.setprofile(profiler)
             if collects:
                 gc.enable()
+
+
+class Affinity:
+    """Keeps all threads of this process on one CPU, until they may go where they could go before."""
+
+    def __init__(self) -> None:
+        """Change nothing yet."""
+        self._before: dict[int, set[int]] = {}
+
+    def stay(self, cpu: int) -> None:
+        """Keep every thread on ``cpu``."""
+        is_first = not self._before
+        for thread in map(int, os.listdir(THREADS)):
+            with suppress(OSError):  # It has ended meanwhile.
+                if is_first:
+                    self._before[thread] = os.sched_getaffinity(thread)
+                os.sched_setaffinity(thread, {cpu})
+
+    def leave(self) -> None:
+        """Let every thread go; one that was started meanwhile, where the main thread may go."""
+        if not self._before:
+            return
+        for thread in map(int, os.listdir(THREADS)):
+            with suppress(OSError):
+                os.sched_setaffinity(thread, self._before.get(thread, self._before[os.getpid()]))
+
+
+def cpus() -> list[int]:
+    """List the CPUs that this process may be kept on, none where the system keeps no process anywhere."""
+    if not hasattr(os, "sched_setaffinity") or not os.path.isdir(THREADS):
+        return []
+    return sorted(os.sched_getaffinity(0))
+
+
+def _cpu_s() -> float:
+    """Count the seconds of CPU of all threads of this process, and of its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN) if resource else None
+    return time.process_time() + (children.ru_utime + children.ru_stime if children else 0.0)
 
 
 def _switches() -> int:

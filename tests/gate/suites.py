@@ -160,7 +160,7 @@ def processes_with(text):
 
 
 class FakeProcess:
-    """A worker that takes no time: what a call takes is a function, of the side and the calls made so far."""
+    """A worker that takes no time: what a call takes is a function, of the side and the turns taken so far."""
 
     clock = 0
     """Turns of all fakes so far: a machine that changes with time looks at it."""
@@ -168,6 +168,10 @@ class FakeProcess:
     seconds = staticmethod(lambda name, clock: 1e-3)
     calls_left = None
     call_s = 1e-3
+    cpus = (0, 1)
+    """It may be kept on these."""
+    cpu = None
+    """It is kept on this."""
 
     def __init__(self, side, arguments, output, janitor, environment, patience_s):
         """Note who was launched, in order."""
@@ -187,6 +191,9 @@ class FakeProcess:
             self._begin()
         elif "unit" in order:
             self.answers.append({"unit": 1e-8})
+        elif "cpu" in order:
+            self.cpu = order["cpu"]
+            self.answers.append(order)
         else:
             type(self).clock += 1
             seconds = self.seconds(self.role, type(self).clock) * order["turn"]
@@ -195,8 +202,8 @@ class FakeProcess:
 
     def _begin(self):
         if self.cases:
-            told = {"call_s": self.call_s, "round_s": self.call_s, "calls_left": self.calls_left, "returned": None}
-            self.answers.append({"ready": self.cases[0], **told})
+            told = {"call_s": self.call_s, "round_s": self.call_s, "calls_left": self.calls_left}
+            self.answers.append({"ready": self.cases[0], "returned": None, "cpus": list(self.cpus), **told})
         else:
             self.answers.append({"bye": 0, "errors": [], "own_modules": None, "strays": []})
 

@@ -87,8 +87,8 @@ def test_sides_swapped(monkeypatch):
 
 
 def drifting_fast(name, clock):
-    """A machine that becomes a tenth slower with every turn."""
-    return slower(name, clock) * 1.1**clock
+    """A machine that becomes 3 % slower with every turn."""
+    return slower(name, clock) * 1.03**clock
 
 
 def test_turns_in_blocks(monkeypatch):
@@ -134,6 +134,52 @@ def test_medians_unpaired(monkeypatch):
 
     monkeypatch.setattr(replicate, "_turns", unpaired)
     assert not finds_the_ratio(within=0.2)
+
+
+def on_unequal_cpus(self, name, clock):
+    """A machine whose second CPU is half as fast, and whose system places only the base on the first."""
+    cpu = (name != "base") if self.cpu is None else self.cpu
+    return slower(name, clock) * (1 + cpu)
+
+
+def test_one_cpu(monkeypatch):
+    """Unequal CPUs do not show, as both sides have the same; they would, were the sides not kept on one."""
+    faked(monkeypatch, seconds=on_unequal_cpus)
+    assert finds_the_ratio(within=0.01)
+    faked(monkeypatch, seconds=on_unequal_cpus, cpus=())
+    assert not finds_the_ratio(within=0.2)
+
+
+def test_cpu_is_drawn(monkeypatch):
+    """Every case is on a CPU that all of its processes may have, and each of them gets its share of cases."""
+    fake = faked(monkeypatch, cpus=(3, 5))
+    for seed in range(20):
+        measured(seed)
+    kept = {
+        role: [
+            order["cpu"]
+            for process in fake.launched
+            if process.role == role
+            for order in process.orders
+            if "cpu" in order
+        ]
+        for role in ("base", "head", "control")
+    }
+    assert len(kept["head"]) == 20 * len(CASES)
+    assert len(kept["control"]) == 20 * 2
+    assert 15 < kept["head"].count(3) < 45
+    assert Counter(kept["base"]) == Counter(kept["head"] + kept["control"])
+
+    def begin(self):
+        own(self)
+        if "ready" in self.answers[-1]:
+            self.answers[-1]["cpus"] = {"base": [3, 5], "head": [5, 7], "control": []}[self.role]
+
+    fake = faked(monkeypatch)
+    own = fake._begin
+    fake._begin = begin
+    measured()
+    assert {process.role: process.cpu for process in fake.launched} == {"base": 5, "head": 5, "control": None}
 
 
 def launches(monkeypatch, seeds):
@@ -232,16 +278,17 @@ def told(call_s, round_s=None, calls_left=None):
 @pytest.mark.parametrize(
     ("base", "expected"),
     [
-        (told(1e-7), (60_000, TURNS, True)),
-        (told(1e-3), (6, TURNS, True)),
+        (told(1e-7), (10_000, TURNS, True)),
+        (told(1e-4), (10, TURNS, True)),
+        (told(3e-3), (1, TURNS, True)),
         (told(0.02), (1, 15, True)),
         (told(20), (1, 1, False)),
         (told(1e-6, round_s=0.01), (8, 3, True)),
         (told(1e-6, round_s=20), (1, 1, False)),
         (told(None, None, 1), (1, 1, False)),
         (told(1e-6, calls_left=2), (1, 2, False)),
-        (told(1e-6, calls_left=30), (1, TURNS, True)),
-        (told(1e-6, calls_left=2300), (100, TURNS, True)),
+        (told(1e-6, calls_left=30), (1, 27, True)),
+        (told(1e-6, calls_left=2300), (36, TURNS, True)),
     ],
     ids=str,
 )

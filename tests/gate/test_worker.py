@@ -1,6 +1,11 @@
 """The worker runs benchmarks as they are written, whatever they print, and obeys nothing but its orders."""
 
 import json
+import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -399,3 +404,119 @@ def test_x(benchmark):
     write(tmp_path / "suite", files)
     id_ = "tests/test_x.py::test_x"
     assert driven(tmp_path / "suite", tmp_path / "p.txt", [id_])[id_]["ended"]["outcome"] == "passed"
+
+
+class FakeChannel:
+    """A gate that lets every case go at once, after such orders."""
+
+    def __init__(self, *orders):
+        """Take the orders."""
+        self.orders = [*orders, {"leave": True}]
+        self.answers = []
+
+    def order(self):
+        """Give the next order."""
+        return self.orders.pop(0)
+
+    def answer(self, **told):
+        """Keep what is told."""
+        self.answers.append(told)
+
+
+def ready(benchmark):
+    """Give what is told of a benchmark before its turns."""
+    channel = FakeChannel()
+    worker.Turns(channel).take(worker.Benchmark(benchmark, (), {}))
+    return channel.answers[0]
+
+
+@pytest.mark.parametrize(("threads", "may_stay"), [(0.9, True), (1.0, True), (1.5, False), (8, False)])
+@pytest.mark.parametrize("compiles_s", [0, 100])
+def test_parallel(monkeypatch, threads, may_stay, compiles_s):
+    """A benchmark that computes in several threads is not kept on one CPU, whatever its first call did."""
+    monkeypatch.setattr(worker, "cpus", lambda: [0, 1])
+    used_s = 0.0
+
+    def benchmark():
+        nonlocal used_s, compiles_s
+        used_s += compiles_s
+        compiles_s = 0
+
+    monkeypatch.setattr(worker, "_cpu_s", lambda: used_s + threads * time.perf_counter())
+    assert ready(benchmark)["cpus"] == ([0, 1] if may_stay else [])
+
+
+def burn(seconds):
+    """Use so much of the CPU."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_cpu_s():
+    """All threads count, and children that have ended."""
+    before = worker._cpu_s()
+    thread = threading.Thread(target=burn, args=(0.05,))
+    thread.start()
+    thread.join()
+    used = worker._cpu_s() - before
+    assert used >= 0.05
+    code = "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-S", "-c", code], check=True)
+    assert worker._cpu_s() - before - used >= 0.5
+
+
+@pytest.mark.skipif(not worker.cpus(), reason="this system keeps no process on a CPU")
+def test_affinity():
+    """All threads stay on the CPU until the case ends, then where they were, new ones as the main one."""
+    everywhere = os.sched_getaffinity(0)
+    cpu = max(everywhere)
+    before, stop, started = threading.Event(), threading.Event(), {}
+
+    def idle(name):
+        started[name] = threading.get_native_id()
+        before.set()
+        stop.wait()
+
+    def start(name):
+        before.clear()
+        thread = threading.Thread(target=idle, args=(name,))
+        thread.start()
+        before.wait()
+        return thread
+
+    threads = [start("old")]
+    affinity = worker.Affinity()
+    affinity.leave()
+    affinity.stay(cpu)
+    try:
+        threads.append(start("new"))
+        assert [os.sched_getaffinity(thread) for thread in (0, *started.values())] == [{cpu}] * 3
+        affinity.stay(min(everywhere))
+        assert [os.sched_getaffinity(thread) for thread in (0, *started.values())] == [{min(everywhere)}] * 3
+    finally:
+        affinity.leave()
+        found = [os.sched_getaffinity(thread) for thread in (0, *started.values())]
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert found == [everywhere] * 3
+
+
+@pytest.mark.skipif(not worker.cpus(), reason="this system keeps no process on a CPU")
+def test_stays_for_its_turns():
+    """The turns of a case are on the CPU that was ordered; the next case is free again, even after an error."""
+    seen = []
+    cpu = max(os.sched_getaffinity(0))
+    channel = FakeChannel({"cpu": cpu}, {"turn": 1})
+    everywhere = os.sched_getaffinity(0)
+    benchmark = worker.Benchmark(lambda: seen.append(os.sched_getaffinity(0)), (), {})
+    worker.Turns(channel).take(benchmark)
+    assert seen[0] == everywhere
+    assert seen[-1] == {cpu}
+    assert os.sched_getaffinity(0) == everywhere
+    with pytest.raises(ZeroDivisionError):
+        worker.Turns(FakeChannel({"cpu": cpu}, {"turn": 1})).take(
+            worker.Benchmark(lambda: 1 / (os.sched_getaffinity(0) != {cpu}), (), {})
+        )
+    assert os.sched_getaffinity(0) == everywhere
