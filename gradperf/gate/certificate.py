@@ -60,6 +60,8 @@ class Run:
     verdict: str
     exit_code: int
     seed: int
+    commit: str
+    """What was measured on both sides."""
     started: str
     seconds: float
     load: float | None
@@ -159,6 +161,7 @@ def _run(
         verdict=found["verdict"],
         exit_code=found["exit_code"],
         seed=found["seed"],
+        commit=environment["head_commit"],
         started=environment.get("started", ""),
         seconds=environment.get("seconds", math.nan),
         load=load,
@@ -221,11 +224,13 @@ def page(runs: Sequence[Run]) -> str:
 def _conditions(runs: Sequence[Run]) -> list[str]:
     machines = Counter((run.cpu_model, run.cpus) for run in runs)
     hours = sorted({run.started[:13] for run in runs if run.started})
+    commits = Counter(run.commit[:7] for run in runs)
     busy = sum(run.load is not None and run.cpus is not None and run.load > run.cpus / 2 for run in runs)
     told = [
         f"- {plural(count, 'run')} on {model or 'a CPU of unknown model'}, {cpus or 0:g} CPUs"
         for (model, cpus), count in machines.most_common()
     ]
+    told.append("- at " + ", ".join(f"commit {name} ({plural(n, 'run')})" for name, n in commits.items()))
     if hours:
         first, last = (hour.replace("T", " ") for hour in (hours[0], hours[-1]))
         told.append(f"- from {first} h to {last} h UTC, begun in {plural(len(hours), 'different hour')}")
