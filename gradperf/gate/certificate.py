@@ -142,9 +142,10 @@ def _run(
         done = subprocess.run(  # noqa: S603 - this very program
             [sys.executable, "-m", "gradperf", *command], capture_output=True, text=True, check=False
         )
-        if not file.exists():
-            raise UserError(f"a run of the gate ended with exit code {done.returncode}:\n{done.stderr.strip()}")
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"cases": []}
+    if not any(case["pairs"] for case in found["cases"]):
+        told = f"{done.stderr.strip()}\n{done.stdout.strip()}".strip()
+        raise UserError(f"a run of the gate compared nothing, with exit code {done.returncode}:\n{told}")
     cases = {case["id"]: case for case in found["cases"]}
     environment = found["environment"]
     return Run(
@@ -303,7 +304,7 @@ def _share_told(caught: Sequence[bool]) -> str:
     if not caught:
         return "–"
     low, high = bounds(sum(caught), len(caught))
-    return f"{sum(caught)} of {len(caught)} ({low:.0%}–{high:.0%})"
+    return f"{sum(caught)} of {len(caught)} ({100 * low:.0f}–{100 * high:.0f} %)"
 
 
 def _visible(runs: Sequence[Run]) -> list[str]:

@@ -1,0 +1,191 @@
+"""The certificate counts what whole runs of the gate did, and makes its page from that alone."""
+
+import json
+import subprocess
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradperf import cli
+from gradperf.gate import certificate
+from gradperf.gate.certificate import Run, bounds
+from gradperf.names import UserError
+from tests.gate.repositories import commit, git, make
+from tests.gate.suites import QUICK, QUIET, command
+
+QUIETLY = Run(
+    kind="unchanged",
+    arguments=("bench",),
+    planted={},
+    group="",
+    cases={"a": "unchanged", "b": "unchanged", "c": "inconclusive"},
+    case_groups={"a": "x", "b": "x", "c": "y"},
+    groups={"x": "unchanged", "y": "inconclusive", "all": "unchanged"},
+    visible={"a": 0.02, "b": 0.03, "c": 0.05},
+    verdict="inconclusive",
+    exit_code=0,
+    seed=7,
+    commit="0123456789abcdef",
+    started="2026-01-02T03:04:05+00:00",
+    seconds=60.0,
+    load=0.1,
+    cpu_model="a CPU",
+    cpus=2.0,
+)
+
+
+def regressed(run, *cases, groups=()):
+    """Give the run with these cases and groups regressed."""
+    return replace(
+        run,
+        cases={id_: "regressed" if id_ in cases else verdict for id_, verdict in run.cases.items()},
+        groups={name: "regressed" if name in groups else verdict for name, verdict in run.groups.items()},
+        verdict="regressed",
+        exit_code=10,
+    )
+
+
+def row(page, start):
+    """Give the cells of the table's row that begins so."""
+    (line,) = [line for line in page.splitlines() if line.startswith(f"| {start} ")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+# From the tables of the binomial distribution; (0, 60) by hand: 1 - 0.025**(1/60).
+@pytest.mark.parametrize(
+    ("hits", "tries", "low", "high"),
+    [(0, 60, 0, 0.0596), (60, 60, 0.9404, 1), (5, 10, 0.1871, 0.8129), (1, 10, 0.0025, 0.4450), (0, 1, 0, 0.975)],
+)
+def test_bounds(hits, tries, low, high):
+    """The interval is Clopper's and Pearson's."""
+    assert bounds(hits, tries) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 80), st.data())
+def test_bounds_contain_the_share(tries, data):
+    """The interval holds what was seen, and mirrors when hits are counted as misses."""
+    hits = data.draw(st.integers(0, tries))
+    low, high = bounds(hits, tries)
+    assert 0 <= low <= hits / tries <= high <= 1
+    assert bounds(tries - hits, tries) == pytest.approx((1 - high, 1 - low))
+
+
+def test_false_alarms():
+    """What is slower on purpose is no false alarm, nor is its group; everything else that alarms is."""
+    assert QUIETLY.false_alarms == 0
+    assert regressed(QUIETLY, "a", groups=("all",)).false_alarms == 1
+    planted = replace(QUIETLY, kind="planted", planted={"a": 0.05})
+    assert regressed(planted, "a", groups=("x", "all")).false_alarms == 0
+    assert regressed(planted, "a", "b").false_alarms == 1
+    assert regressed(planted, "a", "c", groups=("y",)).false_alarms == 2
+
+
+def test_page_counts():
+    """Alarms, what was caught, and what was not, stand where they belong."""
+    runs = [
+        QUIETLY,
+        regressed(QUIETLY, "b"),
+        replace(QUIETLY, verdict="untrusted", exit_code=12, seconds=90.0, load=1.5),
+        regressed(replace(QUIETLY, kind="planted", planted={"a": 0.03, "b": 0.05, "c": 0.1}), "b", "c"),
+        regressed(replace(QUIETLY, kind="planted", planted={"a": 0.05, "b": 0.03, "c": 0.1}), "b", "c"),
+        regressed(replace(QUIETLY, kind="group", group="x", planted={"a": 0.02, "b": 0.02}), groups=("x",)),
+        replace(QUIETLY, kind="group", group="y", planted={"c": 0.02}),
+    ]
+    page = certificate.page(runs)
+    assert row(page, "`bench`") == ["`bench`", "3", "3", "**1**", "91 %", "1 untrusted", "60 s (longest 90 s)"]
+    alarms, planted, group, visible = page.split("## ")[1:]
+    assert row(planted, "x") == ["x", "1 of 2 (1–99 %)", "1 of 2 (1–99 %)", "–"]
+    assert row(planted, "y") == ["y", "–", "–", "2 of 2 (16–100 %)"]
+    assert row(planted, "**all**")[2] == "1 of 2 (1–99 %)"
+    assert row(group, "x")[1] == "1 of 1 (3–100 %)"
+    assert row(group, "y")[1] == "0 of 1 (0–97 %)"
+    assert row(visible, "y")[1:] == ["`c`", "3", "5.0 %"]
+    assert "In 4 runs with planted slowdowns, 0 cases or groups without one alarmed." in alarms
+    assert "7 runs on a CPU, 2 CPUs" in page
+    assert "commit 0123456 (7 runs)" in page
+    assert "1 run began while other work" in page
+
+
+def test_untrusted_is_not_caught():
+    """A run whose control failed found nothing, whatever it says of the case."""
+    run = replace(QUIETLY, kind="group", group="x", planted={"a": 0.02}, verdict="untrusted", exit_code=12)
+    assert "0 of 1" in row(certificate.page([run]), "x")[1]
+
+
+def test_store(tmp_path):
+    """What was written is read again; a broken line is named."""
+    store = tmp_path / "store.jsonl"
+    assert certificate.read(store) == []
+    store.write_text(json.dumps(asdict(QUIETLY)) + "\n" + json.dumps(asdict(regressed(QUIETLY, "a"))) + "\n")
+    assert certificate.read(store) == [QUIETLY, regressed(QUIETLY, "a")]
+    store.write_text(json.dumps(asdict(QUIETLY)) + "\n{}\n")
+    with pytest.raises(UserError, match="line 2"):
+        certificate.read(store)
+
+
+SUITE = {
+    "bench/test_work.py": """
+import pytest
+
+@pytest.mark.parametrize("name", "abc")
+def test_work(benchmark, name):
+    benchmark(lambda: sum(range(5000)))
+"""
+}
+
+
+@pytest.fixture
+def certify(tmp_path, monkeypatch):
+    """Make certificates of a repository, from runs with few pairs, short turns, and large slowdowns planted."""
+    own = subprocess.run
+
+    def quick(words, **more):
+        if words[1:4] == ["-m", "gradperf", "gate"]:
+            words = [*command(*QUICK), *words[4:]]
+        return own(words, **more)
+
+    monkeypatch.setattr(subprocess, "run", quick)
+    monkeypatch.setattr(certificate, "SHARES", (0.8, 0.9, 0.99))
+    monkeypatch.setattr(certificate, "GROUP_SHARE", 0.99)
+    monkeypatch.chdir(make(tmp_path / "repo", SUITE))
+    return lambda *words: cli.main(["certificate", *words, "--", "bench", *QUIET])
+
+
+def test_end_to_end(certify, capsys):
+    """Every kind of run is made, stored and told of; a second command goes on where the first ended."""
+    assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 0
+    assert certify("--planted", "1", "--group", "1", "--store", "runs.jsonl", "--page", "page.md") == 0
+    unchanged, planted, group = certificate.read(Path("runs.jsonl"))
+    assert [run.kind for run in (unchanged, planted, group)] == ["unchanged", "planted", "group"]
+    assert unchanged.exit_code == 0
+    assert not unchanged.false_alarms
+    assert set(unchanged.cases) == {f"bench/test_work.py::test_work[{name}]" for name in "abc"}
+    assert sorted(planted.planted.values()) == [0.8, 0.9, 0.99]
+    assert set(planted.cases.values()) == {"regressed"}
+    assert group.group == "bench/test_work.py"
+    assert group.verdict == "regressed"
+    assert {run.commit for run in (unchanged, planted, group)} == {git(Path(), "rev-parse", "HEAD")}
+    assert Path("page.md").read_text() == certificate.page([unchanged, planted, group])
+    told = capsys.readouterr().out
+    assert "planted 1 of 1: regressed" in told
+    assert "3 runs so far, in runs.jsonl; written to page.md" in told
+
+
+def test_unclean(certify, capsys):
+    """Uncommitted changes are refused: unchanged code is what is measured."""
+    Path("more.py").write_text("")
+    assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 2
+    assert "more.py is uncommitted" in capsys.readouterr().err
+    assert not Path("runs.jsonl").exists()
+
+
+def test_gate_that_cannot_run(certify, capsys):
+    """A gate that ends without a result is reported in its own words, and nothing is stored."""
+    Path("bench/test_work.py").write_text("import nothing_of_this_name\n")
+    commit(Path())
+    assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 2
+    assert "nothing_of_this_name" in capsys.readouterr().err
+    assert not Path("runs.jsonl").exists()
