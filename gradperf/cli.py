@@ -86,9 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     own, behind = words, []
-    if words[:1] in (["gate"], ["certificate"]) and "--" in words:
+    for_pytest = words[:1] in (["gate"], ["certificate"])
+    if for_pytest and "--" in words:
         own, behind = words[: words.index("--")], words[words.index("--") + 1 :]
-    parsed = parser.parse_args(own)
+    parsed, unknown = parser.parse_known_args(own)
+    if unknown:
+        where = "; what is meant for pytest stands after --" if for_pytest and own == words else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{where}")
     parsed.behind = behind
     try:
         code: int = parsed.command(parsed)

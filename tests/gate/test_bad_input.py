@@ -116,6 +116,21 @@ def test_no_value(repo, capsys, option):
     assert "usage: gradperf" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["bench"], ["-k", "work"], ["--strict", "bench/test_work.py"]], ids=" ".join)
+def test_forgotten_dashes(repo, capsys, arguments):
+    """Arguments of pytest without the dashes before them are told where they belong."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["gate", *arguments])
+    assert ended.value.code == 2
+    assert "what is meant for pytest stands after --" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["gate", *arguments, "--", "bench"])
+    assert "stands after" not in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["list", *arguments])
+    assert "stands after" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("table", "message"), TABLES)
 def test_unreadable_table(repo, gate, table, message):
     """A pyproject.toml that cannot be read, or says something else, is named."""
