@@ -25,15 +25,21 @@ from typing import Literal
 
 from gradperf.gate.findings import Control, Finding, Overall, Verdict
 from gradperf.gate.signed_rank import critical, estimate, interval, p_faster, p_of_rank_sum, p_slower
-from gradperf.gate.trial import HALF_WEIGHT, SCREEN_GROUP_P, SCREEN_P, Course, Plan, Trial, planted_was_seen
+from gradperf.gate.trial import (
+    HALF_WEIGHT,
+    PLANTED,
+    SCREEN_GROUP_P,
+    SCREEN_P,
+    Course,
+    Plan,
+    Trial,
+    planted_was_seen,
+)
 from gradperf.spread import t_quantile
 
 CONFIDENCE = 0.95
 CONFIRMED_CONFIDENCE = 0.975
 """Of an interval; see above."""
-
-PLANTED = 0.05
-"""The slowdown made on purpose."""
 
 BLIND = 0.6
 BLIND_CONFIDENCE = 0.999

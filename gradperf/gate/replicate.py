@@ -28,6 +28,7 @@ from gradperf.gate import stage
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.process import Lost, Process
 from gradperf.gate.sides import Side
+from gradperf.gate.trial import PLANTED
 
 TURNS = 60
 TURN_S = 0.001
@@ -58,9 +59,6 @@ COMPARISONS = 3
 
 PADDING = 4096
 """Bytes by which an environment is longer, at most."""
-
-PLANTED = 0.05
-"""The control's planted slowdown."""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from typing import Any
 from gradperf import machine
 from gradperf.gate import judge, trial
 from gradperf.gate.findings import Finding, Outcome
-from gradperf.gate.replicate import PLANTED, Cannot, Replicate, Setting, Value, collected_both, replicate
+from gradperf.gate.replicate import Cannot, Replicate, Setting, Value, collected_both, replicate
 from gradperf.gate.returned import difference
-from gradperf.gate.trial import Pair, Phase, Plan
+from gradperf.gate.trial import PLANTED, Pair, Phase, Plan
 from gradperf.names import UserError
 
 Tell = Callable[[str], None]

@@ -37,6 +37,9 @@ HALF_WEIGHT = 0.25
 FUTILE_P = {1: 0.5, 2: 0.2, 3: 0.1}
 """Look by look, the p above which a suspicion is dropped. That can only prevent alarms, so it costs no alpha."""
 
+PLANTED = 0.05
+"""The slowdown made on purpose in every pair, to see whether the run sees it."""
+
 ALL = "all"
 """The group of all cases."""
 
@@ -71,7 +74,7 @@ class Pair:
     null: float | None
     """A third process, which runs the base too, over the base."""
     planted: float | None
-    """The same, with 5 % of work added on purpose to the third."""
+    """The same, with :data:`PLANTED` of work added on purpose to the third."""
 
 
 Measure = Callable[[Phase, Sequence[str]], Pair | None]

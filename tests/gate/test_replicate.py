@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gradperf.gate import replicate
-from gradperf.gate.replicate import CASE_S, PLANTED, TURNS, Setting, shape
+from gradperf.gate.replicate import CASE_S, TURNS, Setting, shape
+from gradperf.gate.trial import PLANTED
 from tests.gate.suites import faked, side
 
 CASES = ("test_x.py::a", "test_x.py::b", "test_x.py::c")
