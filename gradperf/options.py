@@ -9,7 +9,7 @@ from typing import Any
 
 from gradperf.names import UserError, unknown
 
-TIERS = ("quick", "full")
+TIERS = ("short", "quick", "full")
 
 AXES = {
     "framework": "numpy, torch, tensorflow, jax",
@@ -20,7 +20,10 @@ AXES = {
 }
 
 SETTINGS = {
-    "tier": ("quick", "quick: shorter trainings; full: the published sizes (default: quick)"),
+    "tier": (
+        "quick",
+        "short: a few steps, for the gate; quick: shorter trainings; full: the published sizes (default: quick)",
+    ),
     "threads": ("1", "threads of every library, bound before import (default: 1)"),
     "seed": ("0", "seed of inputs and weights (default: 0)"),
 }

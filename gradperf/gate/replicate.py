@@ -42,7 +42,7 @@ PRECISION = 0.007
 differ by more than that, so more turns would tell nothing more. How far the values spread does not depend on which
 side is called the head: so this rule takes no side."""
 
-CASE_S = 0.3
+CASE_S = 0.5
 """A case whose calls are slow has fewer turns: so many seconds for each side, but one turn at least."""
 
 UNCOUNTED = 3

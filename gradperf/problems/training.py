@@ -112,10 +112,14 @@ class Training:
             raise ValueError(f"{self.name}: powers are of one input column, which is not differentiated")
 
     def at_tier(self, tier: str) -> "Training":
-        """``full`` is the published size; ``quick`` has fewer steps, or a smaller batch where there is one step."""
+        """``full`` is the published size; ``quick`` has fewer steps, or a smaller batch where there is one step.
+
+        ``short`` has a tenth of these steps: calls that the gate's short turns can share out.
+        """
         if tier == "full":
             return self
-        return replace(self, steps=self.quick_steps or self.steps, batch=self.quick_batch or self.batch)
+        quick = replace(self, steps=self.quick_steps or self.steps, batch=self.quick_batch or self.batch)
+        return quick if tier == "quick" else replace(quick, steps=max(1, quick.steps // 10))
 
     def gradient_problem(self) -> "Training":
         """Give the same network with no update: its answer is the gradients of the first step."""
