@@ -56,7 +56,7 @@ WARM_SHARE = 4
 LEAST_CALLS = 4
 """A pedantic benchmark that allows fewer calls than this is called once, and that call is its turn."""
 
-PARALLEL = 1.1
+PARALLEL = 1.05
 """A benchmark that uses more seconds of CPU than pass, by this factor, is not kept on one CPU."""
 
 THREADS = "/proc/self/task"

@@ -430,7 +430,7 @@ def ready(benchmark):
     return channel.answers[0]
 
 
-@pytest.mark.parametrize(("threads", "may_stay"), [(0.9, True), (1.0, True), (1.5, False), (8, False)])
+@pytest.mark.parametrize(("threads", "may_stay"), [(0.9, True), (1.0, True), (1.2, False), (8, False)])
 @pytest.mark.parametrize("compiles_s", [0, 100])
 def test_parallel(monkeypatch, threads, may_stay, compiles_s):
     """A benchmark that computes in several threads is not kept on one CPU, whatever its first call did."""
