@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
-from gradperf.gate.replicate import TURN_S, TURNS
+from gradperf.gate.replicate import shape
 from gradperf.gate.worker import cpus
 from gradperf.worker import Worker
 
@@ -158,26 +158,32 @@ def process_pair(cases: Sequence[str], threads: int, coin: random.Random) -> dic
     with Worker() as early, Worker() as late:
         sides = coin.sample((early, late), 2)
         for case in cases:
-            log_ratios[case] = log_ratio(case, threads, sides, coin)
+            log_ratios[case] = log_ratio(case, threads, sides, coin, one_cpu=threads == 1)
     return log_ratios
 
 
-def log_ratio(case: str, threads: int, sides: Sequence[Worker], coin: random.Random) -> float:
-    """Have two processes take turns at ``case``: median log-ratio of the first's times to the second's."""
+def log_ratio(
+    case: str, threads: int, sides: Sequence[Worker], coin: random.Random, *, one_cpu: bool = False
+) -> float:
+    """Have two processes take turns at ``case``: median log-ratio of the first's times to the second's.
+
+    On one CPU, where it is asked for and the system can, as the gate's processes do.
+    """
     for side in sides:
         side.send("prepare", case, threads)
     call_s = sum(side.answer()["call_s"] for side in sides) / 2
-    calls = max(1, round(TURN_S / call_s))  # the same on both sides
-    if threads == 1 and (numbers := cpus()):
+    told = {"call_s": call_s, "round_s": call_s, "calls_left": None}
+    calls, turns, _ = shape(told, told)
+    if one_cpu and (numbers := cpus()):
         cpu = coin.choice(numbers)
         for side in sides:
             side.ask("cpu", cpu)
-    order = [0, 1] * (TURNS // 2)  # which side begins: either equally often
+    order = [0, 1] * math.ceil(turns / 2)  # which side begins: either equally often
     coin.shuffle(order)
-    turns = []
+    log_ratios = []
     for begins in order:
         taken_s = [0.0, 0.0]
         for turn in (begins, 1 - begins):
             taken_s[turn] = sides[turn].ask("turn", calls)["call_s"]
-        turns.append(math.log(taken_s[0] / taken_s[1]))
-    return median(turns)
+        log_ratios.append(math.log(taken_s[0] / taken_s[1]))
+    return median(log_ratios)

@@ -13,7 +13,7 @@ The process is ``python -m gradperf.worker``. It reads one order a line and answ
 ``rounds COUNT``
     Time so many calls, each by itself, as ``pytest perf`` does; ``{"median_s": …}``.
 ``cpu NUMBER``
-    Stay on that CPU from now on, with all threads; ``{}``.
+    Stay on that CPU, with all threads, until the next case is prepared; ``{}``.
 ``turn COUNT``
     Time so many calls as one; ``{"call_s": …}``, the mean.
 
@@ -171,6 +171,7 @@ def serve() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     call: Callable[[], Any] | None = None
+    affinity = Affinity()
     # Not "for line in": that reads ahead.
     while line := sys.stdin.readline():
         found: dict[str, Any]
@@ -179,6 +180,7 @@ def serve() -> None:
                 case ["busy", seconds]:
                     found = dict(busy(float(seconds)))
                 case ["prepare", id_, count]:
+                    affinity.leave()
                     call = prepared(id_, int(count))
                     found = {"call_s": warmed_s(call)}
                 case ["neighbours", count, *names]:
@@ -186,7 +188,7 @@ def serve() -> None:
                 case ["rounds", count] if call:
                     found = {"median_s": median(each_s(call, int(count)))}
                 case ["cpu", number]:
-                    Affinity().stay(int(number))
+                    affinity.stay(int(number))
                     found = {}
                 case ["turn", count] if call:
                     found = {"call_s": turn_s(call, int(count))}

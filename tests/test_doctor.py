@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from gradperf import doctor, machine, spread
+from gradperf.gate.replicate import TURNS
+from gradperf.gate.worker import cpus
 from gradperf.names import UserError
 from gradperf.worker import Worker
 from tests.conftest import run_process
@@ -145,10 +147,10 @@ def test_pair_takes_balanced_turns_of_equal_length(scripted, seed):
     found = spread.process_pair(["case"], 1, coin)["case"]
     assert abs(found) == pytest.approx(math.log(1.1), abs=0.0005)
     turns = [order for order in scripted if order[1] == "turn"]
-    assert len(turns) == 2 * spread.TURNS
+    assert len(turns) == 2 * TURNS
     assert len({count for _, _, count in turns}) == 1
     begins = [number for number, *_ in turns[::2]]
-    assert begins.count(1) == begins.count(2) == spread.TURNS // 2
+    assert begins.count(1) == begins.count(2) == TURNS // 2
 
 
 def test_roles_of_a_pair_are_drawn(scripted):
@@ -159,7 +161,7 @@ def test_roles_of_a_pair_are_drawn(scripted):
         signs.add(spread.process_pair(["case"], 1, spread.random.Random(seed))["case"] > 0)
     assert signs == {True, False}
     begins = [number for number, *_ in [order for order in scripted if order[1] == "turn"][::2]]
-    assert len({tuple(begins[k : k + spread.TURNS]) for k in range(0, len(begins), spread.TURNS)}) == 20
+    assert len({tuple(begins[k : k + TURNS]) for k in range(0, len(begins), TURNS)}) == 20
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -181,6 +183,18 @@ def test_pair_takes_its_turns_on_one_cpu(scripted, monkeypatch, threads):
             assert {order[0] for order in orders[:first]} == {"prepare", "cpu"}
             assert {number for number, what, *_ in scripted if what == "cpu"} == {1, 2}
     assert kept == ({4, 6} if threads == 1 else set())
+
+
+@pytest.mark.skipif(len(cpus()) < 2, reason="it takes two CPUs on which a process can be kept")
+def test_process_stays_on_its_cpu():
+    """A measuring process is kept on the CPU that was ordered, until it prepares its next case."""
+    with Worker() as worker:
+        everywhere = os.sched_getaffinity(worker._process.pid)
+        for cpu in everywhere:
+            worker.ask("cpu", cpu)
+            assert os.sched_getaffinity(worker._process.pid) == {cpu}
+        worker.ask("prepare", "matmul_64x64x64-numpy.operator-cpu-float32", 1)
+        assert os.sched_getaffinity(worker._process.pid) == everywhere
 
 
 def test_stored_run_takes_as_many_rounds_as_pytest_would(scripted):

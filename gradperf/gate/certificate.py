@@ -85,6 +85,20 @@ class Run:
         groups = [name for name, verdict in self.groups.items() if verdict == "regressed" and name in untouched]
         return len(cases) + len(groups)
 
+    def caught(self, case: str) -> bool:
+        """Tell whether the run failed for this case's slowdown; one whose control failed says nothing."""
+        return self.verdict == "regressed" and self.cases.get(case) == "regressed"
+
+    @property
+    def caught_group(self) -> bool:
+        """Whether the run failed for the slowdown of its group, seen in the group, in all cases, or in a member."""
+        names = (
+            self.groups.get(self.group),
+            self.groups.get("all"),
+            *(self.cases.get(case) for case in self.planted),
+        )
+        return self.verdict == "regressed" and "regressed" in names
+
 
 def read(store: Path) -> list[Run]:
     """Read the store; one that does not exist is empty."""
@@ -143,7 +157,7 @@ def _run(
             [sys.executable, "-m", "gradperf", *command], capture_output=True, text=True, check=False
         )
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"cases": []}
-    if not any(case["pairs"] for case in found["cases"]):
+    if not found["cases"]:
         told = f"{done.stderr.strip()}\n{done.stdout.strip()}".strip()
         raise UserError(f"a run of the gate compared nothing, with exit code {done.returncode}:\n{told}")
     cases = {case["id"]: case for case in found["cases"]}
@@ -283,7 +297,7 @@ def _caught(runs: Sequence[Run]) -> list[str]:
         if run.kind == "planted":
             for case, share in run.planted.items():
                 for name in (run.case_groups[case], "**all**"):
-                    seen[name, share].append(run.cases.get(case) == "regressed")
+                    seen[name, share].append(run.caught(case))
     names = sorted({name for name, _ in seen}, key=lambda name: (name.startswith("*"), name))
     rows = [(name, *(_share_told(seen[name, share]) for share in SHARES)) for name in names]
     return _table(("group", *(f"{share:.0%} slower" for share in SHARES)), rows)
@@ -294,7 +308,7 @@ def _groups_caught(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         if run.kind == "group":
             for name in (run.group, "**all**"):
-                seen[name].append(run.verdict == "regressed")
+                seen[name].append(run.caught_group)
     names = sorted(seen, key=lambda name: (name.startswith("*"), name))
     rows = [(name, _share_told(seen[name])) for name in names]
     return _table(("group", f"{GROUP_SHARE:.0%} slower as a whole"), rows)

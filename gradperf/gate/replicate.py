@@ -17,6 +17,7 @@ obviously wrong", ASPLOS 2009).
 
 import math
 import random
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from gradperf.gate.trial import PLANTED
 
 TURNS = 60
 TURN_S = 0.001
-"""Each side has so many turns of about so many seconds, one call at least; twice as many on a busy machine.
+"""Each side has so many turns of about so many seconds, one call at least; on a busy machine up to twice as many.
 
 Many short ones, as a machine that changes its speed for some milliseconds then spoils few of them."""
 
@@ -44,6 +45,12 @@ side is called the head: so this rule takes no side."""
 
 CASE_S = 0.5
 """A case whose calls are slow has fewer turns: so many seconds for each side, but one turn at least."""
+
+LONGEST_S = 6 * CASE_S
+"""No comparison begins another turn after so long, whatever the calls were expected to take."""
+
+CROWDED = 4
+"""Calls that take so many times as long on one CPU as before, on both sides, are not kept there after all."""
 
 UNCOUNTED = 3
 """So many turns before these do not count: one is a warm-up, and where work is planted two more tell how much."""
@@ -289,31 +296,26 @@ def _turns(
     """Let two processes that wait at one benchmark take turns; ``planted`` is work for the head, as a share."""
     calls, turns, warms = shape(ready["base"], ready["head"], comparisons)
     returned: dict[str, Any] = {name: ready[name]["returned"] for name in ("base", "head")}
-    call_s = 0.0
-    if cpus := set(ready["base"]["cpus"]) & set(ready["head"]["cpus"]):
-        cpu = coin.choice(sorted(cpus))
-        base.ask(cpu=cpu)
-        head.ask(cpu=cpu)
-    if warms:
-        base.ask(turn=calls)
-        call_s = head.ask(turn=calls)["turn"] / calls
+    warm = _together(base, head, ready, calls if warms else 0, coin)
     work: dict[str, float] = {}
     if planted:
         unit_s = head.ask(unit=True)["unit"]
         if warms:
             # The least of each, as a unit's time is: at one speed of the machine, whatever it is in between.
-            call_s = min([call_s, *(head.ask(turn=calls)["turn"] / calls for _ in range(UNCOUNTED - 1))])
+            more = [head.ask(turn=calls)["turn"] / calls for _ in range(UNCOUNTED - 1)]
+            call_s = min(warm[1], *more)
             work["units"] = round(planted * call_s * calls / unit_s)
         else:  # So few or slow calls that how long one takes is known only after it.
             work["units_per_s"] = planted / unit_s
     unlimited = all(ready[name]["calls_left"] is None for name in ("base", "head"))
-    may_repeat = warms and calls * call_s < 2 * TURN_S and unlimited
+    may_repeat = warms and calls * max(warm) < 2 * TURN_S and unlimited
     # Who begins is drawn for every two turns, so that each begins equally often wherever the turns end.
     base_first = [first for _ in range(turns) for first in coin.sample((True, False), 2)]
     if not may_repeat:
         del base_first[turns:]
     taken: list[tuple[float, float]] = []
     undisturbed: list[tuple[float, float]] = []
+    began_s = time.monotonic()
     for first in base_first:
         seconds: dict[str, float] = {}
         disturbed = False
@@ -327,12 +329,33 @@ def _turns(
             undisturbed.append(taken[-1])
         if len(undisturbed) >= ENOUGH_TURNS and len(taken) % 2 == 0 and _error(undisturbed) < PRECISION:
             break
+        if time.monotonic() - began_s > LONGEST_S:
+            break
     if found is not None:
         found.returned[case] = (returned["base"], returned["head"])
     # On a busy machine the system takes the CPU away in the middle of a turn: those turns measure the others.
     kept = undisturbed if len(undisturbed) >= min(turns, ENOUGH_TURNS) else taken
     ratios = [math.log(h / b) for b, h in kept]
     return Value(median(ratios), median(b for b, _ in kept), median(h for _, h in kept))
+
+
+def _together(
+    base: Process, head: Process, ready: Mapping[str, Mapping[str, Any]], calls: int, coin: random.Random
+) -> list[float]:
+    """Bring both to one CPU, which is drawn, to warm up there by so many calls; give each side's seconds of one."""
+    both = {"base": base, "head": head}
+    cpus = set(ready["base"]["cpus"]) & set(ready["head"]["cpus"])
+    if cpus:
+        cpu = coin.choice(sorted(cpus))
+        for process in both.values():
+            process.ask(cpu=cpu)
+    if not calls:
+        return []
+    warm = {name: process.ask(turn=calls)["turn"] / calls for name, process in both.items()}
+    if cpus and all(warm[name] > CROWDED * max(ready[name]["call_s"], CLOCK_S) for name in both):
+        for process in both.values():
+            process.ask(cpu=None)
+    return list(warm.values())
 
 
 def _error(turns: Sequence[tuple[float, float]]) -> float:
@@ -366,7 +389,7 @@ def shape(base: Mapping[str, Any], head: Mapping[str, Any], comparisons: int = 1
     limits = [side["calls_left"] for side in (base, head) if side["calls_left"] is not None]
     if limits:
         allowed = min(limits) // comparisons
-        calls = max(1, min(calls, allowed // (TURNS + UNCOUNTED)))
+        calls = max(1, min(calls, allowed // (ENOUGH_TURNS + UNCOUNTED)))
         room = allowed // calls
         warms = warms and room > 2 * UNCOUNTED
         turns = max(1, min(turns, room - UNCOUNTED if warms else room))

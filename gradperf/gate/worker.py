@@ -10,9 +10,9 @@ line of JSON each; what tests print cannot come between. The first order says wh
     Collect, and answer ``{"collected": [{"id", "group", "skipped", "control"}, …], "errors": […]}``.
 ``{"do": "time", "cases": […], "own": …, "foreign": …}``
     Run these cases in this order. Each case that comes to its benchmark answers ``{"ready": id, …}``, then obeys:
-    ``{"cpu": number}`` stays on that CPU until the case ends; ``{"turn": calls, "units": …, "units_per_s": …}``
-    answers the seconds that so many calls took together, units of planted work with them; ``{"unit": true}`` the
-    seconds of one such unit; ``{"leave": true}`` ends the case.
+    ``{"cpu": number}`` stays on that CPU until the case ends, or the number is null;
+    ``{"turn": calls, "units": …, "units_per_s": …}`` answers the seconds that so many calls took together, units of
+    planted work with them; ``{"unit": true}`` the seconds of one such unit; ``{"leave": true}`` ends the case.
     Each case ends with ``{"ended": id, "outcome", "reason"}``, and the session with ``{"bye": …}``.
 
 A test is run as it is written: its fixtures, its setup and teardown, its assertions. A ``pedantic`` benchmark is
@@ -56,8 +56,12 @@ WARM_SHARE = 4
 LEAST_CALLS = 4
 """A pedantic benchmark that allows fewer calls than this is called once, and that call is its turn."""
 
-PARALLEL = 1.05
-"""A benchmark that uses more seconds of CPU than pass, by this factor, is not kept on one CPU."""
+SERIAL = 0.05
+"""A benchmark computes in one thread if all others, and children, use no larger share of its CPU time."""
+
+HANDED_OVER = (0.9, 1.05)
+"""Where others use more, they take turns with it if together they use about as many seconds of CPU as pass. More is
+work in parallel; less may be work in parallel and waiting."""
 
 THREADS = "/proc/self/task"
 
@@ -248,22 +252,22 @@ class Turns:
             calls, spent_s = 0, 0.0
             call_s = round_s = float("inf")
             returned = None
-            began_s, cpu_s = time.perf_counter(), _cpu_s()
+            before = _used_s()
             while not self._is_warm(calls, spent_s, benchmark.most_calls):
                 if calls == 1:  # The first may have compiled, in as many threads as it liked.
-                    began_s, cpu_s = time.perf_counter(), _cpu_s()
+                    before = _used_s()
                 start = time.perf_counter()
                 call_s = min(call_s, benchmark.timed(1))
                 took_s = time.perf_counter() - start
                 calls, spent_s, round_s = calls + 1, spent_s + took_s, min(round_s, took_s)
                 if calls == 1:
                     returned = described(benchmark.result)
-            is_parallel = _cpu_s() - cpu_s > PARALLEL * (time.perf_counter() - began_s)
+            stays = _takes_one_cpu(before, _used_s())
         left = None if benchmark.most_calls is None else benchmark.most_calls - calls
         benchmark.result = None
         if not benchmark.setup and not benchmark.teardown:
             round_s = call_s
-        may_stay = [] if is_parallel else cpus()
+        may_stay = cpus() if stays else []
         self._ready(call_s=call_s, round_s=round_s, calls_left=left, returned=returned, cpus=may_stay)
         self._obey(benchmark.timed)
 
@@ -321,7 +325,10 @@ class Turns:
                 told = described(once.result) if once else None
                 self._channel.answer(turn=seconds, returned=told, disturbed=_switches() > switches)
             elif "cpu" in order:
-                affinity.stay(order["cpu"])
+                if order["cpu"] is None:
+                    affinity.leave()
+                else:
+                    affinity.stay(order["cpu"])
                 self._channel.answer(cpu=order["cpu"])
             elif "unit" in order:
                 self._channel.answer(unit=unit_s())
@@ -363,24 +370,36 @@ class Affinity:
 
     def leave(self) -> None:
         """Let every thread go; one that was started meanwhile, where the main thread may go."""
-        if not self._before:
+        everywhere = self._before.get(os.getpid())
+        if everywhere is None:  # Nothing was kept, or this is a child that the suite forked.
             return
         for thread in map(int, os.listdir(THREADS)):
             with suppress(OSError):
-                os.sched_setaffinity(thread, self._before.get(thread, self._before[os.getpid()]))
+                os.sched_setaffinity(thread, self._before.get(thread, everywhere))
+        self._before.clear()
 
 
 def cpus() -> list[int]:
     """List the CPUs that this process may be kept on, none where the system keeps no process anywhere."""
     if not hasattr(os, "sched_setaffinity") or not os.path.isdir(THREADS):
         return []
+    if str(os.getpid()) not in os.listdir(THREADS):
+        return []  # Another namespace's /proc, which numbers threads otherwise.
     return sorted(os.sched_getaffinity(0))
 
 
-def _cpu_s() -> float:
-    """Count the seconds of CPU of all threads of this process, and of its children that have ended."""
+def _used_s() -> tuple[float, float, float]:
+    """Give seconds: those that passed, those of CPU of this thread, and those of all threads and ended children."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN) if resource else None
-    return time.process_time() + (children.ru_utime + children.ru_stime if children else 0.0)
+    of_children = children.ru_utime + children.ru_stime if children else 0.0
+    return time.perf_counter(), time.thread_time(), time.process_time() + of_children
+
+
+def _takes_one_cpu(before: tuple[float, float, float], after: tuple[float, float, float]) -> bool:
+    """Tell whether what was used between two answers of :func:`_used_s` was never on two CPUs at once."""
+    passed_s, thread_s, all_s = (after[place] - before[place] for place in range(3))
+    least, most = HANDED_OVER
+    return all_s - thread_s <= SERIAL * all_s or least * passed_s <= all_s <= most * passed_s
 
 
 def _switches() -> int:

@@ -110,9 +110,19 @@ def test_page_counts():
 
 
 def test_untrusted_is_not_caught():
-    """A run whose control failed found nothing, whatever it says of the case."""
-    run = replace(QUIETLY, kind="group", group="x", planted={"a": 0.02}, verdict="untrusted", exit_code=12)
-    assert "0 of 1" in row(certificate.page([run]), "x")[1]
+    """A run whose control failed found nothing, whatever it says of the case or its group."""
+    for kind, planted, group in [("planted", {"a": 0.05}, ""), ("group", {"a": 0.02, "b": 0.02}, "x")]:
+        run = regressed(replace(QUIETLY, kind=kind, planted=planted, group=group), "a", groups=("x",))
+        assert "1 of 1" in " ".join(row(certificate.page([run]), "x"))
+        assert "0 of 1" in " ".join(row(certificate.page([replace(run, verdict="untrusted", exit_code=12)]), "x"))
+
+
+def test_group_is_caught_in_its_own():
+    """A false alarm elsewhere is no catch; a member's is one, as is that of all cases together."""
+    run = replace(QUIETLY, kind="group", group="x", planted={"a": 0.02, "b": 0.02})
+    assert not regressed(run, "c", groups=("y",)).caught_group
+    assert regressed(run, "b").caught_group
+    assert regressed(run, groups=("all",)).caught_group
 
 
 def test_store(tmp_path):

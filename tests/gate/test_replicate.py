@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gradperf.gate import replicate
-from gradperf.gate.replicate import CASE_S, TURNS, Setting, shape
+from gradperf.gate.replicate import CASE_S, ENOUGH_TURNS, TURNS, Setting, shape
 from gradperf.gate.trial import PLANTED
 from tests.gate.suites import faked, side
 
@@ -183,6 +183,32 @@ def test_cpu_is_drawn(monkeypatch):
     assert {process.role: process.cpu for process in fake.launched} == {"base": 5, "head": 5, "control": None}
 
 
+def crowded(self, name, clock):
+    """Threads that spin while they wait for each other: on one CPU all takes ten times as long, and uncertainly."""
+    return slower(name, clock) if self.cpu is None else 1e-2 * (1 + clock % 7)
+
+
+def test_crowded_cpu(monkeypatch):
+    """What is slow on one CPU, on both sides, is not kept there; what is slow on one side is only slower."""
+    fake = faked(monkeypatch, seconds=crowded)
+    assert finds_the_ratio(within=0.01)
+    assert all(process.cpu is None for process in fake.launched)
+    one_side = staticmethod(lambda name, clock: 1e-3 * (30 if name == "head" else 1))
+    fake = faked(monkeypatch, seconds=one_side)
+    assert measured().values[CASES[0]].log_ratio == pytest.approx(math.log(30))
+    assert all(process.cpu is not None for process in fake.launched)
+
+
+def test_long_turns_end(monkeypatch):
+    """Turns that take far longer than calls took before are given up after a while."""
+    now = iter(range(10**6))
+    monkeypatch.setattr(replicate.time, "monotonic", lambda: next(now))
+    fake = faked(monkeypatch, cpus=(), seconds=staticmethod(drifting))
+    measured(cases=CASES[:1], control=None)
+    turns = sum("turn" in order for order in fake.launched[0].orders)
+    assert turns <= replicate.LONGEST_S + 3
+
+
 def launches(monkeypatch, seeds):
     """Count the orders of launching, and give the sizes of the environments."""
     orders, padding = Counter(), set()
@@ -282,14 +308,14 @@ def told(call_s, round_s=None, calls_left=None):
         (told(1e-7), (10_000, TURNS, True)),
         (told(1e-4), (10, TURNS, True)),
         (told(3e-3), (1, TURNS, True)),
-        (told(0.02), (1, 15, True)),
+        (told(0.02), (1, 25, True)),
         (told(20), (1, 1, False)),
-        (told(1e-6, round_s=0.01), (8, 3, True)),
+        (told(1e-6, round_s=0.01), (12, 4, True)),
         (told(1e-6, round_s=20), (1, 1, False)),
         (told(None, None, 1), (1, 1, False)),
         (told(1e-6, calls_left=2), (1, 2, False)),
         (told(1e-6, calls_left=30), (1, 27, True)),
-        (told(1e-6, calls_left=2300), (36, TURNS, True)),
+        (told(1e-6, calls_left=2300), (100, ENOUGH_TURNS, True)),
     ],
     ids=str,
 )

@@ -430,19 +430,34 @@ def ready(benchmark):
     return channel.answers[0]
 
 
-@pytest.mark.parametrize(("threads", "may_stay"), [(0.9, True), (1.0, True), (1.2, False), (8, False)])
+@pytest.mark.parametrize(
+    ("thread_share", "all_share", "may_stay"),
+    [
+        (1.0, 1.0, True),
+        (0.3, 0.3, True),  # on a busy machine, or waiting
+        (0.5, 0.51, True),
+        (0.4, 0.95, True),  # handing over
+        (0.97, 1.01, True),
+        (0.97, 1.2, False),
+        (1.0, 8.0, False),
+        (0.1, 0.6, False),  # in parallel, and waiting
+    ],
+)
 @pytest.mark.parametrize("compiles_s", [0, 100])
-def test_parallel(monkeypatch, threads, may_stay, compiles_s):
-    """A benchmark that computes in several threads is not kept on one CPU, whatever its first call did."""
+def test_parallel(monkeypatch, thread_share, all_share, may_stay, compiles_s):
+    """A benchmark that may compute on two CPUs at once is not kept on one, whatever its first call did."""
     monkeypatch.setattr(worker, "cpus", lambda: [0, 1])
-    used_s = 0.0
+    compiled_s = 0.0
 
     def benchmark():
-        nonlocal used_s, compiles_s
-        used_s += compiles_s
-        compiles_s = 0
+        nonlocal compiled_s
+        compiled_s = compiles_s
 
-    monkeypatch.setattr(worker, "_cpu_s", lambda: used_s + threads * time.perf_counter())
+    def used_s():
+        passed_s = time.perf_counter()
+        return passed_s, thread_share * passed_s, all_share * passed_s + compiled_s
+
+    monkeypatch.setattr(worker, "_used_s", used_s)
     assert ready(benchmark)["cpus"] == ([0, 1] if may_stay else [])
 
 
@@ -453,20 +468,31 @@ def burn(seconds):
         pass
 
 
-def test_cpu_s():
-    """All threads count, and children that have ended."""
-    before = worker._cpu_s()
-    thread = threading.Thread(target=burn, args=(0.05,))
+def test_used_s():
+    """The thread itself counts alone; all threads count together, and children that have ended."""
+    passed, own, everything = worker._used_s()
+    burn(0.05)
+    thread = threading.Thread(target=burn, args=(0.1,))
     thread.start()
     thread.join()
-    used = worker._cpu_s() - before
-    assert used >= 0.05
+    more_passed, more_own, more = worker._used_s()
+    assert more_passed - passed >= 0.1
+    assert 0.05 <= more_own - own < 0.1
+    assert more - everything >= 0.15
     code = "import time\nwhile time.process_time() < 0.5: pass"
     subprocess.run([sys.executable, "-S", "-c", code], check=True)
-    assert worker._cpu_s() - before - used >= 0.5
+    assert worker._used_s()[2] - more >= 0.5
 
 
-@pytest.mark.skipif(not worker.cpus(), reason="this system keeps no process on a CPU")
+def test_foreign_proc(monkeypatch, tmp_path):
+    """Where /proc is of another namespace, or not there at all, nobody is kept anywhere."""
+    monkeypatch.setattr(worker, "THREADS", str(tmp_path))
+    assert worker.cpus() == []
+    monkeypatch.setattr(worker, "THREADS", str(tmp_path / "none"))
+    assert worker.cpus() == []
+
+
+@pytest.mark.skipif(len(worker.cpus()) < 2, reason="it takes two CPUs on which a process can be kept")
 def test_affinity():
     """All threads stay on the CPU until the case ends, then where they were, new ones as the main one."""
     everywhere = os.sched_getaffinity(0)
@@ -503,17 +529,17 @@ def test_affinity():
     assert found == [everywhere] * 3
 
 
-@pytest.mark.skipif(not worker.cpus(), reason="this system keeps no process on a CPU")
+@pytest.mark.skipif(len(worker.cpus()) < 2, reason="it takes two CPUs on which a process can be kept")
 def test_stays_for_its_turns():
     """The turns of a case are on the CPU that was ordered; the next case is free again, even after an error."""
     seen = []
     cpu = max(os.sched_getaffinity(0))
-    channel = FakeChannel({"cpu": cpu}, {"turn": 1})
+    channel = FakeChannel({"cpu": cpu}, {"turn": 1}, {"cpu": None}, {"turn": 1}, {"cpu": cpu}, {"turn": 1})
     everywhere = os.sched_getaffinity(0)
     benchmark = worker.Benchmark(lambda: seen.append(os.sched_getaffinity(0)), (), {})
     worker.Turns(channel).take(benchmark)
     assert seen[0] == everywhere
-    assert seen[-1] == {cpu}
+    assert seen[-3:] == [{cpu}, everywhere, {cpu}]
     assert os.sched_getaffinity(0) == everywhere
     with pytest.raises(ZeroDivisionError):
         worker.Turns(FakeChannel({"cpu": cpu}, {"turn": 1})).take(
