@@ -2,7 +2,7 @@
 
 ``pytest perf`` computes all cases in one process, with up to four frameworks in it. Each pair here is a process
 that imported the case's own framework alone, and one that imported and used all others beside it: the value of the
-pair is the median log-ratio of their turns, as in :mod:`gradperf.spread`.
+pair is the log-ratio of their turns, as estimated in :mod:`gradperf.spread`.
 """
 
 import math

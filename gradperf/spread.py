@@ -3,8 +3,8 @@
 Two ways of comparing are put to this test, each with fresh processes:
 
 - **stored runs**: one process after another times the case as ``pytest perf`` would, and medians are compared;
-- **the gate**: two processes take turns on one CPU, and the value of the pair is the median of the log-ratios of
-  their turns.
+- **the gate**: two processes take turns on one CPU, and the value of the pair is the Hodges-Lehmann estimate of
+  the log-ratios of their turns.
 
 They alternate, so that both see the same minute. Runs that lie hours apart differ by more than this can see.
 """
@@ -14,9 +14,10 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 
 from gradperf.gate.replicate import shape
+from gradperf.gate.signed_rank import estimate
 from gradperf.gate.worker import cpus
 from gradperf.worker import Worker
 
@@ -44,7 +45,7 @@ class Spread:
     stored_s: tuple[float, ...]
     """Median seconds of one call; one entry per process."""
     gate_log_ratios: tuple[float, ...]
-    """Median log-ratio of the turns; one entry per pair of processes."""
+    """Estimate from the log-ratios of the turns; one entry per pair of processes."""
 
     @property
     def stored_sigma(self) -> float:
@@ -153,7 +154,7 @@ def stored_run(cases: Sequence[str], threads: int) -> dict[str, float]:
 
 
 def process_pair(cases: Sequence[str], threads: int, coin: random.Random) -> dict[str, float]:
-    """Median log-ratio of the turns of two fresh processes, for each case; who is launched first is drawn."""
+    """Log-ratio of the turns of two fresh processes, for each case; who is launched first is drawn."""
     log_ratios = {}
     with Worker() as early, Worker() as late:
         sides = coin.sample((early, late), 2)
@@ -165,7 +166,7 @@ def process_pair(cases: Sequence[str], threads: int, coin: random.Random) -> dic
 def log_ratio(
     case: str, threads: int, sides: Sequence[Worker], coin: random.Random, *, one_cpu: bool = False
 ) -> float:
-    """Have two processes take turns at ``case``: median log-ratio of the first's times to the second's.
+    """Have two processes take turns at ``case``: log-ratio of the first's times to the second's, an estimate.
 
     On one CPU, where it is asked for and the system can, as the gate's processes do.
     """
@@ -186,4 +187,4 @@ def log_ratio(
         for turn in (begins, 1 - begins):
             taken_s[turn] = sides[turn].ask("turn", calls)["call_s"]
         log_ratios.append(math.log(taken_s[0] / taken_s[1]))
-    return median(log_ratios)
+    return estimate(log_ratios)

@@ -2,7 +2,9 @@
 
 Case by case, all processes come to the case's benchmark and wait there. Then base and head take turns, in an order
 that is drawn, with equal numbers of calls; a third process, a base too, does the same on the control's case. The
-value of a case is the median of the log-ratios of its turns.
+value of a case is the Hodges-Lehmann estimate of the log-ratios of its turns: nearly as robust as their median, and
+sharper (40 cases, identical code, 8 pairs on a machine with busy neighbours: the values spread by 1.5 % instead of
+2.1 %).
 
 All turns of a case are taken on one CPU, which is drawn. A system keeps each process where it last ran, and the
 CPUs of a shared machine are not equally fast: another machine's work may halve the speed of one for seconds. Two
@@ -29,6 +31,7 @@ from gradperf.gate import stage
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.process import Lost, Process
 from gradperf.gate.sides import Side
+from gradperf.gate.signed_rank import estimate
 from gradperf.gate.trial import PLANTED
 
 TURNS = 60
@@ -39,9 +42,9 @@ Many short ones, as a machine that changes its speed for some milliseconds then 
 
 ENOUGH_TURNS = 20
 PRECISION = 0.007
-"""So many turns suffice where the median of their log-ratios has a standard error below this. Pairs of processes
-differ by more than that, so more turns would tell nothing more. How far the values spread does not depend on which
-side is called the head: so this rule takes no side."""
+"""So many turns suffice where the estimate from their log-ratios has a standard error below this. Pairs of
+processes differ by more than that, so more turns would tell nothing more. How far the values spread does not depend
+on which side is called the head: so this rule takes no side."""
 
 CASE_S = 0.5
 """A case whose calls are slow has fewer turns: so many seconds for each side, but one turn at least."""
@@ -88,6 +91,22 @@ class Setting:
     """For what the processes print."""
     janitor: Janitor
     patience_s: float
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of each side."""
+
+    base_s: float
+    head_s: float
+    """Seconds of one call."""
+    disturbed: bool
+    """Whether the system took the CPU from either meanwhile."""
+
+    @property
+    def log_ratio(self) -> float:
+        """How much slower the head was."""
+        return math.log(self.head_s / self.base_s)
 
 
 @dataclass(frozen=True)
@@ -308,13 +327,13 @@ def _turns(
         else:  # So few or slow calls that how long one takes is known only after it.
             work["units_per_s"] = planted / unit_s
     unlimited = all(ready[name]["calls_left"] is None for name in ("base", "head"))
-    may_repeat = warms and calls * max(warm) < 2 * TURN_S and unlimited
+    round_s = max(*warm, ready["base"]["round_s"], ready["head"]["round_s"]) if warms else math.inf
+    may_repeat = unlimited and 2 * turns * calls * round_s <= CASE_S
     # Who begins is drawn for every two turns, so that each begins equally often wherever the turns end.
     base_first = [first for _ in range(turns) for first in coin.sample((True, False), 2)]
     if not may_repeat:
         del base_first[turns:]
-    taken: list[tuple[float, float]] = []
-    undisturbed: list[tuple[float, float]] = []
+    taken: list[Turn] = []
     began_s = time.monotonic()
     for first in base_first:
         seconds: dict[str, float] = {}
@@ -324,19 +343,28 @@ def _turns(
             seconds[name] = max(told["turn"] / calls, CLOCK_S)
             disturbed = disturbed or told["disturbed"]
             returned[name] = returned[name] if returned[name] is not None else told["returned"]
-        taken.append((seconds["base"], seconds["head"]))
-        if not disturbed:
-            undisturbed.append(taken[-1])
-        if len(undisturbed) >= ENOUGH_TURNS and len(taken) % 2 == 0 and _error(undisturbed) < PRECISION:
+        taken.append(Turn(seconds["base"], seconds["head"], disturbed))
+        if len(taken) >= ENOUGH_TURNS and len(taken) % 2 == 0 and _error(_counting(taken)) < PRECISION:
             break
         if time.monotonic() - began_s > LONGEST_S:
             break
     if found is not None:
         found.returned[case] = (returned["base"], returned["head"])
-    # On a busy machine the system takes the CPU away in the middle of a turn: those turns measure the others.
-    kept = undisturbed if len(undisturbed) >= min(turns, ENOUGH_TURNS) else taken
-    ratios = [math.log(h / b) for b, h in kept]
-    return Value(median(ratios), median(b for b, _ in kept), median(h for _, h in kept))
+    counting = _counting(taken)
+    return Value(
+        estimate([turn.log_ratio for turn in counting]),
+        median(turn.base_s for turn in counting),
+        median(turn.head_s for turn in counting),
+    )
+
+
+def _counting(taken: Sequence[Turn]) -> Sequence[Turn]:
+    """Leave out what measures others: on a busy machine the system takes the CPU away in the middle of a turn.
+
+    Not where that befalls nearly every turn, as it does where a thread hands over to another on its CPU.
+    """
+    undisturbed = [turn for turn in taken if not turn.disturbed]
+    return undisturbed if len(undisturbed) >= min(len(taken) / 2, ENOUGH_TURNS) else taken
 
 
 def _together(
@@ -358,12 +386,12 @@ def _together(
     return list(warm.values())
 
 
-def _error(turns: Sequence[tuple[float, float]]) -> float:
-    """Standard error of the median log-ratio, from the median absolute deviation, as if it were normal."""
-    ratios = [math.log(head / base) for base, head in turns]
+def _error(turns: Sequence[Turn]) -> float:
+    """Standard error of the estimate, from the median absolute deviation, as if the log-ratios were normal."""
+    ratios = [turn.log_ratio for turn in turns]
     middle = median(ratios)
     sigma = 1.4826 * median(abs(ratio - middle) for ratio in ratios)
-    return math.sqrt(math.pi / 2) * sigma / math.sqrt(len(ratios))
+    return math.sqrt(math.pi / 3) * sigma / math.sqrt(len(ratios))
 
 
 def _allows(ready: Iterable[Mapping[str, Any]], comparisons: int) -> bool:

@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,24 @@ def test_medians_unpaired(monkeypatch):
 
     monkeypatch.setattr(replicate, "_turns", unpaired)
     assert not finds_the_ratio(within=0.2)
+
+
+def test_value_is_an_estimate_of_all_turns(monkeypatch):
+    """The value is the median of the means of any two turns, which differs from that of the turns themselves."""
+    ratios = [1.0, 1.0, 1.0, 1.1, 1.4]
+    head_s = iter(cycle(ratios))
+    faked(monkeypatch, seconds=staticmethod(lambda name, clock: 1e-3 * (next(head_s) if name == "head" else 1)))
+    value = measured(cases=CASES[:1], control=None).values[CASES[0]]
+    assert value.log_ratio == pytest.approx((math.log(1.0) + math.log(1.1)) / 2, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("disturbed", "counting"), [((3, 7), 38), (range(19), 21), (range(21), 40), (range(40), 40)]
+)
+def test_disturbed_turns(disturbed, counting):
+    """Turns in which the system took the CPU away do not count, unless there are hardly any others."""
+    turns = [replicate.Turn(1.0, 1.0, number in disturbed) for number in range(40)]
+    assert len(replicate._counting(turns)) == counting
 
 
 def on_unequal_cpus(self, name, clock):

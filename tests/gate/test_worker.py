@@ -440,7 +440,8 @@ def ready(benchmark):
         (0.97, 1.01, True),
         (0.97, 1.2, False),
         (1.0, 8.0, False),
-        (0.1, 0.6, False),  # in parallel, and waiting
+        (0.5, 0.75, True),  # with gaps
+        (0.1, 0.4, False),  # in parallel, and waiting
     ],
 )
 @pytest.mark.parametrize("compiles_s", [0, 100])
@@ -458,6 +459,34 @@ def test_parallel(monkeypatch, thread_share, all_share, may_stay, compiles_s):
         return passed_s, thread_share * passed_s, all_share * passed_s + compiled_s
 
     monkeypatch.setattr(worker, "_used_s", used_s)
+    assert ready(benchmark)["cpus"] == ([0, 1] if may_stay else [])
+
+
+@pytest.mark.parametrize(
+    ("others", "all_shares", "may_stay"),
+    [
+        (0.2, (0.3, 0.4, 1.0, 0.5), True),  # handing over, while another process takes the CPU
+        (0.5, (0.9, 1.6, 1.0, 0.7), False),  # in parallel, while another process takes the CPU
+        (0.2, (0.3, 0.4, 0.4, 0.3), False),  # nobody can say
+        (0.0, (0.3, 0.4, 0.4, 0.3), True),  # in one thread
+    ],
+)
+def test_parallel_on_a_busy_machine(monkeypatch, others, all_shares, may_stay):
+    """What a benchmark used where nothing came between says whether it computes on two CPUs at once."""
+    monkeypatch.setattr(worker, "cpus", lambda: [0, 1])
+    now_s = 0.0
+
+    def benchmark():
+        nonlocal now_s
+        now_s += worker.SLICE_S
+
+    def used_s():
+        whole = round(now_s / worker.SLICE_S)
+        all_s = sum(all_shares[number % 4] for number in range(whole)) * worker.SLICE_S
+        return now_s + 1e-9 * whole, (1 - others) * all_s, all_s
+
+    monkeypatch.setattr(worker, "_used_s", used_s)
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: now_s)
     assert ready(benchmark)["cpus"] == ([0, 1] if may_stay else [])
 
 
