@@ -163,7 +163,7 @@ def memory_bytes() -> int | None:
 
 
 def cpu_times(root: Path = ROOT) -> CpuTimes | None:
-    """Take a snapshot of the kernel's accounts; :func:`steal` tells what happened between two."""
+    """Take a snapshot of the kernel's accounts; :func:`steal` and :func:`used_s` tell what happened between two."""
     found = re.match(r"cpu +(\d[\d ]*)", _read(root / "proc/stat"))
     ticks = [int(number) for number in found.group(1).split()] if found else []
     if len(ticks) < 8:
@@ -181,6 +181,14 @@ def steal(earlier: CpuTimes | None, later: CpuTimes | None) -> float | None:
         return None
     wanted, stolen = later.wanted_ticks - earlier.wanted_ticks, later.stolen_ticks - earlier.stolen_ticks
     return min(1.0, max(0, stolen) / wanted) if wanted > 0 else 0.0
+
+
+def used_s(earlier: CpuTimes | None, later: CpuTimes | None) -> float | None:
+    """Seconds of CPU that all processes together got between two snapshots."""
+    if earlier is None or later is None:
+        return None
+    wanted, stolen = later.wanted_ticks - earlier.wanted_ticks, later.stolen_ticks - earlier.stolen_ticks
+    return max(0, wanted - stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def load() -> float | None:

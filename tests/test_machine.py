@@ -137,6 +137,16 @@ def test_steal_is_the_share_of_the_wanted_time(fake):
     assert machine.steal(earlier, later) == pytest.approx(0.2)
 
 
+def test_used_time_is_without_what_was_stolen(fake):
+    """All ticks but those of idling and stealing count, in seconds."""
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    earlier = machine.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
+    later = machine.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
+    assert machine.used_s(earlier, later) == pytest.approx(80 / ticks_per_s)
+    assert machine.used_s(None, later) is None
+    assert machine.used_s(later, earlier) == 0
+
+
 def test_steal_where_there_is_nothing_to_tell(fake):
     """Unknown is None, nothing wanted is nothing stolen, and an account that goes back is not negative."""
     now = machine.cpu_times(fake(stat(100, 0, 0, 0, 0, 0, 0, 9, 0, 0)))

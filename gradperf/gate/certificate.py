@@ -17,6 +17,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from gradperf import results
+from gradperf import machine, results
 from gradperf.doctor import percent, plural
 from gradperf.gate import checkout, record
 from gradperf.names import UserError
@@ -37,6 +38,9 @@ SHARES = (0.03, 0.05, 0.10)
 GROUP_SHARE = 0.02
 
 CONFIDENCE = 0.95
+
+BUSY = 0.5
+"""A machine on which other processes use so many CPUs has something else to do."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,10 @@ class Run:
     """What was measured on both sides."""
     started: str
     seconds: float
-    load: float | None
-    """Of the machine as the run began: tasks that ran or wanted to."""
+    others: float | None
+    """CPUs that other processes of the system used meanwhile, on average."""
+    steal: float | None
+    """Share of the wanted CPU time that the host gave to others."""
     cpu_model: str | None
     cpus: float | None
 
@@ -152,10 +158,11 @@ def _run(
         file = Path(folder) / "gate.json"
         plants = [word for case, share in planted.items() for word in ("--plant", f"{case}={share}")]
         command = ["gate", *sides, "--even-if-identical", "--json", str(file), *plants, "--", *arguments]
-        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        before = machine.cpu_times(), _children_s(), time.monotonic()
         done = subprocess.run(  # noqa: S603 - this very program
             [sys.executable, "-m", "gradperf", *command], capture_output=True, text=True, check=False
         )
+        after = machine.cpu_times(), _children_s(), time.monotonic()
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"cases": []}
     if not found["cases"]:
         told = f"{done.stderr.strip()}\n{done.stdout.strip()}".strip()
@@ -179,10 +186,29 @@ def _run(
         commit=environment["head_commit"],
         started=environment.get("started", ""),
         seconds=environment.get("seconds", math.nan),
-        load=load,
+        others=_others(before, after),
+        steal=environment.get("steal"),
         cpu_model=environment.get("cpu_model"),
         cpus=environment.get("effective_cpus"),
     )
+
+
+Account = tuple[machine.CpuTimes | None, float, float]
+"""The system's CPU time, that of ended children in seconds, and the clock's."""
+
+
+def _others(before: Account, after: Account) -> float | None:
+    """CPUs that were used, on average, by others than ended children."""
+    used_s = machine.used_s(before[0], after[0])
+    if used_s is None:
+        return None
+    return max(0.0, used_s - (after[1] - before[1])) / (after[2] - before[2])
+
+
+def _children_s() -> float:
+    """CPU time of ended children, and theirs, in seconds."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def bounds(hits: int, tries: int) -> tuple[float, float]:
@@ -240,7 +266,8 @@ def _conditions(runs: Sequence[Run]) -> list[str]:
     machines = Counter((run.cpu_model, run.cpus) for run in runs)
     hours = sorted({run.started[:13] for run in runs if run.started})
     commits = Counter(run.commit[:7] for run in runs)
-    busy = sum(run.load is not None and run.cpus is not None and run.load > run.cpus / 2 for run in runs)
+    busy = sum(run.others is not None and run.others >= BUSY for run in runs)
+    stolen = [run.steal for run in runs if run.steal is not None]
     told = [
         f"- {plural(count, 'run')} on {model or 'a CPU of unknown model'}, {cpus or 0:g} CPUs"
         for (model, cpus), count in machines.most_common()
@@ -249,7 +276,13 @@ def _conditions(runs: Sequence[Run]) -> list[str]:
     if hours:
         first, last = (hour.replace("T", " ") for hour in (hours[0], hours[-1]))
         told.append(f"- from {first} h to {last} h UTC, begun in {plural(len(hours), 'different hour')}")
-    return [*told, f"- {plural(busy, 'run')} began while other work kept more than half of the CPUs busy"]
+    told.append(f"- {plural(busy, 'run')} beside other work that took half a CPU or more")
+    if stolen:
+        told.append(
+            f"- the host took {percent(median(stolen))} of the wanted CPU time in the middle, "
+            f"{percent(max(stolen))} at most (steal)"
+        )
+    return told
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

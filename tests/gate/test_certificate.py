@@ -1,6 +1,7 @@
 """The certificate counts what whole runs of the gate did, and makes its page from that alone."""
 
 import json
+import os
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradperf import cli
+from gradperf import cli, machine
 from gradperf.gate import certificate
 from gradperf.gate.certificate import Run, bounds
 from gradperf.names import UserError
@@ -31,7 +32,8 @@ QUIETLY = Run(
     commit="0123456789abcdef",
     started="2026-01-02T03:04:05+00:00",
     seconds=60.0,
-    load=0.1,
+    others=0.1,
+    steal=0.02,
     cpu_model="a CPU",
     cpus=2.0,
 )
@@ -88,7 +90,7 @@ def test_page_counts():
     runs = [
         QUIETLY,
         regressed(QUIETLY, "b"),
-        replace(QUIETLY, verdict="untrusted", exit_code=12, seconds=90.0, load=1.5),
+        replace(QUIETLY, verdict="untrusted", exit_code=12, seconds=90.0, others=0.8, steal=0.1),
         regressed(replace(QUIETLY, kind="planted", planted={"a": 0.03, "b": 0.05, "c": 0.1}), "b", "c"),
         regressed(replace(QUIETLY, kind="planted", planted={"a": 0.05, "b": 0.03, "c": 0.1}), "b", "c"),
         regressed(replace(QUIETLY, kind="group", group="x", planted={"a": 0.02, "b": 0.02}), groups=("x",)),
@@ -106,7 +108,18 @@ def test_page_counts():
     assert "In 4 runs with planted slowdowns, 0 cases or groups without one alarmed." in alarms
     assert "7 runs on a CPU, 2 CPUs" in page
     assert "commit 0123456 (7 runs)" in page
-    assert "1 run began while other work" in page
+    assert "1 run beside other work" in page
+    assert "2.0 % of the wanted CPU time in the middle, 10 % at most" in page
+
+
+def test_others():
+    """What the gate itself used, and what the host took, was not used by others."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    before = machine.CpuTimes(1000, 50), 3.0, 100.0
+    after = machine.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
+    assert certificate._others(before, after) == pytest.approx(0.5)
+    assert certificate._others((None, 3.0, 100.0), after) is None
+    assert certificate._others(after, (*after[:2], 111.0)) == 0
 
 
 def test_untrusted_is_not_caught():
