@@ -327,8 +327,7 @@ def _turns(
         else:  # So few or slow calls that how long one takes is known only after it.
             work["units_per_s"] = planted / unit_s
     unlimited = all(ready[name]["calls_left"] is None for name in ("base", "head"))
-    round_s = max(*warm, ready["base"]["round_s"], ready["head"]["round_s"]) if warms else math.inf
-    may_repeat = unlimited and 2 * turns * calls * round_s <= CASE_S
+    may_repeat = warms and unlimited and calls * max(warm) < 2 * TURN_S
     # Who begins is drawn for every two turns, so that each begins equally often wherever the turns end.
     base_first = [first for _ in range(turns) for first in coin.sample((True, False), 2)]
     if not may_repeat:
