@@ -43,7 +43,12 @@ def add_certificate(parser: argparse.ArgumentParser) -> None:
     """Add the options of the certificate."""
     add = parser.add_argument
     add("--unchanged", metavar="N", default="0", help="runs without any change")
-    add("--planted", metavar="N", default="0", help="runs with 3, 5 and 10 %% of work added to three cases")
+    add(
+        "--planted",
+        metavar="N",
+        default="0",
+        help="runs with 3, 5 and 10 %% of work added to cases of each group",
+    )
     add("--group", metavar="N", default="0", help="runs with 2 %% of work added to all cases of one group")
     store = "the runs so far; new ones are added (default: %(default)s)"
     add("--store", metavar="FILE", type=Path, default=Path("docs/certificate.jsonl"), help=store)

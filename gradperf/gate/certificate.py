@@ -3,7 +3,8 @@
 Each run is a whole ``gradperf gate``, started as a user starts it, on a checkout without any change:
 
 - **unchanged**: nothing is planted, so whatever it calls regressed is a false alarm;
-- **planted**: work is added to the head of three cases drawn at random, 3, 5 and 10 % of their time;
+- **planted**: work is added to the head of cases drawn at random, in each group to one 3 % of its time, to one 5 %
+  and to one 10 %, as long as most cases stay as they are;
 - **group**: 2 % of work is added to every case of one group, each group in its turn.
 
 Every run is one line of a store, written when the run ends, so that a certificate may be made in parts, at
@@ -78,7 +79,7 @@ class Run:
     @property
     def suite(self) -> str:
         """How the suite is called on the page."""
-        return " ".join(self.arguments) or "the default benchmarks"
+        return f"`{' '.join(self.arguments)}`" if self.arguments else "the default ones"
 
     @property
     def false_alarms(self) -> int:
@@ -135,8 +136,7 @@ def measure(
                 known = read(store)[-1:]
             groups = known[-1].case_groups
             if kind == "planted":
-                chosen = coin.sample(sorted(groups), min(len(SHARES), len(groups)))
-                planted = dict(zip(chosen, coin.sample(SHARES, len(chosen)), strict=True))
+                planted = slowdowns(groups, coin)
             else:
                 names = sorted(set(groups.values()))
                 made = Counter(run.group for run in known if run.kind == "group")
@@ -149,6 +149,22 @@ def measure(
         if group:
             caught = f"{GROUP_SHARE:.0%} of {group} {run.groups.get(group)}"
         tell(f"{kind} {number} of {count}: {run.verdict}, {run.seconds:.0f} s{'; ' if caught else ''}{caught}")
+
+
+def slowdowns(groups: Mapping[str, str], coin: random.Random) -> dict[str, float]:
+    """Draw the cases to slow down, from ``groups`` by case: one for each share in each group.
+
+    In as many groups as leave two thirds of all cases alone, but in one at least.
+    """
+    members: dict[str, list[str]] = defaultdict(list)
+    for case, group in sorted(groups.items()):
+        members[group].append(case)
+    planted: dict[str, float] = {}
+    for group in coin.sample(sorted(members), len(members)):
+        chosen = coin.sample(members[group], min(len(SHARES), len(members[group])))
+        if not planted or 3 * (len(planted) + len(chosen)) <= len(groups):
+            planted |= zip(chosen, coin.sample(SHARES, len(chosen)), strict=True)
+    return planted
 
 
 def _run(
@@ -308,7 +324,7 @@ def _false_alarms(runs: Sequence[Run]) -> list[str]:
         seconds = [run.seconds for run in its]
         rows.append(
             (
-                f"`{suite}`" if suite != "**all**" else suite,
+                suite,
                 len(its[0].cases) if suite != "**all**" else "",
                 len(its),
                 f"**{alarms}**",

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -110,6 +111,24 @@ def test_page_counts():
     assert "commit 0123456 (7 runs)" in page
     assert "1 run beside other work" in page
     assert "2.0 % of the wanted CPU time in the middle, 10 % at most" in page
+
+
+@given(st.dictionaries(st.text(max_size=3), st.sampled_from("abcd"), min_size=1), st.randoms(use_true_random=False))
+def test_slowdowns(groups, coin):
+    """Each share once in a group, in all groups where there is room, and never in most cases of a large suite."""
+    planted = certificate.slowdowns(groups, coin)
+    hit = Counter(groups[case] for case in planted)
+    sizes = Counter(groups.values())
+    assert hit
+    for group, count in hit.items():
+        shares = [share for case, share in planted.items() if groups[case] == group]
+        assert count == min(3, sizes[group])
+        assert len(set(shares)) == count
+        assert set(shares) <= set(certificate.SHARES)
+    if len(hit) > 1:
+        assert 3 * len(planted) <= len(groups)
+    if 9 * len(sizes) <= len(groups):
+        assert set(hit) == set(sizes)
 
 
 def test_others():
