@@ -82,6 +82,11 @@ class Run:
         return f"`{' '.join(self.arguments)}`" if self.arguments else "the default ones"
 
     @property
+    def was_busy(self) -> bool:
+        """Whether the machine had something else to do."""
+        return self.others is not None and self.others >= BUSY
+
+    @property
     def false_alarms(self) -> int:
         """How many cases, and groups without a slower case, alarmed without a reason."""
         slowed = {self.case_groups[case] for case in self.planted}
@@ -282,7 +287,7 @@ def _conditions(runs: Sequence[Run]) -> list[str]:
     machines = Counter((run.cpu_model, run.cpus) for run in runs)
     hours = sorted({run.started[:13] for run in runs if run.started})
     commits = Counter(run.commit[:7] for run in runs)
-    busy = sum(run.others is not None and run.others >= BUSY for run in runs)
+    busy = sum(run.was_busy for run in runs)
     stolen = [run.steal for run in runs if run.steal is not None]
     told = [
         f"- {plural(count, 'run')} on {model or 'a CPU of unknown model'}, {cpus or 0:g} CPUs"
@@ -321,7 +326,6 @@ def _false_alarms(runs: Sequence[Run]) -> list[str]:
             continue
         alarms = sum(run.exit_code == 10 for run in its)
         others = Counter(run.verdict for run in its if run.exit_code not in (0, 10))
-        seconds = [run.seconds for run in its]
         rows.append(
             (
                 suite,
@@ -330,14 +334,30 @@ def _false_alarms(runs: Sequence[Run]) -> list[str]:
                 f"**{alarms}**",
                 f"{percent(bounds(alarms, len(its))[1])}",
                 ", ".join(f"{count} {verdict}" for verdict, count in others.items()) or "none",
-                f"{median(seconds):.0f} s (longest {max(seconds):.0f} s)",
+                _time_told([run.seconds for run in its if not run.was_busy]),
+                _time_told([run.seconds for run in its if run.was_busy]),
             )
         )
-    heads = ("benchmarks", "cases", "runs", "false alarms", "at most (95 %)", "other failures", "time")
+    heads = (
+        "benchmarks",
+        "cases",
+        "runs",
+        "false alarms",
+        "at most (95 %)",
+        "other failures",
+        "time",
+        "beside other work",
+    )
     beside = sum(run.false_alarms for run in runs if run.kind != "unchanged")
     count = sum(run.kind != "unchanged" for run in runs)
     note = f"In {plural(count, 'run')} with planted slowdowns, {beside} cases or groups without one alarmed."
     return [*_table(heads, rows), "", note]
+
+
+def _time_told(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "–"
+    return f"{median(seconds):.0f} s (longest of {len(seconds)}: {max(seconds):.0f} s)"
 
 
 def _caught(runs: Sequence[Run]) -> list[str]:
@@ -389,10 +409,16 @@ def _visible(runs: Sequence[Run]) -> list[str]:
 
 
 def certify(parsed: Any, arguments: Sequence[str]) -> int:
-    """Measure what was asked for, and write the page."""
+    """Measure what was asked for, and write the page; asked for nothing, only write it."""
+    asked: list[tuple[Kind, int]] = [
+        ("unchanged", parsed.unchanged),
+        ("planted", parsed.planted),
+        ("group", parsed.group),
+    ]
     repo = checkout.repository(Path.cwd())
     own = {os.path.relpath(file.resolve(), repo.resolve()) for file in (parsed.store, parsed.page)}
-    if unclean := sorted(checkout.uncommitted(repo).keys() - own):
+    unclean = sorted(checkout.uncommitted(repo).keys() - own)
+    if unclean and any(count for _, count in asked):
         raise UserError(
             f"unchanged code is measured: {unclean[0]} is uncommitted, of {len(unclean)}: commit or stash"
         )
@@ -400,11 +426,6 @@ def certify(parsed: Any, arguments: Sequence[str]) -> int:
         results.check_can_write(option, file)
     sides = ("--base", "HEAD")
     try:
-        asked: list[tuple[Kind, int]] = [
-            ("unchanged", parsed.unchanged),
-            ("planted", parsed.planted),
-            ("group", parsed.group),
-        ]
         for kind, count in asked:
             measure(kind, count, arguments, parsed.store, sides, lambda text: print(text, flush=True))
     finally:

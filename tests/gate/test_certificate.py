@@ -98,7 +98,8 @@ def test_page_counts():
         replace(QUIETLY, kind="group", group="y", planted={"c": 0.02}),
     ]
     page = certificate.page(runs)
-    assert row(page, "`bench`") == ["`bench`", "3", "3", "**1**", "91 %", "1 untrusted", "60 s (longest 90 s)"]
+    times = ["60 s (longest of 2: 60 s)", "90 s (longest of 1: 90 s)"]
+    assert row(page, "`bench`") == ["`bench`", "3", "3", "**1**", "91 %", "1 untrusted", *times]
     alarms, planted, group, visible = page.split("## ")[1:]
     assert row(planted, "x") == ["x", "1 of 2 (1–99 %)", "1 of 2 (1–99 %)", "–"]
     assert row(planted, "y") == ["y", "–", "–", "2 of 2 (16–100 %)"]
@@ -231,3 +232,12 @@ def test_gate_that_cannot_run(certify, capsys):
     assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 2
     assert "nothing_of_this_name" in capsys.readouterr().err
     assert not Path("runs.jsonl").exists()
+
+
+def test_only_the_page(certify, capsys):
+    """Asked for no runs, it makes the page anew, whatever the checkout looks like."""
+    Path("more.py").write_text("")
+    Path("runs.jsonl").write_text(json.dumps(asdict(QUIETLY)) + "\n")
+    assert certify("--store", "runs.jsonl", "--page", "page.md") == 0
+    assert Path("page.md").read_text() == certificate.page([QUIETLY])
+    assert "1 run so far" in capsys.readouterr().out
