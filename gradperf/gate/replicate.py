@@ -3,8 +3,8 @@
 Case by case, all processes come to the case's benchmark and wait there. Then base and head take turns, in an order
 that is drawn, with equal numbers of calls; a third process, a base too, does the same on the control's case. The
 value of a case is the Hodges-Lehmann estimate of the log-ratios of its turns: nearly as robust as their median, and
-sharper (40 cases, identical code, 8 pairs on a machine with busy neighbours: the values spread by 1.5 % instead of
-2.1 %).
+sharper (38 cases, identical code, 4 to 8 pairs of the same turns on a machine with busy neighbours: the values
+spread by 1.5 % instead of 2.1 %).
 
 All turns of a case are taken on one CPU, which is drawn. A system keeps each process where it last ran, and the
 CPUs of a shared machine are not equally fast: another machine's work may halve the speed of one for seconds. Two
