@@ -215,15 +215,31 @@ def test_unchanged_is_said_where_it_is_true():
 )
 def test_smallest_visible_change_is_caught_in_four_of_five_runs(plan, sigma):
     """A slowdown of the size that runs promise to see in 80 % of them is seen in 70 to 92 %."""
+    assert 0.7 <= caught_of_what_is_promised(noise.normal, plan, sigma) <= 0.92
+
+
+@pytest.mark.parametrize(
+    ("model", "least"), [(noise.steps, 0.6), (noise.skewed, 0.6), (noise.spikes, 0.4), (noise.autocorrelated, 0.4)]
+)
+def test_smallest_visible_change_under_nasty_noise(model, least):
+    """Noise that is not normal makes the promise too bold, but no worse than docs/gate.md says.
+
+    Drift is left out: its noise grows tenfold after the screen, which no run can know beforehand.
+    """
+    assert least <= caught_of_what_is_promised(model, PLAN, 0.025) <= 0.92
+
+
+def caught_of_what_is_promised(model, plan, sigma):
+    """Plant what runs on unchanged code promise to see, in the median case; give the share of runs that do."""
     promised = []
-    for measure in noise.machines(noise.normal, 15, 20, plan, sigma=sigma):
+    for measure in noise.machines(model, 15, 20, plan, sigma=sigma):
         cases, _, _ = judge(trial.run(noise.GROUPS, plan, measure), plan, control_case="c", seconds={}, accepted={})
         promised += [case.smallest_visible_change for case in cases]
     effects = {"jax3": math.log1p(statistics.median(promised))}
     count, runs = called(
-        "regressed", noise.machines(noise.normal, 16, 200, plan, effects=effects, sigma=sigma), "jax3", plan
+        "regressed", noise.machines(model, 16, 200, plan, effects=effects, sigma=sigma), "jax3", plan
     )
-    assert 0.7 <= count / runs <= 0.92
+    return count / runs
 
 
 @pytest.mark.parametrize("count", [8, 32])

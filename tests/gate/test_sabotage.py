@@ -46,6 +46,19 @@ def test_without_holm(monkeypatch):
     assert not keeps_alpha(tampered=suspect_all)
 
 
+def test_pairs_pooled(monkeypatch):
+    """Turns of all pairs in one heap, as if a pair had no speed of its own: too many alarms."""
+    own = trial.p_slower
+
+    def pooled(values, margin=0.0):
+        turns = [value + 1e-5 * turn for value in values for turn in range(-2, 3)]
+        return own(turns, margin)
+
+    assert keeps_alpha()
+    monkeypatch.setattr(trial, "p_slower", pooled)
+    assert not keeps_alpha()
+
+
 def screen_again(measure):
     """Confirm with the pairs of the screen before taking any fresh ones."""
     seen = []
