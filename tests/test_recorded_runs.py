@@ -110,6 +110,21 @@ def test_runs_at_other_settings_are_not_compared_quietly(run_pytest):
     assert "settings.seed: 0 then, 1 now" in done.stdout
 
 
+@pytest.mark.parametrize(("scale", "fails"), [(1e-6, True), (1e6, False)])
+def test_compare_fail_is_pytest_benchmarks(run_pytest, tmp_path, scale, fails):
+    """``--benchmark-compare-fail`` fails where the stored median was smaller by more than it says, else not."""
+    few = [ROOT / "perf", *FEW, "-k", "harness"]
+    assert run_pytest(*few).returncode == 0
+    (file,) = (tmp_path / "results").glob("*/*.json")
+    record = json.loads(file.read_text())
+    for benchmark in record["benchmarks"]:
+        benchmark["stats"]["median"] *= scale
+    file.write_text(json.dumps(record))
+    done = run_pytest(*few, "--benchmark-compare", "--benchmark-compare-fail=median:5%")
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    assert ("Performance has regressed" in done.stdout + done.stderr) == fails
+
+
 def test_benchmarks_without_a_counterpart_are_counted(run_pytest):
     """A comparison with a run that lacks some of the benchmarks says how many have nothing beside them."""
     assert run_pytest(ROOT / "perf", *FEW, "-k", "tiny_bias or harness").returncode == 0

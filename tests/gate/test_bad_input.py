@@ -186,6 +186,21 @@ def test_nothing_to_compare(repo, gate, arguments, message):
     assert "Traceback" not in printed + said
 
 
+@pytest.mark.parametrize("side", ["base", "head"])
+def test_side_that_cannot_be_collected(repo, gate, side):
+    """Tests that cannot be imported on one side are told with that side's name and error; nothing is compared."""
+    broken, whole = {"test_x.py": "import nothing_of_this_name\n"}, {"test_x.py": FILES["test_x.py"]}
+    write(repo, broken if side == "base" else whole)
+    commit(repo)
+    write(repo, whole if side == "base" else broken)
+    code, printed, said = gate("--base", "HEAD", "--", *QUIET)
+    assert code == 13
+    told = " ".join(printed.split())
+    assert f"the tests of the {side} cannot be collected" in told
+    assert "No module named 'nothing_of_this_name'" in told
+    assert "Traceback" not in said
+
+
 def test_only_collecting(repo, gate):
     """To ask pytest for a list only has no effect on the gate, which lists and times as ever."""
     code, printed, _ = gate("--", "--collect-only", *QUIET)
