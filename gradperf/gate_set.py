@@ -3,8 +3,8 @@
 Ten of each framework, of every problem that one of its changes could slow down in a way of its own: large and tiny
 networks, Adam, the polynomial's long loop, products and derivatives. Left out is what takes seconds to prepare
 (``torch.compiled``; ``torch.module``, whose optimizer imports the compiler) or to call (``jax.grad``), as every one
-of some twenty processes would take them: a gate that takes an hour is switched off. So is what no run could decide:
-``numpy.analytic`` is 5 % faster or slower in each new process.
+of forty to a hundred processes would take them: a gate that takes an hour is switched off. So is what no run could
+decide: ``numpy.analytic`` is 5 % faster or slower in each new process.
 """
 
 _STYLES = {

@@ -22,6 +22,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -37,6 +38,8 @@ SHARES = (0.03, 0.05, 0.10)
 """Slowdowns of single cases."""
 
 GROUP_SHARE = 0.02
+
+_NOT_TIMED = ("identical", "new", "removed", "failed")
 
 CONFIDENCE = 0.95
 
@@ -75,6 +78,8 @@ class Run:
     """Share of the wanted CPU time that the host gave to others."""
     cpu_model: str | None
     cpus: float | None
+    gradperf: str = ""
+    """The version of the gate; the first runs of the project's own certificate did not note it."""
 
     @property
     def suite(self) -> str:
@@ -87,15 +92,18 @@ class Run:
         return self.others is not None and self.others >= BUSY
 
     @property
-    def false_alarms(self) -> int:
-        """How many cases, and groups without a slower case, alarmed without a reason."""
+    def timed(self) -> dict[str, str]:
+        """The cases that were timed, with their verdicts."""
+        return {id_: verdict for id_, verdict in self.cases.items() if verdict not in _NOT_TIMED}
+
+    @property
+    def left_alone(self) -> list[str]:
+        """The verdicts of timed cases without a planted slowdown, and of groups that have no slower case."""
         slowed = {self.case_groups[case] for case in self.planted}
-        every = set(self.case_groups.values())
-        cases = [id_ for id_, verdict in self.cases.items() if verdict == "regressed" and id_ not in self.planted]
-        # A slower case is part of its group, and of the group of all.
-        untouched = every if not slowed else every - slowed
-        groups = [name for name, verdict in self.groups.items() if verdict == "regressed" and name in untouched]
-        return len(cases) + len(groups)
+        cases = [verdict for id_, verdict in self.timed.items() if id_ not in self.planted]
+        # A slower case is part of its group, and of that of all cases.
+        untouched = self.groups.keys() & set(self.case_groups.values()) - slowed if slowed else self.groups
+        return cases + [self.groups[name] for name in untouched]
 
     def caught(self, case: str) -> bool:
         """Tell whether the run failed for this case's slowdown; one whose control failed says nothing."""
@@ -132,28 +140,31 @@ def measure(
     """Run the gate ``count`` times and append each run to the store."""
     coin = random.Random()  # noqa: S311 - a choice of cases, not a secret
     for number in range(1, count + 1):
+        known = _known(store, arguments)
+        if kind != "unchanged" and not known:
+            measure("unchanged", 1, arguments, store, sides, tell)
+            known = _known(store, arguments)
+        groups = known[-1].case_groups if known else {}
         planted: dict[str, float] = {}
         group = ""
-        if kind != "unchanged":
-            known = [run for run in read(store) if run.arguments == tuple(arguments)]
-            if not known:
-                measure("unchanged", 1, arguments, store, sides, tell)
-                known = read(store)[-1:]
-            groups = known[-1].case_groups
-            if kind == "planted":
-                planted = slowdowns(groups, coin)
-            else:
-                names = sorted(set(groups.values()))
-                made = Counter(run.group for run in known if run.kind == "group")
-                group = min(names, key=lambda name: made[name])
-                planted = {case: GROUP_SHARE for case, its in groups.items() if its == group}
-        run = _run(kind, arguments, planted, group, sides)
+        if kind == "planted":
+            planted = slowdowns(groups, coin)
+        elif kind == "group":
+            made = Counter(run.group for run in known if run.kind == "group")
+            group = min(sorted(set(groups.values())), key=lambda name: made[name])
+            planted = {case: GROUP_SHARE for case, its in groups.items() if its == group}
+        run = _run(kind, arguments, planted, group, sides, groups)
         with store.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(run), ensure_ascii=False) + "\n")
         caught = ", ".join(f"{share:.0%} {run.cases.get(case)}" for case, share in planted.items())
         if group:
             caught = f"{GROUP_SHARE:.0%} of {group} {run.groups.get(group)}"
         tell(f"{kind} {number} of {count}: {run.verdict}, {run.seconds:.0f} s{'; ' if caught else ''}{caught}")
+
+
+def _known(store: Path, arguments: Sequence[str]) -> list[Run]:
+    """Give the runs of this suite that compared anything."""
+    return [run for run in read(store) if run.arguments == tuple(arguments) and run.cases]
 
 
 def slowdowns(groups: Mapping[str, str], coin: random.Random) -> dict[str, float]:
@@ -173,8 +184,17 @@ def slowdowns(groups: Mapping[str, str], coin: random.Random) -> dict[str, float
 
 
 def _run(
-    kind: Kind, arguments: Sequence[str], planted: Mapping[str, float], group: str, sides: Sequence[str]
+    kind: Kind,
+    arguments: Sequence[str],
+    planted: Mapping[str, float],
+    group: str,
+    sides: Sequence[str],
+    groups: Mapping[str, str],
 ) -> Run:
+    """Run the gate; ``groups`` of an earlier run, by case, tell that this suite can be compared.
+
+    So a run that compares nothing is one that failed, and is kept as that. Without any, it is the user's mistake.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "gate.json"
         plants = [word for case, share in planted.items() for word in ("--plant", f"{case}={share}")]
@@ -185,7 +205,7 @@ def _run(
         )
         after = machine.cpu_times(), _children_s(), time.monotonic()
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"cases": []}
-    if not found["cases"]:
+    if not found["cases"] and not (groups and "verdict" in found):
         told = f"{done.stderr.strip()}\n{done.stdout.strip()}".strip()
         raise UserError(f"a run of the gate compared nothing, with exit code {done.returncode}:\n{told}")
     cases = {case["id"]: case for case in found["cases"]}
@@ -196,7 +216,7 @@ def _run(
         planted=planted,
         group=group,
         cases={id_: case["verdict"] for id_, case in cases.items()},
-        case_groups={id_: case["group"] for id_, case in cases.items()},
+        case_groups={id_: case["group"] for id_, case in cases.items()} or groups,
         groups={name["id"]: name["verdict"] for name in found["groups"]},
         visible={
             id_: change for id_, case in cases.items() if (change := case["smallest_visible_change"]) is not None
@@ -211,6 +231,7 @@ def _run(
         steal=environment.get("steal"),
         cpu_model=environment.get("cpu_model"),
         cpus=environment.get("effective_cpus"),
+        gradperf=version("gradperf"),
     )
 
 
@@ -238,6 +259,11 @@ def bounds(hits: int, tries: int) -> tuple[float, float]:
     low = 0.0 if hits == 0 else _solved(lambda p: _at_least(hits, tries, p) - tail)
     high = 1.0 if hits == tries else _solved(lambda p: tail - (1 - _at_least(hits + 1, tries, p)))
     return low, high
+
+
+def at_most(hits: int, tries: int) -> float:
+    """Give what a probability does not exceed, with 95 % confidence: the same authors' one-sided bound."""
+    return 1.0 if hits == tries else _solved(lambda p: _at_least(hits + 1, tries, p) - CONFIDENCE)
 
 
 def _at_least(hits: int, tries: int, p: float) -> float:
@@ -279,6 +305,10 @@ def page(runs: Sequence[Run]) -> str:
         "## What a run can see",
         "",
         *_visible(runs),
+        "",
+        "## How long they took",
+        "",
+        *_times(runs),
     ]
     return "\n".join(lines) + "\n"
 
@@ -294,13 +324,15 @@ def _conditions(runs: Sequence[Run]) -> list[str]:
         for (model, cpus), count in machines.most_common()
     ]
     told.append("- at " + ", ".join(f"commit {name} ({plural(n, 'run')})" for name, n in commits.items()))
+    if versions := sorted({run.gradperf for run in runs if run.gradperf}):
+        told.append(f"- by gradperf {', '.join(versions)}")
     if hours:
         first, last = (hour.replace("T", " ") for hour in (hours[0], hours[-1]))
         told.append(f"- from {first} h to {last} h UTC, begun in {plural(len(hours), 'different hour')}")
     told.append(f"- {plural(busy, 'run')} beside other work that took half a CPU or more")
     if stolen:
         told.append(
-            f"- the host took {percent(median(stolen))} of the wanted CPU time in the middle, "
+            f"- the host took {percent(median(stolen))} of the wanted CPU time in the median run, "
             f"{percent(max(stolen))} at most (steal)"
         )
     return told
@@ -325,39 +357,67 @@ def _false_alarms(runs: Sequence[Run]) -> list[str]:
         if not its:
             continue
         alarms = sum(run.exit_code == 10 for run in its)
-        others = Counter(run.verdict for run in its if run.exit_code not in (0, 10))
+        failures = Counter(run.verdict for run in its if run.exit_code not in (0, 10))
+        verdicts = [verdict for run in its for verdict in run.timed.values()]
         rows.append(
             (
                 suite,
-                len(its[0].cases) if suite != "**all**" else "",
                 len(its),
                 f"**{alarms}**",
-                f"{percent(bounds(alarms, len(its))[1])}",
-                ", ".join(f"{count} {verdict}" for verdict, count in others.items()) or "none",
-                _time_told([run.seconds for run in its if not run.was_busy]),
-                _time_told([run.seconds for run in its if run.was_busy]),
+                percent(at_most(alarms, len(its))),
+                ", ".join(f"{count} {verdict}" for verdict, count in failures.items()) or "none",
+                f"{verdicts.count('unchanged')} of {len(verdicts)}",
+                sum(run.verdict == "inconclusive" for run in its),
             )
         )
     heads = (
         "benchmarks",
-        "cases",
         "runs",
         "false alarms",
         "at most (95 %)",
         "other failures",
-        "time",
-        "beside other work",
+        "cases shown to be unchanged",
+        "runs with an inconclusive case",
     )
-    beside = sum(run.false_alarms for run in runs if run.kind != "unchanged")
-    count = sum(run.kind != "unchanged" for run in runs)
-    note = f"In {plural(count, 'run')} with planted slowdowns, {beside} cases or groups without one alarmed."
-    return [*_table(heads, rows), "", note]
+    told = (
+        "A run with an inconclusive case passes, and fails with `--strict`. The bound is one-sided, of Clopper and "
+        "Pearson."
+    )
+    verdicts = [verdict for run in runs if run.kind != "unchanged" for verdict in run.left_alone]
+    beside = (
+        f"Beside planted slowdowns, {verdicts.count('regressed')} of {plural(len(verdicts), 'case')} and groups "
+        "without one were called regressed."
+    )
+    return [told, "", *_table(heads, rows), "", beside]
+
+
+def _times(runs: Sequence[Run]) -> list[str]:
+    kinds: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: (run.suite, run.kind != "unchanged", run.kind)):
+        kinds[run.suite, run.kind].append(run)
+    rows = [
+        (
+            suite,
+            round(median(len(run.cases) for run in its)),
+            round(median(len(run.planted) for run in its)),
+            _time_told([run.seconds for run in its if not run.was_busy]),
+            _time_told([run.seconds for run in its if run.was_busy]),
+        )
+        for (suite, _), its in kinds.items()
+    ]
+    told = (
+        "What looks slower is measured up to four times as often as what does not; and where a group does as a "
+        "whole, all of its cases are."
+    )
+    return [told, "", *_table(("benchmarks", "cases", "slower ones", "time", "beside other work"), rows)]
 
 
 def _time_told(seconds: Sequence[float]) -> str:
     if not seconds:
         return "–"
-    return f"{median(seconds):.0f} s (longest of {len(seconds)}: {max(seconds):.0f} s)"
+    if len(seconds) == 1:
+        return f"{seconds[0]:.0f} s"
+    return f"{median(seconds):.0f} s in the median of {len(seconds)}, {max(seconds):.0f} s at most"
 
 
 def _caught(runs: Sequence[Run]) -> list[str]:
@@ -369,7 +429,12 @@ def _caught(runs: Sequence[Run]) -> list[str]:
                     seen[name, share].append(run.caught(case))
     names = sorted({name for name, _ in seen}, key=lambda name: (name.startswith("*"), name))
     rows = [(name, *(_share_told(seen[name, share]) for share in SHARES)) for name in names]
-    return _table(("group", *(f"{share:.0%} slower" for share in SHARES)), rows)
+    told = (
+        "Several cases of a run are slowed at once, each in the group that it stands under, and one is caught if "
+        "the run regressed and so did that very case. The intervals, of Clopper and Pearson, take them for "
+        "independent, though those of one run share its noise."
+    )
+    return [told, "", *_table(("group", *(f"{share:.0%} slower" for share in SHARES)), rows)]
 
 
 def _groups_caught(runs: Sequence[Run]) -> list[str]:
@@ -380,7 +445,10 @@ def _groups_caught(runs: Sequence[Run]) -> list[str]:
                 seen[name].append(run.caught_group)
     names = sorted(seen, key=lambda name: (name.startswith("*"), name))
     rows = [(name, _share_told(seen[name])) for name in names]
-    return _table(("group", f"{GROUP_SHARE:.0%} slower as a whole"), rows)
+    told = (
+        "All cases of the group are slowed. It is caught if it regressed, or one of them did, or the mean of all."
+    )
+    return [told, "", *_table(("group", f"{GROUP_SHARE:.0%} slower as a whole"), rows)]
 
 
 def _share_told(caught: Sequence[bool]) -> str:
@@ -395,17 +463,22 @@ def _visible(runs: Sequence[Run]) -> list[str]:
     groups: dict[str, str] = {}
     for run in runs:
         if run.kind == "unchanged":
-            for case, change in run.visible.items():
-                changes[case].append(change)
+            for case in run.timed:
+                changes[case].append(run.visible.get(case, math.inf))
                 groups[case] = run.case_groups[case]
     rows = [
-        (groups[case], f"`{case}`", len(found), percent(median(found)))
+        (groups[case], f"`{case}`", len(found), _change_told(median(found)), _change_told(max(found)))
         for case, found in sorted(changes.items(), key=lambda item: (groups[item[0]], item[0]))
     ]
     told = (
-        "Smallest slowdown that a run would have called regressed four times out of five: median over these runs."
+        "The smallest slowdown that a run would have called regressed four times out of five, by its own noise: "
+        "over the runs on unchanged code, beside other work or not."
     )
-    return [told, "", *_table(("group", "case", "runs", "smallest visible change"), rows)]
+    return [told, "", *_table(("group", "case", "runs", "median", "worst"), rows)]
+
+
+def _change_told(change: float) -> str:
+    return percent(change) if math.isfinite(change) else "none"
 
 
 def certify(parsed: Any, arguments: Sequence[str]) -> int:

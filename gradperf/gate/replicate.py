@@ -360,7 +360,8 @@ def _turns(
 def _counting(taken: Sequence[Turn]) -> Sequence[Turn]:
     """Leave out what measures others: on a busy machine the system takes the CPU away in the middle of a turn.
 
-    Not where that befalls nearly every turn, as it does where a thread hands over to another on its CPU.
+    Not where that would leave fewer than half of the turns, and too few: where a thread hands over to another on
+    its CPU, it befalls nearly every turn.
     """
     undisturbed = [turn for turn in taken if not turn.disturbed]
     return undisturbed if len(undisturbed) >= min(len(taken) / 2, ENOUGH_TURNS) else taken

@@ -76,14 +76,23 @@ def test_bounds_contain_the_share(tries, data):
     assert bounds(tries - hits, tries) == pytest.approx((1 - high, 1 - low))
 
 
-def test_false_alarms():
-    """What is slower on purpose is no false alarm, nor is its group; everything else that alarms is."""
-    assert QUIETLY.false_alarms == 0
-    assert regressed(QUIETLY, "a", groups=("all",)).false_alarms == 1
+@pytest.mark.parametrize(
+    ("hits", "tries", "most"), [(0, 300, 0.00994), (0, 60, 0.0487), (1, 10, 0.3942), (2, 2, 1)]
+)
+def test_at_most(hits, tries, most):
+    """The bound is one-sided: (0, n) by hand, 1 - 0.05**(1/n); (1, 10) from the tables."""
+    assert certificate.at_most(hits, tries) == pytest.approx(most, abs=5e-5)
+
+
+def test_left_alone():
+    """What is slower on purpose is not left alone, nor is its group, nor all of them; everything else is."""
+    assert Counter(QUIETLY.left_alone) == Counter({"unchanged": 4, "inconclusive": 2})
     planted = replace(QUIETLY, kind="planted", planted={"a": 0.05})
-    assert regressed(planted, "a", groups=("x", "all")).false_alarms == 0
-    assert regressed(planted, "a", "b").false_alarms == 1
-    assert regressed(planted, "a", "c", groups=("y",)).false_alarms == 2
+    assert regressed(planted, "a", groups=("x", "all")).left_alone.count("regressed") == 0
+    assert regressed(planted, "a", "b").left_alone.count("regressed") == 1
+    assert regressed(planted, "a", "c", groups=("y",)).left_alone.count("regressed") == 2
+    failed = replace(planted, cases={**planted.cases, "b": "failed", "d": "new"}, planted={})
+    assert failed.timed.keys() == {"a", "c"}
 
 
 def test_page_counts():
@@ -91,27 +100,38 @@ def test_page_counts():
     runs = [
         QUIETLY,
         regressed(QUIETLY, "b"),
-        replace(QUIETLY, verdict="untrusted", exit_code=12, seconds=90.0, others=0.8, steal=0.1),
+        replace(
+            QUIETLY, verdict="untrusted", exit_code=12, seconds=90.0, others=0.8, steal=0.1, visible={"c": 0.07}
+        ),
         regressed(replace(QUIETLY, kind="planted", planted={"a": 0.03, "b": 0.05, "c": 0.1}), "b", "c"),
         regressed(replace(QUIETLY, kind="planted", planted={"a": 0.05, "b": 0.03, "c": 0.1}), "b", "c"),
-        regressed(replace(QUIETLY, kind="group", group="x", planted={"a": 0.02, "b": 0.02}), groups=("x",)),
+        regressed(
+            replace(QUIETLY, kind="group", group="x", planted={"a": 0.02, "b": 0.02}, gradperf="1.2"), groups=("x",)
+        ),
         replace(QUIETLY, kind="group", group="y", planted={"c": 0.02}),
     ]
     page = certificate.page(runs)
-    times = ["60 s (longest of 2: 60 s)", "90 s (longest of 1: 90 s)"]
-    assert row(page, "`bench`") == ["`bench`", "3", "3", "**1**", "91 %", "1 untrusted", *times]
-    alarms, planted, group, visible = page.split("## ")[1:]
+    alarms, planted, group, visible, times = page.split("## ")[1:]
+    # One of 3: the larger root of 1 - p**3 - 3·p²·(1 - p) = 0.95, so of (1 - p)²·(1 + 2·p) = 0.05.
+    counts = ["3", "**1**", "86 %", "1 untrusted", "5 of 9", "1"]
+    assert row(alarms, "`bench`") == ["`bench`", *counts]
+    assert row(alarms, "**all**") == ["**all**", *counts]
+    assert "0 of 5 cases and groups without one were called regressed" in alarms
     assert row(planted, "x") == ["x", "1 of 2 (1–99 %)", "1 of 2 (1–99 %)", "–"]
     assert row(planted, "y") == ["y", "–", "–", "2 of 2 (16–100 %)"]
     assert row(planted, "**all**")[2] == "1 of 2 (1–99 %)"
     assert row(group, "x")[1] == "1 of 1 (3–100 %)"
     assert row(group, "y")[1] == "0 of 1 (0–97 %)"
-    assert row(visible, "y")[1:] == ["`c`", "3", "5.0 %"]
-    assert "In 4 runs with planted slowdowns, 0 cases or groups without one alarmed." in alarms
+    assert "| x | `a` | 3 | 2.0 % | none |" in visible
+    assert row(visible, "y")[1:] == ["`c`", "3", "5.0 %", "7.0 %"]
+    assert "| `bench` | 3 | 0 | 60 s in the median of 2, 60 s at most | 90 s |" in times
+    assert "| `bench` | 3 | 2 | 60 s in the median of 2, 60 s at most | – |" in times
+    assert "| `bench` | 3 | 3 | 60 s in the median of 2, 60 s at most | – |" in times
     assert "7 runs on a CPU, 2 CPUs" in page
     assert "commit 0123456 (7 runs)" in page
+    assert "by gradperf 1.2" in page
     assert "1 run beside other work" in page
-    assert "2.0 % of the wanted CPU time in the middle, 10 % at most" in page
+    assert "2.0 % of the wanted CPU time in the median run, 10 % at most" in page
 
 
 @given(st.dictionaries(st.text(max_size=3), st.sampled_from("abcd"), min_size=1), st.randoms(use_true_random=False))
@@ -204,7 +224,7 @@ def test_end_to_end(certify, capsys):
     unchanged, planted, group = certificate.read(Path("runs.jsonl"))
     assert [run.kind for run in (unchanged, planted, group)] == ["unchanged", "planted", "group"]
     assert unchanged.exit_code == 0
-    assert not unchanged.false_alarms
+    assert "regressed" not in unchanged.left_alone
     assert set(unchanged.cases) == {f"bench/test_work.py::test_work[{name}]" for name in "abc"}
     assert sorted(planted.planted.values()) == [0.8, 0.9, 0.99]
     assert set(planted.cases.values()) == {"regressed"}
@@ -232,6 +252,23 @@ def test_gate_that_cannot_run(certify, capsys):
     assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 2
     assert "nothing_of_this_name" in capsys.readouterr().err
     assert not Path("runs.jsonl").exists()
+
+
+def test_gate_that_cannot_run_any_more(certify, capsys):
+    """Once a suite was compared, a run that compares nothing is a failure that counts, and no user's mistake."""
+    files = ("--store", "runs.jsonl", "--page", "page.md")
+    assert certify("--unchanged", "1", *files) == 0
+    Path("bench/test_work.py").write_text("import nothing_of_this_name\n")
+    commit(Path())
+    assert certify("--unchanged", "1", "--planted", "1", *files) == 0
+    once, nothing, planted = certificate.read(Path("runs.jsonl"))
+    assert once.exit_code == 0
+    assert (nothing.verdict, nothing.exit_code, nothing.timed) == ("incomplete", 13, {})
+    assert len(planted.planted) == 3
+    assert not any(map(planted.caught, planted.planted))
+    page = Path("page.md").read_text()
+    assert "| 1 incomplete |" in page
+    assert "0 of 1 (0–97 %)" in page
 
 
 def test_only_the_page(certify, capsys):
