@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradperf import cli, machine
-from gradperf.gate import certificate
-from gradperf.gate.certificate import Run, bounds
+from gradperf.gate import certificate, certified
+from gradperf.gate.certified import Run, bounds
 from gradperf.names import UserError
 from tests.gate.repositories import commit, git, make
 from tests.gate.suites import QUICK, QUIET, command
@@ -81,7 +81,7 @@ def test_bounds_contain_the_share(tries, data):
 )
 def test_at_most(hits, tries, most):
     """The bound is one-sided: (0, n) by hand, 1 - 0.05**(1/n); (1, 10) from the tables."""
-    assert certificate.at_most(hits, tries) == pytest.approx(most, abs=5e-5)
+    assert certified.at_most(hits, tries) == pytest.approx(most, abs=5e-5)
 
 
 def test_left_alone():
@@ -110,7 +110,7 @@ def test_page_counts():
         ),
         replace(QUIETLY, kind="group", group="y", planted={"c": 0.02}),
     ]
-    page = certificate.page(runs)
+    page = certified.page(runs)
     alarms, planted, group, visible, times = page.split("## ")[1:]
     # One of 3: the larger root of 1 - p**3 - 3·p²·(1 - p) = 0.95, so of (1 - p)²·(1 + 2·p) = 0.05.
     counts = ["3", "**1**", "86 %", "1 untrusted", "5 of 9", "1"]
@@ -166,8 +166,8 @@ def test_untrusted_is_not_caught():
     """A run whose control failed found nothing, whatever it says of the case or its group."""
     for kind, planted, group in [("planted", {"a": 0.05}, ""), ("group", {"a": 0.02, "b": 0.02}, "x")]:
         run = regressed(replace(QUIETLY, kind=kind, planted=planted, group=group), "a", groups=("x",))
-        assert "1 of 1" in " ".join(row(certificate.page([run]), "x"))
-        assert "0 of 1" in " ".join(row(certificate.page([replace(run, verdict="untrusted", exit_code=12)]), "x"))
+        assert "1 of 1" in " ".join(row(certified.page([run]), "x"))
+        assert "0 of 1" in " ".join(row(certified.page([replace(run, verdict="untrusted", exit_code=12)]), "x"))
 
 
 def test_group_is_caught_in_its_own():
@@ -181,12 +181,12 @@ def test_group_is_caught_in_its_own():
 def test_store(tmp_path):
     """What was written is read again; a broken line is named."""
     store = tmp_path / "store.jsonl"
-    assert certificate.read(store) == []
+    assert certified.read(store) == []
     store.write_text(json.dumps(asdict(QUIETLY)) + "\n" + json.dumps(asdict(regressed(QUIETLY, "a"))) + "\n")
-    assert certificate.read(store) == [QUIETLY, regressed(QUIETLY, "a")]
+    assert certified.read(store) == [QUIETLY, regressed(QUIETLY, "a")]
     store.write_text(json.dumps(asdict(QUIETLY)) + "\n{}\n")
     with pytest.raises(UserError, match="line 2"):
-        certificate.read(store)
+        certified.read(store)
 
 
 SUITE = {
@@ -221,7 +221,7 @@ def test_end_to_end(certify, capsys):
     """Every kind of run is made, stored and told of; a second command goes on where the first ended."""
     assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 0
     assert certify("--planted", "1", "--group", "1", "--store", "runs.jsonl", "--page", "page.md") == 0
-    unchanged, planted, group = certificate.read(Path("runs.jsonl"))
+    unchanged, planted, group = certified.read(Path("runs.jsonl"))
     assert [run.kind for run in (unchanged, planted, group)] == ["unchanged", "planted", "group"]
     assert unchanged.exit_code == 0
     assert "regressed" not in unchanged.left_alone
@@ -231,7 +231,7 @@ def test_end_to_end(certify, capsys):
     assert group.group == "bench/test_work.py"
     assert group.verdict == "regressed"
     assert {run.commit for run in (unchanged, planted, group)} == {git(Path(), "rev-parse", "HEAD")}
-    assert Path("page.md").read_text() == certificate.page([unchanged, planted, group])
+    assert Path("page.md").read_text() == certified.page([unchanged, planted, group])
     told = capsys.readouterr().out
     assert "planted 1 of 1: regressed" in told
     assert "3 runs so far, in runs.jsonl; written to page.md" in told
@@ -261,7 +261,7 @@ def test_gate_that_cannot_run_any_more(certify, capsys):
     Path("bench/test_work.py").write_text("import nothing_of_this_name\n")
     commit(Path())
     assert certify("--unchanged", "1", "--planted", "1", *files) == 0
-    once, nothing, planted = certificate.read(Path("runs.jsonl"))
+    once, nothing, planted = certified.read(Path("runs.jsonl"))
     assert once.exit_code == 0
     assert (nothing.verdict, nothing.exit_code, nothing.timed) == ("incomplete", 13, {})
     assert len(planted.planted) == 3
@@ -276,5 +276,5 @@ def test_only_the_page(certify, capsys):
     Path("more.py").write_text("")
     Path("runs.jsonl").write_text(json.dumps(asdict(QUIETLY)) + "\n")
     assert certify("--store", "runs.jsonl", "--page", "page.md") == 0
-    assert Path("page.md").read_text() == certificate.page([QUIETLY])
+    assert Path("page.md").read_text() == certified.page([QUIETLY])
     assert "1 run so far" in capsys.readouterr().out
