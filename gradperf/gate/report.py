@@ -31,6 +31,7 @@ FEW = 12
 """Up to so many cases, all of them are listed; of more, only those that changed or may have."""
 GAP = 2
 GROUPS = "group, as a whole"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 READABLE = 40
 """Columns that a name should have; narrower ones cost the less telling columns."""
 
@@ -125,9 +126,10 @@ class _Layout:
         return plain(clean(finding.id), self.ascii_only)
 
     def wrapped(self, text: str, indent: str = "  ") -> list[str]:
-        """Give ``text`` in as many lines as it takes."""
-        text = plain(text, self.ascii_only)
-        return wrap(text, self.width, subsequent_indent=indent, break_on_hyphens=False)
+        """Give ``text`` in as many lines as it takes, no number parted from its %."""
+        held = plain(text, self.ascii_only).replace(" %", f"{NO_BREAK}%")
+        lines = wrap(held, self.width, subsequent_indent=indent, break_on_hyphens=False)
+        return [line.replace(NO_BREAK, " ") for line in lines]
 
     def line(self, cells: Iterable[str], name: str) -> str:
         """Give a line of a table."""

@@ -118,6 +118,14 @@ def test_every_verdict_is_told_within_every_width(key):
     assert f"Exit code {EVERY[key].exit_code}:" in markdown(EVERY[key])
 
 
+def test_no_number_is_parted_from_its_percent_sign():
+    """Wherever a line ends, it does not end before a %."""
+    for width in range(80, 140):
+        lines = table(EVERY["one regression"], width, ascii_only=False)
+        assert any(" %" in line for line in lines)
+        assert not any(line.lstrip().startswith("%") for line in lines), lines
+
+
 def test_the_culprit_stands_first_and_in_the_last_sentence():
     """Of two regressions among many cases, the worse is the first row, and named in full at the end."""
     told = table(
