@@ -4,16 +4,18 @@ A user's mistake is one message and exit code 2.
 """
 
 import argparse
+import errno
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradperf import options, show, threads
+from gradperf import options, show, streams, threads
 from gradperf.gate import arguments as gate_arguments
 from gradperf.names import UserError
 
@@ -28,6 +30,13 @@ _PURPOSE = "What does this gradient cost, is it right, and did my change make it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    finally:
+        streams.settle()
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gradperf", description=_PURPOSE)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -83,8 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     examining.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
     examining.set_defaults(command=examine_machine)
+    return parser
 
-    words = list(sys.argv[1:] if arguments is None else arguments)
+
+def _run(words: list[str]) -> int:
+    """Read ``words``, and do what they say."""
+    parser = _parser()
     own, behind = words, []
     for_pytest = words[:1] in (["gate"], ["certificate"])
     if for_pytest and "--" in words:
@@ -96,19 +109,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed.behind = behind
     try:
         code: int = parsed.command(parsed)
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
         return code
     except UserError as error:
-        print(f"gradperf: {error}", file=sys.stderr)
+        streams.say(f"gradperf: {error}")
         return 2
     except MemoryError:
-        print("gradperf: not enough memory for this; fewer steps or a smaller problem may do", file=sys.stderr)
+        streams.say("gradperf: not enough memory for this; fewer steps or a smaller problem may do")
         return 2
     except KeyboardInterrupt:
-        print("gradperf: interrupted", file=sys.stderr)
+        streams.say("gradperf: interrupted")
         return 130  # as shells do: 128 and the signal's number
     except BrokenPipeError:  # `gradperf list | head`
-        sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        streams.say(f"gradperf: {error.strerror}: the output is incomplete")
+        return 2
 
 
 def _settings(parsed: argparse.Namespace, seed: str = "0") -> "Settings":

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import hypothesis
@@ -44,8 +45,8 @@ def run_gradperf(tmp_path):
 
 def run_process(command, cwd, extra_path, environment):
     """Run to the end, with thread variables unset and ``extra_path`` before what is installed."""
-    # Nor what a framework in this process set for itself.
-    own = {"NPROC", "XLA_FLAGS"}
+    # Nor what a framework in this process set for itself, nor what hides that output waits in a buffer.
+    own = {"NPROC", "XLA_FLAGS", "PYTHONUNBUFFERED"}
     inherited = {n: value for n, value in os.environ.items() if not n.endswith("_NUM_THREADS") and n not in own}
     path = os.pathsep.join(filter(None, (str(extra_path), inherited.get("PYTHONPATH", ""))))
     return subprocess.run(
@@ -57,6 +58,16 @@ def run_process(command, cwd, extra_path, environment):
         timeout=300,
         check=False,
     )
+
+
+def soon(fact, patience_s=20):
+    """Wait until ``fact()`` holds; give whether it did in time."""
+    deadline_s = time.monotonic() + patience_s
+    while not fact():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 @pytest.fixture

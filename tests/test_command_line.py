@@ -1,6 +1,10 @@
 """``gradperf list`` and ``gradperf run`` show what they say they show."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +85,40 @@ def test_run_of_other_families(run_gradperf, tmp_path, id_, shown):
     assert {"loss", "gradients", "weights", "seconds", "inputs_sha256"} <= json.loads(
         (tmp_path / "run.json").read_text()
     ).keys()
+
+
+COMMANDS = [
+    (("list", "--framework", "numpy"), 0),
+    (("--help",), 0),
+    (("list", "--framework", "nonsense"), 2),
+    (("show",), 2),
+]
+
+
+def ended(words, stdout, stderr):
+    """Give the exit code of a command, with buffers as users have them."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "gradperf", *words]
+    return subprocess.run(command, stdout=stdout, stderr=stderr, env=buffered, timeout=300, check=False, text=True)
+
+
+@pytest.mark.parametrize(("words", "code"), COMMANDS)
+def test_nobody_reads(words, code):
+    """The exit code is the same where nobody reads what is printed, as after ``| head``."""
+    read, written = os.pipe()
+    os.close(read)
+    assert ended(words, written, written).returncode == code
+    assert ended(words, subprocess.DEVNULL, written).returncode == code
+    done = ended(words, written, subprocess.PIPE)
+    os.close(written)
+    assert done.returncode == code
+    assert "BrokenPipeError" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_full_disk():
+    """Output that is lost is no success, and one message; where not even that can be written, still no success."""
+    with Path("/dev/full").open("w") as full:
+        done = ended(COMMANDS[0][0], full, subprocess.PIPE)
+        assert ended(COMMANDS[0][0], full, full).returncode == 2
+    assert (done.returncode, done.stderr) == (2, "gradperf: No space left on device: the output is incomplete\n")

@@ -12,11 +12,11 @@ import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gradperf import options, results, show
+from gradperf import options, results, show, streams
 from gradperf.gate import actions, checkout, comment, record, report, session, sides, trial
 from gradperf.gate.findings import Finding, Outcome
 from gradperf.gate.janitor import Janitor
@@ -89,7 +89,7 @@ def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
         except Cannot as reason:
             outcome = _nothing(str(reason), plan, seed, environment, warnings)
         if sys.stderr.isatty():
-            print(file=sys.stderr)
+            streams.say("")
     return _told(outcome, parsed)
 
 
@@ -238,9 +238,8 @@ def _nothing(
 
 
 def _tell(text: str) -> None:
-    """Say how far it is, to whoever still listens."""
-    with suppress(BrokenPipeError):
-        print(f"gradperf gate: {text}", file=sys.stderr, flush=True)
+    """Say how far it is."""
+    streams.say(f"gradperf gate: {text}")
 
 
 def _progress(text: str) -> None:
@@ -249,8 +248,7 @@ def _progress(text: str) -> None:
         _tell(text)
         return
     room = shutil.get_terminal_size((100, 24)).columns - 1
-    with suppress(BrokenPipeError):
-        print(f"\r\x1b[K{f'gradperf gate: {text}'[:room]}", end="", file=sys.stderr, flush=True)
+    streams.say(f"\r\x1b[K{f'gradperf gate: {text}'[:room]}", end="")
 
 
 def _told(outcome: Outcome, parsed: argparse.Namespace) -> int:
@@ -269,9 +267,8 @@ def _told(outcome: Outcome, parsed: argparse.Namespace) -> int:
             record.write(file, text(outcome))
         except UserError as error:
             messages.append(str(error))
-    with suppress(BrokenPipeError):
-        for message in messages:
-            print(f"gradperf: {message}", file=sys.stderr, flush=True)
+    for message in messages:
+        streams.say(f"gradperf: {message}")
     return outcome.exit_code or (2 if messages else 0)
 
 
@@ -280,8 +277,7 @@ def _printed(lines: Sequence[str]) -> list[str]:
     try:
         print("\n".join(lines), flush=True)
     except OSError as error:
-        # Or else Python tries again when it ends, and complains.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.silence(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             return [f"the report cannot be printed: {error.strerror}"]
     return []

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 CONFIGURATION = {
@@ -76,13 +75,3 @@ def contents(folder, *, leave_out=()):
 def files(folder):
     """Give the files and links of a working tree, without git's own and without empty folders."""
     return {path: what for path, what in contents(folder, leave_out=(".git",)).items() if what != ("folder",)}
-
-
-def soon(fact, patience_s=20):
-    """Wait until ``fact()`` holds; give whether it did in time."""
-    deadline_s = time.monotonic() + patience_s
-    while not fact():
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(0.02)
-    return True

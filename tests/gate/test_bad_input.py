@@ -7,7 +7,8 @@ import tempfile
 import pytest
 
 from gradperf import cli
-from tests.gate.repositories import CONFIGURATION, commit, git, make, soon, write
+from tests.conftest import soon
+from tests.gate.repositories import CONFIGURATION, commit, git, make, write
 from tests.gate.suites import NOT_INHERITED, QUIET
 
 MISTAKES = [

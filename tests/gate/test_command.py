@@ -13,8 +13,9 @@ import jsonschema
 import pytest
 
 from gradperf.gate import command, record
+from tests.conftest import soon
 from tests.gate.outcomes import outcome
-from tests.gate.repositories import commit, git, make, soon, write
+from tests.gate.repositories import commit, git, make, write
 from tests.gate.suites import QUICK, QUIET, environment, gate, processes_with
 from tests.gate.suites import command as words
 

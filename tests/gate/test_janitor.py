@@ -14,8 +14,9 @@ from gradperf.gate import janitor
 from gradperf.gate.checkout import check_out
 from gradperf.gate.janitor import Janitor
 from gradperf.names import UserError
+from tests.conftest import soon
 from tests.gate import repositories
-from tests.gate.repositories import contents, git, make, soon
+from tests.gate.repositories import contents, git, make
 
 HOLDER = """
 import os, subprocess, sys
