@@ -72,9 +72,9 @@ class Pair:
     log_ratios: Mapping[str, float]
     """Head over base, for every case that was asked for and could be measured."""
     null: float | None
-    """A third process, which runs the base too, over the base."""
+    """Of two more processes of the base, one over the other."""
     planted: float | None
-    """The same, with :data:`PLANTED` of work added on purpose to the third."""
+    """The same, with :data:`PLANTED` of work added on purpose to one."""
 
 
 Measure = Callable[[Phase, Sequence[str]], Pair | None]

@@ -640,6 +640,9 @@ def main() -> int:
     session = Session(channel, order)
     plugins = [Options(), _Named(session)]
     code = int(pytest.main(arguments, plugins=plugins))
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # there is none, or nobody can write to it
+            stream.flush()  # The gate shows it where it did not expect this end.
     session.say(bye=code, strays=session.strays(), own_modules=session.own_modules())
     return 0
 
