@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gradperf import options, show, streams, threads
 from gradperf.gate import arguments as gate_arguments
@@ -36,8 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         streams.settle()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake also where nobody reads it: argparse of older Pythons ends with a traceback then."""
+
+    def error(self, message: str) -> NoReturn:
+        streams.say(f"{self.format_usage()}{self.prog}: error: {message}")
+        raise SystemExit(2)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gradperf", description=_PURPOSE)
+    parser = _Parser(prog="gradperf", description=_PURPOSE)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     listing = commands.add_parser("list", help="every case, whether it can run here and, if not, why")
