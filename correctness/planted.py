@@ -47,8 +47,8 @@ class Fault:
     """What the message of the check says, for faults that one check alone can catch."""
     cpus: int = 1
     """CPUs without which nobody could see the fault."""
-    in_cpu_seconds: bool = False
-    """Whether it shows in CPU seconds alone, for which its CPUs must be free."""
+    in_seconds: bool = False
+    """Whether it shows in seconds alone, of the CPU or of a call's end, for which its CPUs must be free."""
     options: tuple = ()
     """What a user gives on the command line beside the case; for faults in the whole package."""
     spares: tuple = ()
@@ -171,12 +171,12 @@ def recorded(folder, problem):
 def seen(fault, look):
     """Give what ``look()`` found, or None: nothing was found although the fault could show.
 
-    A fault that shows in CPU seconds alone does not where other processes take the CPUs. It is looked at up to four
+    A fault that shows in seconds alone may not where other processes take the CPUs. It is looked at up to four
     times, and missed only if it never showed although its CPUs were free before and after each look.
     """
     if len(os.sched_getaffinity(0)) < fault.cpus:
         pytest.skip(f"needs {fault.cpus} CPUs")
-    if not fault.in_cpu_seconds:
+    if not fault.in_seconds:
         return look()
     missed = 0
     for _ in range(4):
