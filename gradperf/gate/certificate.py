@@ -136,6 +136,10 @@ def _run(
         cpu_model=environment.get("cpu_model"),
         cpus=environment.get("effective_cpus"),
         gradperf=version("gradperf"),
+        controls={
+            control["name"]: [control["result"], control["ratio"], control["p"], len(control["values"])]
+            for control in found["controls"]
+        },
     )
 
 

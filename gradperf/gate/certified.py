@@ -8,7 +8,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -59,6 +59,8 @@ class Run:
     cpus: float | None
     gradperf: str = ""
     """The version of the gate; the first runs of the project's own certificate did not note it."""
+    controls: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """By control: its result, ratio, p and number of pairs; nor these."""
 
     @property
     def suite(self) -> str:
@@ -243,11 +245,16 @@ def _false_alarms(runs: Sequence[Run]) -> list[str]:
         "A run with an inconclusive case passes, and fails with `--strict`. The bound is one-sided, of Clopper and "
         "Pearson."
     )
-    verdicts = [verdict for run in runs if run.kind != "unchanged" for verdict in run.left_alone]
+    slowed = [run for run in runs if run.kind != "unchanged"]
+    verdicts = [verdict for run in slowed for verdict in run.left_alone]
+    lost = Counter(run.verdict for run in slowed if run.exit_code not in (0, 10))
     beside = (
         f"Beside planted slowdowns, {verdicts.count('regressed')} of {plural(len(verdicts), 'case')} and groups "
-        "without one were called regressed."
-    )
+        f"without one were called regressed, in {plural(len(slowed), 'run')}. "
+        + "".join(
+            f"{plural(count, 'run')} ended {verdict}, which caught nothing. " for verdict, count in lost.items()
+        )
+    ).strip()
     return [told, "", *_table(heads, rows), "", beside]
 
 

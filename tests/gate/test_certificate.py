@@ -116,7 +116,10 @@ def test_page_counts():
     counts = ["3", "**1**", "86 %", "1 untrusted", "5 of 9", "1"]
     assert row(alarms, "`bench`") == ["`bench`", *counts]
     assert row(alarms, "**all**") == ["**all**", *counts]
-    assert "0 of 5 cases and groups without one were called regressed" in alarms
+    assert "0 of 5 cases and groups without one were called regressed, in 4 runs." in alarms
+    assert "ended" not in alarms
+    untrusted = certified.page([*runs, replace(runs[3], verdict="untrusted", exit_code=12)])
+    assert "in 5 runs. 1 run ended untrusted, which caught nothing." in untrusted
     assert row(planted, "x") == ["x", "1 of 2 (1–99 %)", "1 of 2 (1–99 %)", "–"]
     assert row(planted, "y") == ["y", "–", "–", "2 of 2 (16–100 %)"]
     assert row(planted, "**all**")[2] == "1 of 2 (1–99 %)"
@@ -224,6 +227,7 @@ def test_end_to_end(certify, capsys):
     unchanged, planted, group = certified.read(Path("runs.jsonl"))
     assert [run.kind for run in (unchanged, planted, group)] == ["unchanged", "planted", "group"]
     assert unchanged.exit_code == 0
+    assert unchanged.controls["base against base"][0] == "passed"
     assert "regressed" not in unchanged.left_alone
     assert set(unchanged.cases) == {f"bench/test_work.py::test_work[{name}]" for name in "abc"}
     assert sorted(planted.planted.values()) == [0.8, 0.9, 0.99]
