@@ -439,7 +439,6 @@ FAULTS = [
         "matmul_256x256x256",
         "float64",
         "matmul",
-        cpus=2,
         in_seconds=True,
         caught_by="the call returned after .* ms, and its results were there .* ms later",
     ),
