@@ -191,28 +191,30 @@ def check_work(agreed: Agreed, style: Any) -> int | None:
     return counted // problem.steps
 
 
+def halves(agreed: Agreed, inputs: Arrays | None = None) -> tuple[Forward, Backward]:
+    """Give forward and backward of one step, on other ``inputs`` than the case's own where they are given."""
+    case, inputs = agreed.case, inputs or agreed.inputs
+    found: tuple[Forward, Backward] = case.module.phases(case.problem, inputs, case.device, case.dtype)
+    return found
+
+
 def check_halves(agreed: Agreed) -> tuple[Forward, Backward]:
     """Give forward and backward, that agree and make just the matrix products of each half of a step."""
-    case, runtime, module = agreed.case, agreed.runtime, agreed.case.module
-
-    def halves(inputs: Arrays) -> tuple[Forward, Backward]:
-        found: tuple[Forward, Backward] = module.phases(case.problem, inputs, case.device, case.dtype)
-        return found
-
-    forward, backward = halves(agreed.inputs)
+    case, runtime = agreed.case, agreed.runtime
+    forward, backward = halves(agreed)
     agreement.check_phases(agreed, (forward, backward))
-    if hasattr(module, "UNCOUNTED"):
+    if hasattr(case.module, "UNCOUNTED"):
         return forward, backward
 
     def both(inputs: Arrays) -> Run:
-        forward, backward = halves(inputs)
+        forward, backward = halves(agreed, inputs)
         return lambda: backward(forward())
 
     assert isinstance(case.problem, Training)
     needed = {"both halves": case.problem.work(case.dtype).product_flops, "forward": case.problem.forward_flops}
     counted = {
         "both halves": runtime.product_flops(lambda: backward(forward()), both, agreed.inputs),
-        "forward": runtime.product_flops(forward, lambda inputs: halves(inputs)[0], agreed.inputs),
+        "forward": runtime.product_flops(forward, lambda inputs: halves(agreed, inputs)[0], agreed.inputs),
     }
     for half, flops in counted.items():
         if flops != needed[half]:

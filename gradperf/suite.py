@@ -150,7 +150,9 @@ def check_can_run(config: pytest.Config) -> None:
             f"--benchmark-compare={wanted}: no such recorded run in {config.option.benchmark_storage}"
         )
     choice, settings = config.stash[_CHOICE], config.stash[_SETTINGS]
-    if any(values for _, values in choice.items()):
+    # The gate asks once, while listing: to try all frameworks in each process would take most of its time.
+    asks = stage() in (None, "list") and any(values for _, values in choice.items())
+    if asks:
         try:
             cases.check_named_can_run(cases.chosen(choice, settings), choice, settings.threads)
         except UserError as error:
@@ -190,7 +192,7 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
                 marks.append(pytest.mark.skip(reason=reason))
         what = (case.problem.name, f"{case.framework}.{case.style}")
         if what in gate_set.CASES and offers == "prepare" and case.device == "cpu":
-            marks.append(pytest.mark.gate(group=case.framework, control=what == gate_set.CONTROL))
+            marks.append(pytest.mark.gate(group=case.framework, control=what[1] == gate_set.CONTROL))
         # The id alone is the parameter: pytest-benchmark would store any other object by its address.
         parameters.append(pytest.param(case.id, id=case.id, marks=marks))
     if not parameters:

@@ -140,16 +140,38 @@ def test_run_from_below_the_frameworks(run_pytest):
     assert done.returncode == 0
 
 
-def test_numpy_alone_imports_no_other_framework(run_pytest, tmp_path):
-    """``--framework numpy`` must not pay for torch, TensorFlow or JAX."""
+@pytest.fixture
+def spy(tmp_path):
+    """Give a plugin that tells at the end which frameworks were imported, and the folder it lies in."""
     (tmp_path / "spy.py").write_text(
         "import sys\n"
         "def pytest_unconfigure():\n"
         "    print('IMPORTED', sorted({'torch', 'tensorflow', 'jax', 'keras'} & sys.modules.keys()))\n"
     )
-    done = run_pytest(ROOT / "perf", *FEW, "-p", "spy", extra_path=tmp_path)
+    return ("-p", "spy"), tmp_path
+
+
+def test_numpy_alone_imports_no_other_framework(run_pytest, spy):
+    """``--framework numpy`` must not pay for torch, TensorFlow or JAX."""
+    plugin, folder = spy
+    done = run_pytest(ROOT / "perf", *FEW, *plugin, extra_path=folder)
     assert done.returncode == 0
     assert "IMPORTED []" in done.stdout
+
+
+def test_process_of_the_gate_imports_what_its_cases_need(run_pytest, spy):
+    """Whatever the user named: a hundred processes would import it. All kinds of benchmarks can be repeated."""
+    plugin, folder = spy
+    done = run_pytest(
+        *(ROOT / "perf", "--problem", "tiny_bias_3x2x1,sine_derivative_100,matmul_5x784x10", "--tier", "short"),
+        *("-k", "numpy", "--benchmark-max-time=0.01", *plugin),
+        extra_path=folder,
+        GRADPERF_GATE="repeat",
+    )
+    assert done.returncode == 0, done.stdout
+    assert "IMPORTED []" in done.stdout
+    for test in ("derivative", "matmul", "forward", "backward", "training"):
+        assert f"test_{test}[" in done.stdout
 
 
 def test_threads_are_bound_before_numpy(run_pytest, tmp_path):

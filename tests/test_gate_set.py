@@ -1,0 +1,48 @@
+"""The cases that the gate times in this repository: all that are named exist, ten of each framework."""
+
+from collections import Counter
+
+import pytest
+
+from gradperf import gate_set
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def marked(run_pytest, tmp_path):
+    """Give ``marked(*arguments)``: id, group, and whether it may be the control, of each case marked ``gate``."""
+    (tmp_path / "spy.py").write_text(
+        "def pytest_collection_finish(session):\n"
+        "    for item in session.items:\n"
+        "        mark = item.get_closest_marker('gate').kwargs\n"
+        "        print('MARKED', item.name, mark['group'], mark['control'])\n"
+    )
+
+    def collect(*arguments):
+        done = run_pytest(
+            *(ROOT / "perf", "-m", "gate", "--collect-only", "-p", "spy", *arguments),
+            extra_path=tmp_path,
+            GRADPERF_GATE="repeat",
+        )
+        assert done.returncode == 0, done.stdout
+        found = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("MARKED ")]
+        return [(name.partition("[")[2], group, control == "True") for name, group, control in found]
+
+    return collect
+
+
+def test_ten_of_each_framework(marked):
+    """A style that was renamed would leave the set in silence."""
+    found = marked()
+    assert Counter(group for _, group, _ in found) == {"numpy": 10, "torch": 10, "tensorflow": 10, "jax": 10}
+    assert len(found) == len(gate_set.CASES)
+    for problem, style in gate_set.CASES:
+        assert any(id_.startswith(f"{problem}-{style}-cpu-") for id_, _, _ in found)
+
+
+@pytest.mark.parametrize("problem", ["two_layer_784x30x10", "tiny_bias_adam_3x2x1"])
+def test_first_control_is_quick_to_start(marked, problem):
+    """Two more processes of each pair run it, so it should not import a framework where that can be avoided."""
+    arguments = () if problem == "two_layer_784x30x10" else ("--problem", f"matmul_64x64x64,{problem}")
+    first = next(id_ for id_, _, control in marked(*arguments) if control)
+    assert first.startswith(f"{problem}-numpy.by_hand-")
