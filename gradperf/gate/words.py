@@ -61,7 +61,20 @@ def cut(text: str, width: int, sign: str = "…") -> str:
 
 
 def fitted(names: Sequence[str], width: int, sign: str = "…") -> list[str]:
-    """Cut names to a width; first what they have in common, so that they are told apart if that is possible."""
+    """Cut names to a width; first what they have in common, so that they are told apart if that is possible.
+
+    Names that look alike after that are cut by what those few have in common.
+    """
+    told = _cut_alike(names, width, sign)
+    for text, count in Counter(told).items():
+        if 1 < count < len(names):
+            places = [place for place, other in enumerate(told) if other == text]
+            for place, name in zip(places, fitted([names[place] for place in places], width, sign), strict=True):
+                told[place] = name
+    return told
+
+
+def _cut_alike(names: Sequence[str], width: int, sign: str) -> list[str]:
     if len(names) < 2:
         return [cut(name, width, sign) for name in names]
     before = _shared(names)

@@ -162,6 +162,16 @@ def test_cut_names_can_be_told_apart():
     assert len({line.split()[-1] for line in rows}) == len(rows) == 10
 
 
+def test_cut_names_that_look_alike_are_cut_elsewhere():
+    """Two tests of one file, with the same parameters, among tests of another file."""
+    parameters = [f"[tiny_bias_3x2x1-numpy.{style}-cpu-float32]" for style in ("by_hand", "by_hand_inplace")]
+    tests = ("phases.py::test_forward", "phases.py::test_backward", "training.py::test_training")
+    told = words.fitted([f"perf/test_{test}{those}" for test in tests for those in parameters], 45)
+    assert len(set(told)) == 6
+    assert max(map(len, told)) == 45
+    assert told[0] == "…forward[tiny_bias_3x2x1-numpy.by_hand-cpu-f…"
+
+
 @given(names=st.lists(st.text("abc", min_size=1, max_size=60), min_size=1, max_size=5), width=st.integers(3, 60))
 def test_a_name_that_fits_is_not_cut(names, width):
     """No cut name is wider than its room, and those that fit stand as they are."""
