@@ -47,10 +47,11 @@ def test_option_of_the_command_line(run_gradperf, arguments, message):
     assert "Traceback" not in done.stderr
 
 
-def test_broken_framework_that_was_named(run_pytest, stand_in):
+@pytest.mark.parametrize("environment", [{}, {"GRADPERF_GATE": "list"}], ids=["alone", "in the gate"])
+def test_broken_framework_that_was_named(run_pytest, stand_in, environment):
     """An installation whose import raises is an error with that reason, if the user named it …"""
     broken = stand_in("torch", "raise OSError('libtorch.so: cannot open shared object file')")
-    done = run_pytest(ROOT / "perf", "--framework", "torch", extra_path=broken)
+    done = run_pytest(ROOT / "perf", "--framework", "torch", extra_path=broken, **environment)
     assert "--framework torch was asked for, and cannot run here:" in done.stderr
     assert "torch is installed but broken: importing it raised OSError: libtorch.so" in done.stderr
     assert done.returncode == 4

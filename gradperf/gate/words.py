@@ -75,6 +75,7 @@ def fitted(names: Sequence[str], width: int, sign: str = "…") -> list[str]:
 
 
 def _cut_alike(names: Sequence[str], width: int, sign: str) -> list[str]:
+    """Cut names to a width, first by what all of them begin and end with."""
     if len(names) < 2:
         return [cut(name, width, sign) for name in names]
     before = _shared(names)
