@@ -10,28 +10,28 @@ from typing import Any
 
 import pytest
 
-from gradperf import recording, suite
-from gradperf.recording import examined, timed  # noqa: F401 - fixtures, found by name
-from gradperf.suite import agreed, case, choice, rounds_for, settings  # noqa: F401 - the same
+from gradperf.suite import plugin, recording
+from gradperf.suite.plugin import agreed, case, choice, rounds_for, settings  # noqa: F401 - the same
+from gradperf.suite.recording import examined, timed  # noqa: F401 - fixtures, found by name
 
 ROOT = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    suite.add_options(parser)
+    plugin.add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its storage option
 def pytest_configure(config: pytest.Config) -> None:
-    suite.configure(config, ROOT)
+    plugin.configure(config, ROOT)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    suite.check_can_run(session.config)
+    plugin.check_can_run(session.config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    suite.arrange(config, items)
+    plugin.arrange(config, items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -45,16 +45,16 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return suite.report_header(config)
+    return plugin.report_header(config)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    suite.summarise(terminalreporter, config)
+    plugin.summarise(terminalreporter, config)
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    suite.describe_machine(config, machine_info)
+    plugin.describe_machine(config, machine_info)
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
@@ -65,4 +65,4 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 def pytest_benchmark_compare_machine_info(
     config: pytest.Config, machine_info: dict[str, Any], compared_benchmark: dict[str, Any]
 ) -> None:
-    suite.compare_machines(config, machine_info, compared_benchmark)
+    plugin.compare_machines(config, machine_info, compared_benchmark)

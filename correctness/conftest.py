@@ -5,7 +5,7 @@ from collections import Counter
 import hypothesis
 import pytest
 
-from gradperf import suite
+from gradperf.suite import plugin
 
 PLANTED = "planted_fault"
 
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    suite.parametrize(metafunc, all_dtypes=True)
+    plugin.parametrize(metafunc, all_dtypes=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gradperf import agreement
+from gradperf.checks import agreement
 
 
 @pytest.mark.family("training")

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradperf import agreement, cases, frameworks
-from gradperf.agreement import Disagreement
+from gradperf import cases, frameworks
+from gradperf.checks import agreement
+from gradperf.checks.agreement import Disagreement
 from gradperf.frameworks.numpy.training import by_hand
 
 

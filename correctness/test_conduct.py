@@ -5,7 +5,7 @@ In the dtype that each problem was published in: how a style behaves does not de
 
 import pytest
 
-from gradperf import conduct
+from gradperf.checks import conduct
 
 
 @pytest.mark.family("training", published=True)

@@ -1,4 +1,4 @@
-"""Each planted fault is caught by the check that every case passes through, ``gradperf.agreement.agree``.
+"""Each planted fault is caught by the check that every case passes through, ``gradperf.checks.agreement.agree``.
 
 A fault is one wrong line in a style that is timed (``planted.py``). "Notebook D" is one of the five notebooks that
 gradperf reproduces: its two columns disagree because of two errors, which both stand below.
@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from correctness.planted import Fault, prepared
-from gradperf import agreement
+from gradperf.checks import agreement
 
 BACKPROP = ("numpy", "by_hand", "backprop.py")
 NUMPY_UPDATE = ("numpy", "by_hand", "optimizers.py")

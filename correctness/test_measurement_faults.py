@@ -22,7 +22,8 @@ from correctness.planted import (
     skip_unless_chosen,
     time_as_a_user,
 )
-from gradperf import agreement, conduct, frameworks
+from gradperf import frameworks
+from gradperf.checks import agreement, conduct
 
 BY_HAND = ("numpy", "by_hand", "backprop.py")
 INPLACE = ("numpy", "by_hand_inplace", "training/by_hand_inplace.py")
@@ -487,7 +488,7 @@ RUN_FAULTS = [
         "OpenBLAS with a thread too many",
         "numpy",
         "by_hand",
-        "threads.py",
+        "machine/threads.py",
         "wanted = str(count)",
         "wanted = str(count + 1)",
         _TINY,
@@ -915,7 +916,7 @@ def test_run_without_fault_passes(fault, choice, tmp_path):
     """The same run of a copy without a fault passes and records the case; and it is the copy that runs."""
     skip_unless_possible(fault, choice)
     header = 'return f"gradperf: tier'
-    harmless = replace(fault, file="suite.py", right=header, wrong=header.replace(":", ", a copy:"))
+    harmless = replace(fault, file="suite/plugin.py", right=header, wrong=header.replace(":", ", a copy:"))
     planted_package(harmless, tmp_path)
     status, told = time_case(fault, tmp_path)
     assert status == 0, told

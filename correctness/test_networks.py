@@ -8,7 +8,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from correctness.networks import DEEP, KINK, SQUARE, networks
-from gradperf import agreement, cases
+from gradperf import cases
+from gradperf.checks import agreement
 from gradperf.problems.training import SGD, Adam
 
 pytestmark = pytest.mark.family("training", problem="tiny_3x2x1")

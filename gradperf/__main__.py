@@ -2,6 +2,6 @@
 
 import sys
 
-from gradperf.cli import main
+from gradperf.commands.main import main
 
 sys.exit(main())

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from gradperf import frameworks, problems
-from gradperf.names import UserError, unknown
+from gradperf.errors import UserError, unknown
 from gradperf.problems import Problem
 
 

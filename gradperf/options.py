@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gradperf.names import UserError, unknown
+from gradperf.errors import UserError, unknown
 
 TIERS = ("short", "quick", "full")
 

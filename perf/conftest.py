@@ -2,8 +2,8 @@
 
 import pytest
 
-from gradperf import suite
+from gradperf.suite import plugin
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    suite.parametrize(metafunc, all_dtypes=False)
+    plugin.parametrize(metafunc, all_dtypes=False)

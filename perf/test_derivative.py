@@ -2,7 +2,7 @@
 
 import pytest
 
-from gradperf.agreement import check_timed
+from gradperf.checks.agreement import check_timed
 
 pytestmark = pytest.mark.family("derivative")
 

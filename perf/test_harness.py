@@ -5,7 +5,7 @@ One call a round, as the shortest cases are timed: the clock is read twice for e
 
 import pytest
 
-from gradperf.agreement import check_timed
+from gradperf.checks.agreement import check_timed
 
 pytestmark = pytest.mark.family("nothing", always=True)
 

@@ -5,8 +5,8 @@ A backward pass uses up what its forward pass saved, so each timed call gets a f
 
 import pytest
 
-from gradperf import conduct
-from gradperf.gate.stage import stage
+from gradperf.checks import conduct
+from gradperf.pairs.stage import stage
 
 pytestmark = pytest.mark.family("training", offers="phases")
 

@@ -93,10 +93,11 @@ def test_results_folder_that_cannot_be_written(run_pytest, tmp_path, where):
         assert done.returncode == 4
         assert "Traceback" not in done.stderr + done.stdout
     else:
-        from gradperf import names, results
+        from gradperf import errors
+        from gradperf.suite import storage
 
-        with pytest.raises(names.UserError, match="cannot write results"):
-            results.check_writable(tmp_path / "results")
+        with pytest.raises(errors.UserError, match="cannot write results"):
+            storage.check_writable(tmp_path / "results")
 
 
 @pytest.mark.parametrize("path", ["perf", "perf/test_matmul.py", "perf/test_matmul.py::test_matmul"])

@@ -1,4 +1,4 @@
-"""Every framework's folder and every style's file keeps the contract of ``gradperf/contract.py``."""
+"""Every framework's folder and every style's file keeps the contract of ``gradperf/frameworks/contract.py``."""
 
 import ast
 import importlib.util
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gradperf import frameworks, problems
-from gradperf.contract import Runtime
+from gradperf.frameworks.contract import Runtime
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = ROOT / "gradperf" / "frameworks"

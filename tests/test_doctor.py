@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradperf import doctor, machine, spread
-from gradperf.gate.replicate import TURNS
-from gradperf.gate.worker import cpus
-from gradperf.names import UserError
-from gradperf.worker import Worker
+from gradperf.case_pairs.worker import Worker
+from gradperf.doctor import examination, spread
+from gradperf.errors import UserError
+from gradperf.gate.measuring.replicate import TURNS
+from gradperf.gate.measuring.worker import cpus
+from gradperf.machine import facts
 from tests.conftest import run_process
 
 # --- estimates ---
@@ -248,16 +249,16 @@ def test_worker_tells_why_it_cannot(order, told, capfd):
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIBRARY = {"version": "0.3", "architecture": "Zen", "threading_layer": "pthreads", "num_threads": 1}
-HEALTHY = doctor.Examined(
+HEALTHY = examination.Examined(
     threads=1,
-    start=machine.Moment(NOW, 0.1, machine.CpuTimes(0, 0)),
-    end=machine.Moment(NOW + timedelta(seconds=60), 1.0, machine.CpuTimes(1000, 5)),
-    cpus=machine.Cpus("AMD EPYC", 4, 2, None, "performance"),
+    start=facts.Moment(NOW, 0.1, facts.CpuTimes(0, 0)),
+    end=facts.Moment(NOW + timedelta(seconds=60), 1.0, facts.CpuTimes(1000, 5)),
+    cpus=facts.Cpus("AMD EPYC", 4, 2, None, "performance"),
     processes=2,
     measured_cpus=1.97,
     memory_bytes=2**34,
     gpus=None,
-    timer=doctor.Timer(4e-8, 5e-8, monotonic=True),
+    timer=examination.Timer(4e-8, 5e-8, monotonic=True),
     variables={},
     blas={"name": "openblas", "version": "0.3", "configuration": None, "loaded": {"openblas": LIBRARY}},
     versions={"numpy": "2.4.6"},
@@ -273,11 +274,11 @@ FAULTS = {
         {"threads": 2, "cpus": replace(HEALTHY.cpus, quota=1.5)},
         "2 threads asked for, and 1.5 effective CPUs there",
     ),
-    "steal": ({"end": replace(HEALTHY.end, cpu_times=machine.CpuTimes(1000, 20))}, "The host took 2.0 %"),
+    "steal": ({"end": replace(HEALTHY.end, cpu_times=facts.CpuTimes(1000, 20))}, "The host took 2.0 %"),
     "governor": ({"cpus": replace(HEALTHY.cpus, governor="powersave")}, "the governor 'powersave'"),
-    "coarse timer": ({"timer": doctor.Timer(1.5e-2, 1e-7, monotonic=True)}, "steps of 15 ms"),
-    "dead timer": ({"timer": doctor.Timer(None, 0.0, monotonic=True)}, "steps of more than was waited for"),
-    "timer that goes back": ({"timer": doctor.Timer(4e-8, 5e-8, monotonic=False)}, "may go back"),
+    "coarse timer": ({"timer": examination.Timer(1.5e-2, 1e-7, monotonic=True)}, "steps of 15 ms"),
+    "dead timer": ({"timer": examination.Timer(None, 0.0, monotonic=True)}, "steps of more than was waited for"),
+    "timer that goes back": ({"timer": examination.Timer(4e-8, 5e-8, monotonic=False)}, "may go back"),
     "unbound BLAS": (
         {"blas": {**HEALTHY.blas, "loaded": {"openblas": {**LIBRARY, "num_threads": 2}}}},
         "openblas runs 2 threads instead of 1",
@@ -290,7 +291,7 @@ FAULTS = {
 
 
 def test_healthy_machine_is_not_warned_about():
-    assert doctor.warnings(HEALTHY) == []
+    assert examination.warnings(HEALTHY) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -298,10 +299,10 @@ def test_each_fault_is_told(fault):
     """By a warning of its own, in the text and in the record alike."""
     changed, words = FAULTS[fault]
     sick = replace(HEALTHY, **changed)
-    told = [warning for warning in doctor.warnings(sick) if words in warning]
-    assert len(told) == 1, doctor.warnings(sick)
-    assert words in " ".join(" ".join(doctor.told(sick)).split())
-    assert doctor.record(sick)["warnings"] == doctor.warnings(sick)
+    told = [warning for warning in examination.warnings(sick) if words in warning]
+    assert len(told) == 1, examination.warnings(sick)
+    assert words in " ".join(" ".join(examination.told(sick)).split())
+    assert examination.record(sick)["warnings"] == examination.warnings(sick)
 
 
 def test_verdict_is_that_of_the_worst_case():
@@ -309,7 +310,7 @@ def test_verdict_is_that_of_the_worst_case():
     stored, gate = HEALTHY.spreads[0].smallest_stored, HEALTHY.spreads[1].smallest_gate
     assert stored > HEALTHY.spreads[1].smallest_stored
     assert gate > HEALTHY.spreads[0].smallest_gate
-    assert doctor.sentence(HEALTHY) == (
+    assert examination.sentence(HEALTHY) == (
         f"Comparing stored runs here cannot show a change below {100 * stored:.0f} %; "
         f"the gate can show {100 * gate:.1f} %."
     )
@@ -319,18 +320,18 @@ def test_facts_that_are_not_known_are_said_to_be_unknown():
     """Nothing raises, and no None is shown."""
     nothing = replace(
         HEALTHY,
-        start=machine.Moment(NOW, None, None),
-        end=machine.Moment(NOW, None, None),
-        cpus=machine.Cpus(None, None, None, None, None),
+        start=facts.Moment(NOW, None, None),
+        end=facts.Moment(NOW, None, None),
+        cpus=facts.Cpus(None, None, None, None, None),
         memory_bytes=None,
         blas=None,
         versions={},
-        timer=doctor.Timer(None, 0.0, monotonic=False),
+        timer=examination.Timer(None, 0.0, monotonic=False),
     )
-    text = "\n".join(doctor.told(nothing))
+    text = "\n".join(examination.told(nothing))
     assert "None" not in text
     assert text.count("not told here") == 4
-    assert json.dumps(doctor.record(nothing), allow_nan=False)
+    assert json.dumps(examination.record(nothing), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -348,12 +349,12 @@ def test_facts_that_are_not_known_are_said_to_be_unknown():
     ],
 )
 def test_percent(share, text):
-    assert doctor.percent(share) == text
+    assert examination.percent(share) == text
 
 
 def test_timer_of_this_machine():
     """A reading takes some time, and a step is no shorter than the clock can tell."""
-    found = doctor.timer(10_000)
+    found = examination.timer(10_000)
     assert found.monotonic
     assert found.step_s > 0
     assert 0 < found.call_s < 1
@@ -362,8 +363,8 @@ def test_timer_of_this_machine():
 def test_timer_that_goes_back(monkeypatch):
     """A planted one is found out."""
     readings = iter([step * 1e-3 - (step == 50) * 1e-2 for step in range(100)])
-    monkeypatch.setattr(doctor.time, "perf_counter", lambda: next(readings))
-    found = doctor.timer(100)  # in ten batches: it goes back between two of them
+    monkeypatch.setattr(examination.time, "perf_counter", lambda: next(readings))
+    found = examination.timer(100)  # in ten batches: it goes back between two of them
     assert not found.monotonic
     assert found.step_s == pytest.approx(1e-3)
 
@@ -389,8 +390,8 @@ def test_doctor_ends_with_the_plain_sentence(examined):
         r"Comparing stored runs here cannot show a change below \S+ %; the gate can show \S+ %\.", text
     )
     assert record["sentence"] in text
-    assert doctor.percent(record["smallest_stored"]) in record["sentence"]
-    assert doctor.percent(record["smallest_gate"]) in record["sentence"]
+    assert examination.percent(record["smallest_stored"]) in record["sentence"]
+    assert examination.percent(record["smallest_gate"]) in record["sentence"]
     for case in record["spreads"]:
         again = spread.Spread(case["case"], tuple(case["stored_s"]), tuple(case["gate_log_ratios"]))
         assert again.smallest_stored == pytest.approx(case["smallest_stored"])
@@ -401,8 +402,8 @@ def test_doctor_admits_how_little_it_measured(examined):
     done, record = examined
     count = len(record["spreads"][0]["stored_s"])
     assert count >= 2
-    assert (f"Only {count} processes" in done.stdout) == (count < doctor.ENOUGH)
-    assert (f"guesses, from {count} of each." in record["sentence"]) == (count < doctor.ENOUGH)
+    assert (f"Only {count} processes" in done.stdout) == (count < examination.ENOUGH)
+    assert (f"guesses, from {count} of each." in record["sentence"]) == (count < examination.ENOUGH)
 
 
 def test_doctor_fits_into_80_columns(examined):

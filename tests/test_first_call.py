@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradperf import agreement, cases, first_call
-from gradperf.first_call import FreshProcesses, NotMeasured
+from gradperf import cases
+from gradperf.checks import agreement
+from gradperf.first_call import measure as first_call
+from gradperf.first_call.measure import FreshProcesses, NotMeasured
 from tests.conftest import soon
 
 SETTINGS = cases.Settings()
@@ -118,7 +120,7 @@ def test_several_threads_can_be_forked():
 
 def test_only_what_was_proven_is_forked(tmp_path):
     """Not for a GPU."""
-    from gradperf import fresh_process
+    from gradperf.first_call import fresh_process
 
     case = cases.find("tiny_3x2x1-torch.autograd-cuda-float32", SETTINGS)
     assert not fresh_process.forks(fresh_process.Request(str(tmp_path), "time", case, SETTINGS, limit_s=1))
@@ -282,10 +284,11 @@ def test_nothing_is_left_of_a_run_that_was_stopped(tmp_path, marked, number):
         f"def prepare(*arguments):\n    pathlib.Path({str(tmp_path / 'there')!r}).touch()\n    time.sleep(60)\n"
     )
     program = (
-        "from gradperf import cases, first_call\n"
+        "from gradperf import cases\n"
+        "from gradperf.first_call import measure\n"
         "settings = cases.Settings()\n"
-        "with first_call.FreshProcesses() as processes:\n"
-        f"    first_call.measure(cases.find({NUMPY!r}, settings), settings, processes,\n"
+        "with measure.FreshProcesses() as processes:\n"
+        f"    measure.measure(cases.find({NUMPY!r}, settings), settings, processes,\n"
         f"                       style_module='sleeps', paths=[{str(tmp_path)!r}])\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as process:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from gradperf import gate_set
+from gradperf.suite import gate_set
 from tests.conftest import ROOT
 
 

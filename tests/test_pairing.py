@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradperf import neighbours, pairing
+from gradperf.case_pairs import neighbours, pairing
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gradperf import results
+from gradperf.suite import storage
 from tests.conftest import ROOT, run_process
 
 FEW = (
@@ -204,19 +204,19 @@ def test_differences_of_machines_are_told_value_by_value():
     """A comparison over an upgrade says what was upgraded; pytest-benchmark then finds nothing to add."""
     ours = {"cpu_model": "A", "versions": {"torch": "2.13.0"}, "release": "6"}
     compared = {"machine_info": {"cpu_model": "B", "versions": {"torch": "2.12.1"}, "release": "6"}}
-    told = results.compare_machines(ours, compared)
+    told = storage.compare_machines(ours, compared)
     assert "cpu_model: B then, A now" in told
     assert "versions.torch: 2.12.1 then, 2.13.0 now" in told
     assert "release" not in told
-    assert results.compare_machines({"settings": {"seed": 1}}, {"machine_info": {"settings": {"seed": 0}}})
+    assert storage.compare_machines({"settings": {"seed": 1}}, {"machine_info": {"settings": {"seed": 0}}})
     assert compared["machine_info"] == ours
-    assert results.compare_machines(ours, compared) is None
+    assert storage.compare_machines(ours, compared) is None
 
 
 def test_record_without_machine_info_is_compared():
     """A record that lacks it says so instead of ending in an internal error."""
     compared = {}
-    assert "versions: not recorded then" in results.compare_machines({"versions": "x"}, compared)
+    assert "versions: not recorded then" in storage.compare_machines({"versions": "x"}, compared)
 
 
 def test_nothing_is_saved_where_nothing_is_timed(run_pytest, tmp_path):
@@ -239,7 +239,7 @@ def test_default_results_lie_in_the_repository(tmp_path, monkeypatch):
 
     monkeypatch.chdir("/")
     option = Option()
-    results.prepare_storage(option, tmp_path, saves=True)
+    storage.prepare_storage(option, tmp_path, saves=True)
     assert option.benchmark_storage == f"file://{tmp_path / 'results'}"
     assert option.benchmark_autosave
     assert (tmp_path / "results").is_dir()
@@ -280,9 +280,9 @@ def test_wrong_only_after_the_timing_is_not_recorded(run_pytest, tmp_path):
     """A style that goes wrong while it is timed fails, and neither the JSON nor the table has it."""
     command = (ROOT / "perf" / "test_derivative.py", "--framework", "numpy", "--no-first-calls", "-p", "saboteur")
     (tmp_path / "saboteur.py").write_text(
-        "import gradperf.threads\n"
-        "gradperf.threads.bind(1)\n"
-        "from gradperf import agreement\n"
+        "import gradperf.machine.threads\n"
+        "gradperf.machine.threads.bind(1)\n"
+        "from gradperf.checks import agreement\n"
         "def fails(agreed, returned):\n"
         "    raise agreement.Disagreement('went wrong meanwhile')\n"
         "agreement.check_timed = fails\n"
@@ -298,9 +298,9 @@ def test_wrong_only_after_the_timing_is_not_recorded(run_pytest, tmp_path):
 def test_halves_stand_and_fall_with_their_case(run_pytest, tmp_path):
     """A case whose conduct is refused has no forward and no backward pass recorded either."""
     (tmp_path / "saboteur.py").write_text(
-        "import gradperf.threads\n"
-        "gradperf.threads.bind(1)\n"
-        "from gradperf import conduct\n"
+        "import gradperf.machine.threads\n"
+        "gradperf.machine.threads.bind(1)\n"
+        "from gradperf.checks import conduct\n"
         "def fails(agreed, count):\n"
         "    raise conduct.Misconduct('refused')\n"
         "conduct.check_pools = fails\n"
@@ -326,4 +326,4 @@ def test_halves_stand_and_fall_with_their_case(run_pytest, tmp_path):
 )
 def test_incomplete_run_is_told(run, told):
     """By its own count; a record without one says nothing."""
-    assert results.incomplete({"gradperf": run} if run is not None else {}) == told
+    assert storage.incomplete({"gradperf": run} if run is not None else {}) == told

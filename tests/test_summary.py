@@ -9,9 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gradperf import problems, quantities, show, summary
-from gradperf.breakeven import Cost, break_even
-from gradperf.names import UserError
+from gradperf import problems
+from gradperf.commands import show
+from gradperf.errors import UserError
+from gradperf.suite import table
+from gradperf.suite.break_even import Cost, break_even
+from gradperf.text import quantities
 
 BASELINES = {"polynomial_degree4": "numpy.by_hand", "matmul_64x64x64": "numpy.operator"}
 FACTS = (
@@ -77,7 +80,7 @@ def measured(label, step_s, first_call_s, **info):
 
 
 def lines(records, **options):
-    return summary.lines(records, baseline_of=BASELINES.get, **options)
+    return table.lines(records, baseline_of=BASELINES.get, **options)
 
 
 RUN = [
@@ -290,7 +293,7 @@ def test_every_line_fits_and_nothing_breaks_it(records, width, ascii_only):
     assert all(len(line) <= width for line in told)
     assert all(line.isprintable() for line in told)
     assert not ascii_only or "".join(told).isascii()
-    assert len(summary.against_baselines(records, BASELINES.get)) == len(records)
+    assert len(table.against_baselines(records, BASELINES.get)) == len(records)
 
 
 @given(runs_of_all_kinds, st.integers(80, 200))
@@ -340,11 +343,11 @@ def test_baseline_is_of_the_same_device_or_else_of_another():
         record("numpy.empty", problem="nothing"),
         record("numpy.by_hand", problem="unknown"),
     ]
-    found = summary.against_baselines(records, BASELINES.get)
+    found = table.against_baselines(records, BASELINES.get)
     assert [against.ratio_to_baseline for against in found] == [1, 2, pytest.approx(0.5), None, None, None, None]
     assert [against.is_baseline for against in found] == [True] + 6 * [False]
     assert [against.baseline_device for against in found] == ["cpu", "cpu", "cpu", None, None, None, None]
-    with_its_own = summary.against_baselines(
+    with_its_own = table.against_baselines(
         [*records, record("numpy.by_hand", step_s=1e-6, device="cuda")], BASELINES.get
     )
     assert with_its_own[2].ratio_to_baseline == pytest.approx(5)
@@ -360,7 +363,7 @@ def test_title_tells_where_the_baseline_is():
 
 def test_ratio_is_per_step():
     """A call of 10 steps beside one of 50."""
-    _, found = summary.against_baselines([record(), record("jax.scan", steps=10)], BASELINES.get)
+    _, found = table.against_baselines([record(), record("jax.scan", steps=10)], BASELINES.get)
     assert found.ratio_to_baseline == pytest.approx(1)
 
 
@@ -373,7 +376,7 @@ def test_break_even_in_doubt():
         measured("jax.jit", 0.97e-5, 0.2),
         measured("jax.grad", 1e-5, 0.2),
     ]
-    found = summary.against_baselines(records, BASELINES.get)
+    found = table.against_baselines(records, BASELINES.get)
     assert [against.near for against in found] == [False, True, True, False, True]
     shown = {line.split()[0]: line[line.index("ms") + 2 :].split()[0] for line in lines(records)[2:7]}
     assert shown == {
@@ -391,7 +394,7 @@ def test_no_break_even_without_both_first_calls():
         [measured("numpy.by_hand", 1e-5, None), measured("jax.scan", 1e-6, 1)],
         [measured("numpy.by_hand", 1e-5, 1), measured("jax.scan", 1e-6, None)],
     ):
-        assert [a.break_even_steps for a in summary.against_baselines(records, BASELINES.get)] == [None, None]
+        assert [a.break_even_steps for a in table.against_baselines(records, BASELINES.get)] == [None, None]
 
 
 def total_s(cost, steps):
@@ -445,12 +448,12 @@ def test_harness_cost():
     """The slowest empty style beside the shortest call in a table, halves of steps left out."""
     empty = [record("numpy.empty", problem="nothing", step_s=s, steps=1) for s in (2e-7, 4e-7)]
     cases = [record(step_s=1e-6), record("jax.scan", step_s=8e-7), record(step_s=1e-9, part="forward")]
-    cost = summary.harness_cost(empty + cases)
+    cost = table.harness_cost(empty + cases)
     assert cost.call_s == 4e-7
     assert cost.shortest == "polynomial_degree4-jax.scan-cpu-float64"
     assert cost.share == pytest.approx(0.01)
-    assert summary.harness_cost(cases) is None
-    assert summary.harness_cost(empty).share is None
+    assert table.harness_cost(cases) is None
+    assert table.harness_cost(empty).share is None
     assert lines(empty) == ["harness: an empty style takes 400 ns per call"]
 
 
@@ -565,7 +568,7 @@ def test_show_a_file(tmp_path, shown):
     file = store(tmp_path / "0001_x.json", RUN, datetime=when, machine_info={"cpu_model": "AMD EPYC"})
     out = shown(file).out.splitlines()
     assert out[0] == f"{file}, recorded 2026-11-21 22:30 UTC, on AMD EPYC"
-    assert out[2:] == summary.lines(RUN, baseline_of=problems.baseline_of, width=100)
+    assert out[2:] == table.lines(RUN, baseline_of=problems.baseline_of, width=100)
     assert any("base" in line for line in out[3:8])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gradperf import versions
+from gradperf.frameworks import versions
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, cast
 
-from gradperf.contract import Runtime
+from gradperf.frameworks.contract import Runtime
 
 DTYPES = ("float32", "float64")
 
@@ -75,5 +75,5 @@ def load(framework: str, threads: int) -> Runtime:
 
 
 def style(framework: str, family: str, name: str) -> Any:
-    """Import one style; a module as :mod:`gradperf.contract` describes it."""
+    """Import one style; a module as :mod:`gradperf.frameworks.contract` describes it."""
     return import_module(f"{__name__}.{framework}.{family}.{name}")

@@ -119,7 +119,7 @@ class Janitor:
 
     def forget(self, pid: int) -> None:
         """Leave ``pid`` alone from now on: it was waited for."""
-        from gradperf.names import UserError
+        from gradperf.errors import UserError
 
         assert self._process.stdin is not None
         # Where nobody listens any more, there is nobody to kill it either.
@@ -136,7 +136,7 @@ class Janitor:
         try:
             self._process.stdin.write(json.dumps(thing).encode() + b"\n")
         except BrokenPipeError:
-            from gradperf.names import UserError
+            from gradperf.errors import UserError
 
             raise UserError(
                 "the process that removes the gate's temporary files has ended; so nothing more is made"

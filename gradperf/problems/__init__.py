@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gradperf.names import UserError, unknown
+from gradperf.errors import UserError, unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Array]
@@ -174,7 +174,7 @@ def baseline_of(name: str) -> str | None:
 
 
 def find(name: str) -> Problem:
-    """Find the problem called ``name``; raises ``gradperf.names.UnknownName`` with the nearest match."""
+    """Find the problem called ``name``; raises ``gradperf.errors.UnknownName`` with the nearest match."""
     for problem in entries():
         if problem.name == name:
             return problem

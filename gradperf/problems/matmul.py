@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradperf import machine
-from gradperf.names import UserError
+from gradperf.errors import UserError
+from gradperf.machine import facts
 from gradperf.problems import Arrays, Problem, Work, frozen
 
 BASELINE = "numpy.operator"
@@ -94,7 +94,7 @@ def parse(name: str) -> Matmul | None:
     m, k, n = map(int, match.groups())
     problem = Matmul(m, k, n)
     needed_bytes = 8 * (m * k + k * n + m * n)
-    if needed_bytes > (machine.memory_bytes() or math.inf) / 2:
+    if needed_bytes > (facts.memory_bytes() or math.inf) / 2:
         raise UserError(
             f"{name}: its matrices take {needed_bytes / 2**30:,.0f} GiB in float64, more than half the memory here"
         )

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from gradperf.gate.trial import Pair
+from gradperf.gate.decision.trial import Pair
 
 GROUPS = {"torch": [f"torch{i}" for i in range(6)], "jax": [f"jax{i}" for i in range(6)]}
 """Twelve cases."""
@@ -68,7 +68,7 @@ def log_ratios(model, rng, shape, *, sigma=0.025, roles="drawn"):
 
 
 def machines(model, seed, runs, plan, *, effects=None, sigma=0.025, felt=1.0, roles="drawn"):
-    """Give ``runs`` machines to :func:`gradperf.gate.trial.run`, each a function that measures.
+    """Give ``runs`` machines to :func:`gradperf.gate.decision.trial.run`, each a function that measures.
 
     ``effects``: the log-ratio of each changed case. ``felt``: the share of any slowdown that the measurement feels.
     """

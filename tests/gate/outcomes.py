@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from gradperf.gate.findings import Control, Finding, Outcome
+from gradperf.gate.decision.findings import Control, Finding, Outcome
 
 FRAMEWORKS = ("numpy", "torch", "tensorflow", "jax")
 PLAN = {"alpha": 0.01, "min_effect": 0.01, "equivalence": 0.03, "screen": 8, "confirm": 24}

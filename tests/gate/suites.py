@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gradperf.gate import replicate, session
+from gradperf.gate import session
+from gradperf.gate.decision.trial import Plan
 from gradperf.gate.janitor import Janitor
-from gradperf.gate.process import Process
-from gradperf.gate.replicate import Setting
-from gradperf.gate.sides import Side
-from gradperf.gate.trial import Plan
+from gradperf.gate.measuring import replicate
+from gradperf.gate.measuring.replicate import Setting
+from gradperf.gate.sides.interpreters import Side
+from gradperf.pairs.process import Process
 from tests.gate.repositories import CONFIGURATION
 
 QUIET = ["-p", "no:hypothesispytest"]
@@ -124,10 +125,10 @@ def compared(base, head, folder, *arguments, plan=QUICK_PLAN, accepted=None, pla
 
 SHORT = """
 import sys
-from gradperf import cli
-from gradperf.gate import replicate
+from gradperf.commands import main
+from gradperf.gate.measuring import replicate
 replicate.TURN_S = 3e-4
-sys.exit(cli.main())
+sys.exit(main.main())
 """
 
 

@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from gradperf import cli
+from gradperf.commands import main
 from tests.conftest import soon
 from tests.gate.repositories import CONFIGURATION, commit, git, make, write
 from tests.gate.suites import NOT_INHERITED, QUIET
@@ -86,7 +86,7 @@ def gate(capsys):
     """Give ``gate(…)``, which runs the command in this process: exit code, output and messages."""
 
     def run(*arguments):
-        code = cli.main(["gate", *arguments])
+        code = main.main(["gate", *arguments])
         return code, *capsys.readouterr()
 
     return run
@@ -112,7 +112,7 @@ def test_mistake(repo, gate, arguments, message):
 def test_no_value(repo, capsys, option):
     """An option without its value, or one that does not exist, is told with the usage."""
     with pytest.raises(SystemExit) as ended:
-        cli.main(["gate", option])
+        main.main(["gate", option])
     assert ended.value.code == 2
     assert "usage: gradperf" in capsys.readouterr().err
 
@@ -121,14 +121,14 @@ def test_no_value(repo, capsys, option):
 def test_forgotten_dashes(repo, capsys, arguments):
     """Arguments of pytest without the dashes before them are told where they belong."""
     with pytest.raises(SystemExit) as ended:
-        cli.main(["gate", *arguments])
+        main.main(["gate", *arguments])
     assert ended.value.code == 2
     assert "what is meant for pytest stands after --" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        cli.main(["gate", *arguments, "--", "bench"])
+        main.main(["gate", *arguments, "--", "bench"])
     assert "stands after" not in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        cli.main(["list", *arguments])
+        main.main(["list", *arguments])
     assert "stands after" not in capsys.readouterr().err
 
 

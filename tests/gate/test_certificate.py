@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradperf import cli, machine
-from gradperf.gate import certificate, certified
-from gradperf.gate.certified import Run, bounds
-from gradperf.names import UserError
+from gradperf.certificate import measure, runs
+from gradperf.certificate.runs import Run, bounds
+from gradperf.commands import main
+from gradperf.errors import UserError
+from gradperf.machine import facts
 from tests.gate.repositories import commit, git, make
 from tests.gate.suites import QUICK, QUIET, command
 
@@ -81,7 +82,7 @@ def test_bounds_contain_the_share(tries, data):
 )
 def test_at_most(hits, tries, most):
     """The bound is one-sided: (0, n) by hand, 1 - 0.05**(1/n); (1, 10) from the tables."""
-    assert certified.at_most(hits, tries) == pytest.approx(most, abs=5e-5)
+    assert runs.at_most(hits, tries) == pytest.approx(most, abs=5e-5)
 
 
 def test_left_alone():
@@ -97,7 +98,7 @@ def test_left_alone():
 
 def test_page_counts():
     """Alarms, what was caught, and what was not, stand where they belong."""
-    runs = [
+    several = [
         QUIETLY,
         regressed(QUIETLY, "b"),
         replace(
@@ -110,7 +111,7 @@ def test_page_counts():
         ),
         replace(QUIETLY, kind="group", group="y", planted={"c": 0.02}),
     ]
-    page = certified.page(runs)
+    page = runs.page(several)
     alarms, planted, group, visible, times = page.split("## ")[1:]
     # One of 3: the larger root of 1 - p**3 - 3·p²·(1 - p) = 0.95, so of (1 - p)²·(1 + 2·p) = 0.05.
     counts = ["3", "**1**", "86 %", "1 untrusted", "5 of 9", "1"]
@@ -118,7 +119,7 @@ def test_page_counts():
     assert row(alarms, "**all**") == ["**all**", *counts]
     assert "0 of 5 cases and groups without one were called regressed, in 4 runs." in alarms
     assert "ended" not in alarms
-    untrusted = certified.page([*runs, replace(runs[3], verdict="untrusted", exit_code=12)])
+    untrusted = runs.page([*several, replace(several[3], verdict="untrusted", exit_code=12)])
     assert "in 5 runs. 1 run ended untrusted, which caught nothing." in untrusted
     assert row(planted, "x") == ["x", "1 of 2 (1–99 %)", "1 of 2 (1–99 %)", "–"]
     assert row(planted, "y") == ["y", "–", "–", "2 of 2 (16–100 %)"]
@@ -140,7 +141,7 @@ def test_page_counts():
 @given(st.dictionaries(st.text(max_size=3), st.sampled_from("abcd"), min_size=1), st.randoms(use_true_random=False))
 def test_slowdowns(groups, coin):
     """Each share once in a group, in all groups where there is room, and never in most cases of a large suite."""
-    planted = certificate.slowdowns(groups, coin)
+    planted = measure.slowdowns(groups, coin)
     hit = Counter(groups[case] for case in planted)
     sizes = Counter(groups.values())
     assert hit
@@ -148,7 +149,7 @@ def test_slowdowns(groups, coin):
         shares = [share for case, share in planted.items() if groups[case] == group]
         assert count == min(3, sizes[group])
         assert len(set(shares)) == count
-        assert set(shares) <= set(certificate.SHARES)
+        assert set(shares) <= set(measure.SHARES)
     if len(hit) > 1:
         assert 3 * len(planted) <= len(groups)
     if 9 * len(sizes) <= len(groups):
@@ -158,19 +159,19 @@ def test_slowdowns(groups, coin):
 def test_others():
     """What the gate itself used, and what the host took, was not used by others."""
     ticks = os.sysconf("SC_CLK_TCK")
-    before = machine.CpuTimes(1000, 50), 3.0, 100.0
-    after = machine.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
-    assert certificate._others(before, after) == pytest.approx(0.5)
-    assert certificate._others((None, 3.0, 100.0), after) is None
-    assert certificate._others(after, (*after[:2], 111.0)) == 0
+    before = facts.CpuTimes(1000, 50), 3.0, 100.0
+    after = facts.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
+    assert measure._others(before, after) == pytest.approx(0.5)
+    assert measure._others((None, 3.0, 100.0), after) is None
+    assert measure._others(after, (*after[:2], 111.0)) == 0
 
 
 def test_untrusted_is_not_caught():
     """A run whose control failed found nothing, whatever it says of the case or its group."""
     for kind, planted, group in [("planted", {"a": 0.05}, ""), ("group", {"a": 0.02, "b": 0.02}, "x")]:
         run = regressed(replace(QUIETLY, kind=kind, planted=planted, group=group), "a", groups=("x",))
-        assert "1 of 1" in " ".join(row(certified.page([run]), "x"))
-        assert "0 of 1" in " ".join(row(certified.page([replace(run, verdict="untrusted", exit_code=12)]), "x"))
+        assert "1 of 1" in " ".join(row(runs.page([run]), "x"))
+        assert "0 of 1" in " ".join(row(runs.page([replace(run, verdict="untrusted", exit_code=12)]), "x"))
 
 
 def test_group_is_caught_in_its_own():
@@ -184,12 +185,12 @@ def test_group_is_caught_in_its_own():
 def test_store(tmp_path):
     """What was written is read again; a broken line is named."""
     store = tmp_path / "store.jsonl"
-    assert certified.read(store) == []
+    assert runs.read(store) == []
     store.write_text(json.dumps(asdict(QUIETLY)) + "\n" + json.dumps(asdict(regressed(QUIETLY, "a"))) + "\n")
-    assert certified.read(store) == [QUIETLY, regressed(QUIETLY, "a")]
+    assert runs.read(store) == [QUIETLY, regressed(QUIETLY, "a")]
     store.write_text(json.dumps(asdict(QUIETLY)) + "\n{}\n")
     with pytest.raises(UserError, match="line 2"):
-        certified.read(store)
+        runs.read(store)
 
 
 SUITE = {
@@ -214,17 +215,17 @@ def certify(tmp_path, monkeypatch):
         return own(words, **more)
 
     monkeypatch.setattr(subprocess, "run", quick)
-    monkeypatch.setattr(certificate, "SHARES", (0.8, 0.9, 0.99))
-    monkeypatch.setattr(certificate, "GROUP_SHARE", 0.99)
+    monkeypatch.setattr(measure, "SHARES", (0.8, 0.9, 0.99))
+    monkeypatch.setattr(measure, "GROUP_SHARE", 0.99)
     monkeypatch.chdir(make(tmp_path / "repo", SUITE))
-    return lambda *words: cli.main(["certificate", *words, "--", "bench", *QUIET])
+    return lambda *words: main.main(["certificate", *words, "--", "bench", *QUIET])
 
 
 def test_end_to_end(certify, capsys):
     """Every kind of run is made, stored and told of; a second command goes on where the first ended."""
     assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 0
     assert certify("--planted", "1", "--group", "1", "--store", "runs.jsonl", "--page", "page.md") == 0
-    unchanged, planted, group = certified.read(Path("runs.jsonl"))
+    unchanged, planted, group = runs.read(Path("runs.jsonl"))
     assert [run.kind for run in (unchanged, planted, group)] == ["unchanged", "planted", "group"]
     assert unchanged.exit_code == 0
     assert unchanged.controls["base against base"][0] == "passed"
@@ -235,7 +236,7 @@ def test_end_to_end(certify, capsys):
     assert group.group == "bench/test_work.py"
     assert group.verdict == "regressed"
     assert {run.commit for run in (unchanged, planted, group)} == {git(Path(), "rev-parse", "HEAD")}
-    assert Path("page.md").read_text() == certified.page([unchanged, planted, group])
+    assert Path("page.md").read_text() == runs.page([unchanged, planted, group])
     told = capsys.readouterr().out
     assert "planted 1 of 1: regressed" in told
     assert "3 runs so far, in runs.jsonl; written to page.md" in told
@@ -265,7 +266,7 @@ def test_gate_that_cannot_run_any_more(certify, capsys):
     Path("bench/test_work.py").write_text("import nothing_of_this_name\n")
     commit(Path())
     assert certify("--unchanged", "1", "--planted", "1", *files) == 0
-    once, nothing, planted = certified.read(Path("runs.jsonl"))
+    once, nothing, planted = runs.read(Path("runs.jsonl"))
     assert once.exit_code == 0
     assert (nothing.verdict, nothing.exit_code, nothing.timed) == ("incomplete", 13, {})
     assert len(planted.planted) == 3
@@ -280,5 +281,5 @@ def test_only_the_page(certify, capsys):
     Path("more.py").write_text("")
     Path("runs.jsonl").write_text(json.dumps(asdict(QUIETLY)) + "\n")
     assert certify("--store", "runs.jsonl", "--page", "page.md") == 0
-    assert Path("page.md").read_text() == certified.page([QUIETLY])
+    assert Path("page.md").read_text() == runs.page([QUIETLY])
     assert "1 run so far" in capsys.readouterr().out

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from gradperf.gate import checkout
+from gradperf.errors import UserError
 from gradperf.gate.janitor import Janitor
-from gradperf.names import UserError
+from gradperf.gate.sides import checkout
 from tests.gate.repositories import CONFIGURATION, commit, contents, files, git, make, write
 
 FIRST = {"a.py": "1\n", "folder/b.py": "2\n", "folder/c.py": "3\n", ".gitignore": "*.ignored\nbuild/\n"}
@@ -503,7 +503,7 @@ def test_a_killed_gate_holds_no_lock(repo):
     """The lock is the process's own."""
     script = f"""
 from pathlib import Path
-from gradperf.gate.checkout import lock
+from gradperf.gate.sides.checkout import lock
 with lock(Path({str(repo)!r})):
     print("held", flush=True)
     input()

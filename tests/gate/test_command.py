@@ -12,7 +12,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from gradperf.gate import command, record
+from gradperf.commands import gate as gate_command
+from gradperf.gate.report import record
 from tests.conftest import soon
 from tests.gate.outcomes import outcome
 from tests.gate.repositories import commit, git, make, write
@@ -149,7 +150,7 @@ def test_whole_paths(repo, temporary, tmp_path):
     out, given = tmp_path / "out.json", [repo / "bench", f"{repo}/bench/test_work.py::test_work", "-k", "work"]
     gate(repo / "bench", temporary, "--budget", "0.0001", "--json", out, "--", *given)
     assert json.loads(out.read_text())["environment"]["pytest"] == [".", "test_work.py::test_work", "-k", "work"]
-    assert command._seen_from(repo, repo, "/elsewhere/bench") == "/elsewhere/bench"
+    assert gate_command._seen_from(repo, repo, "/elsewhere/bench") == "/elsewhere/bench"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -211,7 +212,7 @@ def telling(tmp_path, capsys):
 
     def tell(found):
         parsed = argparse.Namespace(json=tmp_path / "out.json", markdown=tmp_path / "out.md")
-        code = command._told(found, parsed)
+        code = gate_command._told(found, parsed)
         return code, *capsys.readouterr()
 
     return tell
@@ -242,10 +243,10 @@ def test_report_that_cannot_be_printed(tmp_path):
     """Nor is it a success where the report cannot be printed; the file is there."""
     source = f"""
 import argparse, pathlib, sys
-from gradperf.gate import command
+from gradperf.commands import gate as gate_command
 from tests.gate.outcomes import outcome
 parsed = argparse.Namespace(json=pathlib.Path({str(tmp_path / "out.json")!r}), markdown=None)
-sys.exit(command._told(outcome(), parsed))
+sys.exit(gate_command._told(outcome(), parsed))
 """
     root = str(Path(__file__).parents[2])
     with open("/dev/full", "w") as full:
@@ -274,7 +275,7 @@ sys.exit(command._told(outcome(), parsed))
 def test_default_arguments(tmp_path, table, found):
     """The arguments of pytest are those of the nearest pyproject.toml; its paths are seen from there."""
     write(tmp_path, {"pyproject.toml": table, "bench/x": "", "sub/x": ""})
-    assert command._default_arguments(tmp_path / "sub") == found
+    assert gate_command._default_arguments(tmp_path / "sub") == found
 
 
 def test_ignored_hangup():
@@ -282,7 +283,7 @@ def test_ignored_hangup():
     before = signal.getsignal(signal.SIGTERM)
     own = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with command._ended_by_signals():
+        with gate_command._ended_by_signals():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) != before
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

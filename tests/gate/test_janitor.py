@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gradperf.errors import UserError
 from gradperf.gate import janitor
-from gradperf.gate.checkout import check_out
 from gradperf.gate.janitor import Janitor
-from gradperf.names import UserError
+from gradperf.gate.sides.checkout import check_out
 from tests.conftest import soon
 from tests.gate import repositories
 from tests.gate.repositories import contents, git, make
@@ -21,7 +21,7 @@ from tests.gate.repositories import contents, git, make
 HOLDER = """
 import os, subprocess, sys
 from pathlib import Path
-from gradperf.gate.checkout import check_out
+from gradperf.gate.sides.checkout import check_out
 from gradperf.gate.janitor import Janitor
 repository, folder = map(Path, sys.argv[1:])
 with Janitor() as janitor:
@@ -245,7 +245,7 @@ def test_killed_in_the_middle_of_a_check_out(repository, tmp_path):
     script = """
 import sys
 from pathlib import Path
-from gradperf.gate.checkout import check_out
+from gradperf.gate.sides.checkout import check_out
 from gradperf.gate.janitor import Janitor
 with Janitor() as janitor:
     check_out(Path(sys.argv[1]), "HEAD", Path(sys.argv[2]), janitor)

@@ -5,11 +5,11 @@ import statistics
 
 import pytest
 
-from gradperf.gate import trial
-from gradperf.gate.findings import Control, Finding
-from gradperf.gate.judge import basis, judge, overall, power, smallest_visible_change, spread
-from gradperf.gate.signed_rank import critical, interval
-from gradperf.gate.trial import Answer, Course, Plan, Trial
+from gradperf.gate.decision import trial
+from gradperf.gate.decision.findings import Control, Finding
+from gradperf.gate.decision.judge import basis, judge, overall, power, smallest_visible_change, spread
+from gradperf.gate.decision.trial import Answer, Course, Plan, Trial
+from gradperf.stats import critical, interval
 from tests.gate import noise
 
 PLAN = Plan()

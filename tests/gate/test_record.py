@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradperf.gate.findings import Control, Finding, Outcome
-from gradperf.gate.record import SCHEMA_FILE, dumps, record, write
-from gradperf.names import UserError
+from gradperf.errors import UserError
+from gradperf.gate.decision.findings import Control, Finding, Outcome
+from gradperf.gate.report.record import SCHEMA_FILE, dumps, record, write
 from tests.gate.outcomes import EVERY, case, control, outcome, slow
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gradperf.gate import replicate
-from gradperf.gate.replicate import CASE_S, ENOUGH_TURNS, TURNS, Setting, shape
-from gradperf.gate.trial import PLANTED
+from gradperf.gate.decision.trial import PLANTED
+from gradperf.gate.measuring import replicate
+from gradperf.gate.measuring.replicate import CASE_S, ENOUGH_TURNS, TURNS, Setting, shape
 from tests.gate.suites import faked, side
 
 CASES = ("test_x.py::a", "test_x.py::b", "test_x.py::c")

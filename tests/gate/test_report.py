@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gradperf.gate import words
-from gradperf.gate.actions import annotations, in_actions
-from gradperf.gate.comment import markdown
-from gradperf.gate.findings import Finding, Outcome
-from gradperf.gate.report import table
-from gradperf.gate.sentences import sentence
+from gradperf.gate.decision.findings import Finding, Outcome
+from gradperf.gate.report import words
+from gradperf.gate.report.github import annotations, in_actions
+from gradperf.gate.report.markdown import markdown
+from gradperf.gate.report.sentences import sentence
+from gradperf.gate.report.terminal import table
 from tests.gate.outcomes import CONTROLS, EVERY, case, cases, control, groups, name, outcome, slow, untimed
 
 NASTY = "tests/`a|b`.py::test[x\n| y\\|<b>\x1b[31m*_é数@someone]"

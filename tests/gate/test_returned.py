@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from gradperf.gate.returned import difference
-from gradperf.gate.worker import MOST_LEAVES, described
+from gradperf.gate.measuring.returned import difference
+from gradperf.gate.measuring.worker import MOST_LEAVES, described
 
 RANDOM = np.random.default_rng(0)
 ARRAY = RANDOM.standard_normal((40, 30))

@@ -8,9 +8,10 @@ import math
 
 import pytest
 
-from gradperf.gate import judge, signed_rank, trial
-from gradperf.gate.signed_rank import p_slower
-from gradperf.gate.trial import Pair, Plan
+from gradperf import stats
+from gradperf.gate.decision import judge, trial
+from gradperf.gate.decision.trial import Pair, Plan
+from gradperf.stats import p_slower
 from tests.gate import noise
 
 PLAN = Plan(alpha=0.1, min_effect=0.0)
@@ -154,7 +155,7 @@ def covers(runs=200):
     effects = dict.fromkeys(noise.CASES, 0.02)
     for measure in noise.machines(noise.normal, 25, runs, Plan(), effects=effects):
         for course in trial.run(noise.GROUPS, Plan(), measure).cases.values():
-            low, high = signed_rank.interval(*judge.basis(course, Plan()))
+            low, high = stats.interval(*judge.basis(course, Plan()))
             missed += not low <= 0.02 <= high
             total += 1
     return not noise.too_many(missed, total, 0.05)
@@ -197,8 +198,8 @@ def test_p_that_leaves_out_what_was_observed():
     """P(W > w) instead of P(W ≥ w) makes too many alarms."""
 
     def p_too_small(values):
-        above, doubled = signed_rank._signed_ranks(values, 0.0)
-        tail = signed_rank.upper_tail(tuple(doubled))
+        above, doubled = stats._signed_ranks(values, 0.0)
+        tail = stats.upper_tail(tuple(doubled))
         observed = sum(rank for rank, is_above in zip(doubled, above, strict=True) if is_above)
         return float(tail[observed + 1]) if observed + 1 < len(tail) else 0.0
 

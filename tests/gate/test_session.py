@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from gradperf.gate import judge, session
-from gradperf.gate.replicate import Cannot, Setting
-from gradperf.gate.trial import Plan
-from gradperf.names import UserError
+from gradperf.errors import UserError
+from gradperf.gate import session
+from gradperf.gate.decision import judge
+from gradperf.gate.decision.trial import Plan
+from gradperf.gate.measuring.replicate import Cannot, Setting
 from tests.gate.repositories import write
 from tests.gate.suites import compared, faked, processes_with, side
 

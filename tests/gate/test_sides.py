@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gradperf.gate import sides
+from gradperf.errors import UserError
 from gradperf.gate.janitor import Janitor
-from gradperf.names import UserError
+from gradperf.gate.sides import interpreters
 from tests.gate.repositories import CONFIGURATION, commit, contents, files, git, make, write
 
 HERE = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -32,7 +32,7 @@ def prepared():
     with Janitor() as janitor:
 
         def prepare(cwd, base=None, base_python=None, head_python=None):
-            return sides.prepare(base, base_python, head_python, cwd, janitor)
+            return interpreters.prepare(base, base_python, head_python, cwd, janitor)
 
         yield prepare
 
@@ -261,7 +261,7 @@ def test_the_checkout_stays_as_it_was(tmp_path, imported):
     write(repo, {"project.py": "VALUE = 2\n", "new.py": "1\n"})
     before = contents(repo)
     with Janitor() as janitor:
-        found = sides.prepare(None, None, None, repo, janitor)
+        found = interpreters.prepare(None, None, None, repo, janitor)
         assert [imported(side)[1] for side in (found.base, found.head)] == ["1", "2"]
     assert not found.folder.exists()
     assert contents(repo) == before
@@ -316,9 +316,9 @@ def test_a_temporary_folder_in_the_repository_is_refused(tmp_path, prepared, mon
     """It would appear in the user's checkout, and pytest would find the user's configuration above it."""
     repo = make(tmp_path / "repository", {"a.py": ""})
     before = contents(repo)
-    monkeypatch.setattr(sides.tempfile, "gettempdir", lambda: str(repo))
+    monkeypatch.setattr(interpreters.tempfile, "gettempdir", lambda: str(repo))
     with Janitor() as janitor, pytest.raises(UserError, match="TMPDIR"):
-        sides.prepare("HEAD", None, None, repo, janitor)
+        interpreters.prepare("HEAD", None, None, repo, janitor)
     assert contents(repo) == before
 
 
@@ -327,7 +327,7 @@ def test_an_interpreter_tells_of_itself(tmp_path, environment):
     python = environment()
     origin = {"url": "https://example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "1234"}}
     install(tmp_path / "environment", "odd", "2.0", origin)
-    facts = sides.check_interpreter(python)
+    facts = interpreters.check_interpreter(python)
     assert facts.python == python
     assert facts.version == sys.version.split()[0]
     assert facts.prefix == str(tmp_path / "environment")
@@ -340,24 +340,24 @@ def test_conda_packages_count(tmp_path, environment):
     """Two environments of conda with the same Python packages may have another BLAS."""
     python = environment()
     write(tmp_path / "environment" / "conda-meta", {"libblas-3.9.0-1_mkl.json": "{}"})
-    assert "conda libblas-3.9.0-1_mkl" in dict(sides.check_interpreter(python).distributions)
+    assert "conda libblas-3.9.0-1_mkl" in dict(interpreters.check_interpreter(python).distributions)
 
 
 def test_an_interpreter_that_prints_at_every_start(tmp_path, environment):
     """What an environment prints by itself does not disturb."""
     python = environment()
     write(packages(tmp_path / "environment"), {"noise.pth": "import sys; print('noise', end='')\n"})
-    assert sides.check_interpreter(python).version == sys.version.split()[0]
+    assert interpreters.check_interpreter(python).version == sys.version.split()[0]
 
 
 def test_an_interpreter_by_name(tmp_path, environment, monkeypatch):
     """A name is looked for on PATH, a relative path from the user's folder."""
     python = environment()
     monkeypatch.setenv("PATH", str(python.parent))
-    assert sides.check_interpreter("python").python == python
-    assert sides.check_interpreter("environment/bin/python", tmp_path).python == python
+    assert interpreters.check_interpreter("python").python == python
+    assert interpreters.check_interpreter("environment/bin/python", tmp_path).python == python
     with pytest.raises(UserError, match="no interpreter 'python9' on PATH"):
-        sides.check_interpreter("python9")
+        interpreters.check_interpreter("python9")
 
 
 @pytest.mark.parametrize(
@@ -380,13 +380,13 @@ def test_no_interpreter(tmp_path, text, executable, message):
         path.write_text(text)
         path.chmod(0o755 if executable else 0o644)
     with pytest.raises(UserError, match=message):
-        sides.check_interpreter(path)
+        interpreters.check_interpreter(path)
 
 
 def test_a_program_that_is_no_python():
     """/bin/true succeeds in everything, and is no Python."""
     with pytest.raises(UserError, match="true is not a Python interpreter"):
-        sides.check_interpreter("/bin/true")
+        interpreters.check_interpreter("/bin/true")
 
 
 def test_an_interpreter_that_hangs(tmp_path, monkeypatch):
@@ -394,23 +394,23 @@ def test_an_interpreter_that_hangs(tmp_path, monkeypatch):
     path = tmp_path / "python"
     path.write_text("#!/bin/sh\nexec sleep 600\n")
     path.chmod(0o755)
-    monkeypatch.setattr(sides, "ASKING_S", 0.2)
+    monkeypatch.setattr(interpreters, "ASKING_S", 0.2)
     with pytest.raises(UserError, match=r"did not answer within 0.2 s"):
-        sides.check_interpreter(path)
+        interpreters.check_interpreter(path)
 
 
 def test_an_environment_instead_of_its_interpreter(tmp_path, environment):
     """Of a folder the user is told which file was meant."""
     python = environment()
     with pytest.raises(UserError, match=f"is a folder; did you mean {python}"):
-        sides.check_interpreter(tmp_path / "environment")
+        interpreters.check_interpreter(tmp_path / "environment")
 
 
 def test_an_interpreter_without_pytest_benchmark(tmp_path):
     """The command that installs it is told."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     with pytest.raises(UserError, match=r"no pytest and pytest-benchmark.*-m pip install pytest pytest-benchmark"):
-        sides.check_interpreter(tmp_path / "bare" / "bin" / "python")
+        interpreters.check_interpreter(tmp_path / "bare" / "bin" / "python")
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_an_interpreter_without_pytest_benchmark(tmp_path):
 )
 def test_documentation(path):
     """Nothing that a benchmark can import or read as its configuration."""
-    assert sides.is_documentation(path)
+    assert interpreters.is_documentation(path)
 
 
 @pytest.mark.parametrize(
@@ -464,16 +464,16 @@ def test_documentation(path):
 )
 def test_no_documentation(path):
     """What is unknown counts as code."""
-    assert not sides.is_documentation(path)
+    assert not interpreters.is_documentation(path)
 
 
 def test_identical():
     """The same language, the same packages, and changes in nothing but documentation."""
-    one = sides.InterpreterFacts(Path("/a/python"), "3.12.1", "cpython x", "/a", (("numpy", "2.0"),))
+    one = interpreters.InterpreterFacts(Path("/a/python"), "3.12.1", "cpython x", "/a", (("numpy", "2.0"),))
     twin = dataclasses.replace(one, python=Path("/b/python"), prefix="/b")
-    assert sides.identical((), one, one)
-    assert sides.identical(("README.md", "docs/a.rst"), one, twin)
-    assert not sides.identical(("README.md", "a.py"), one, one)
-    assert not sides.identical((), one, dataclasses.replace(twin, distributions=(("numpy", "2.1"),)))
+    assert interpreters.identical((), one, one)
+    assert interpreters.identical(("README.md", "docs/a.rst"), one, twin)
+    assert not interpreters.identical(("README.md", "a.py"), one, one)
+    assert not interpreters.identical((), one, dataclasses.replace(twin, distributions=(("numpy", "2.1"),)))
     for other in ({"version": "3.12.2"}, {"implementation": "cpython t"}):
-        assert not sides.identical((), one, dataclasses.replace(one, **other))
+        assert not interpreters.identical((), one, dataclasses.replace(one, **other))

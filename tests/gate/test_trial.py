@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradperf.gate import trial
-from gradperf.gate.trial import Pair, Plan
+from gradperf.gate.decision import trial
+from gradperf.gate.decision.trial import Pair, Plan
 from tests.gate import noise
 
 PLAN = Plan()

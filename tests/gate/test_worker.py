@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gradperf.gate import worker
-from gradperf.gate.replicate import shape
+from gradperf.gate.measuring import worker
+from gradperf.gate.measuring.replicate import shape
 from tests.gate.repositories import write
 from tests.gate.suites import driven, listed
 

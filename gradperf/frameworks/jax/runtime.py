@@ -16,7 +16,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 
-from gradperf.contract import Run, Told
+from gradperf.frameworks.contract import Run, Told
 from gradperf.frameworks.jax import counting
 from gradperf.problems import Array, Arrays
 

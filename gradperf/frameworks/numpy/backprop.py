@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.numpy.optimizers import start
 from gradperf.problems import Array, Arrays
 from gradperf.problems.training import Training

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.problems import Array, Arrays
 
 _CONSTRUCTORS = (

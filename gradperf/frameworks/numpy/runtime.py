@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from gradperf.contract import Run, Told
+from gradperf.frameworks.contract import Run, Told
 from gradperf.frameworks.numpy import counting
 from gradperf.problems import Array, Arrays
 
@@ -17,7 +17,7 @@ def version() -> str:
 
 
 def configure(threads: int) -> None:
-    """Remember the count; ``gradperf.threads.bind`` set the BLAS's threads before numpy was imported."""
+    """Remember the count; ``gradperf.machine.threads.bind`` set the BLAS's threads before numpy was imported."""
     global _threads
     _threads = threads
 

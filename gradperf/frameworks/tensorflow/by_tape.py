@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow import network, optimizers
 from gradperf.frameworks.tensorflow.calling import CallAs
 from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize

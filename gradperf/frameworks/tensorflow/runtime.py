@@ -14,7 +14,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import tensorflow as tf
 
-from gradperf.contract import Run, Told
+from gradperf.frameworks.contract import Run, Told
 from gradperf.frameworks.tensorflow import counting
 from gradperf.problems import Array, Arrays
 

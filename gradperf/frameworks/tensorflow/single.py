@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow.calling import CallAs, eager
 from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize
 from gradperf.problems import Array

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.torch import network, optimizers
 from gradperf.frameworks.torch.runtime import synchronize
 from gradperf.problems import Arrays

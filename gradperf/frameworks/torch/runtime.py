@@ -8,7 +8,7 @@ from unittest.mock import patch
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gradperf.contract import Run, Told
+from gradperf.frameworks.contract import Run, Told
 from gradperf.problems import Array, Arrays
 
 

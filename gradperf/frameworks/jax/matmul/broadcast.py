@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.jax.runtime import from_numpy
 from gradperf.problems import Arrays
 from gradperf.problems.matmul import Matmul

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.jax.runtime import from_numpy
 from gradperf.problems import Arrays
 from gradperf.problems.matmul import Matmul

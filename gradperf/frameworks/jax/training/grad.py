@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.jax import network, stepwise
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training

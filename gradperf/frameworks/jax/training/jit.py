@@ -2,7 +2,7 @@
 
 import jax
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.jax import network, stepwise
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.jax import network
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.problems import Arrays
 from gradperf.problems.matmul import Matmul
 

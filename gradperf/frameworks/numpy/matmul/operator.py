@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.problems import Arrays
 from gradperf.problems.matmul import Matmul
 

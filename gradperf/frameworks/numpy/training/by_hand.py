@@ -1,6 +1,6 @@
 """Backpropagation by hand as in the notebooks: matrix products, and a fresh array for every result."""
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.numpy import backprop
 from gradperf.problems import Array, Arrays
 from gradperf.problems.training import Training

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.problems import Array, Arrays
 from gradperf.problems.training import SGD, Adam, Training
 

@@ -1,6 +1,6 @@
 """``ones`` in a ``tf.function``: the one backward pass, traced into a graph."""
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow import single
 from gradperf.frameworks.tensorflow.calling import traced
 from gradperf.frameworks.tensorflow.derivative.ones import derivative

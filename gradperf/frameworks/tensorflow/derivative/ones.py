@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow import single
 from gradperf.problems import Arrays
 from gradperf.problems.derivative import SineDerivative

@@ -2,7 +2,7 @@
 
 from operator import matmul
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow import single
 from gradperf.frameworks.tensorflow.calling import traced
 from gradperf.problems import Arrays

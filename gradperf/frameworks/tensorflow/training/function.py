@@ -1,6 +1,6 @@
 """One step as a ``tf.function``: tape and update traced into one graph, called from a Python loop."""
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow import by_tape
 from gradperf.frameworks.tensorflow.calling import traced
 from gradperf.problems import Arrays

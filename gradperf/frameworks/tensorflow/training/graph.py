@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow import network, optimizers
 from gradperf.frameworks.tensorflow.runtime import on
 from gradperf.problems import Arrays

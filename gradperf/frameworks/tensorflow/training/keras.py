@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize
 from gradperf.problems import Arrays
 from gradperf.problems.training import SGD, Adam, Training

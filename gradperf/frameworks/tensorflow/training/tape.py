@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.tensorflow import by_tape, network
 from gradperf.frameworks.tensorflow.calling import eager
 from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize

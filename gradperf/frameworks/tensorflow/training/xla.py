@@ -1,6 +1,6 @@
 """One step as a ``tf.function`` compiled by XLA (``jit_compile=True``), called from a Python loop."""
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow import by_tape
 from gradperf.frameworks.tensorflow.calling import compiled
 from gradperf.problems import Arrays

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.torch.runtime import from_numpy, synchronize
 from gradperf.problems import Arrays
 from gradperf.problems.derivative import SineDerivative

@@ -1,6 +1,6 @@
 """The forward pass in tensor operations, the backward pass by autograd, the update written out."""
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.torch import by_autograd, network
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training

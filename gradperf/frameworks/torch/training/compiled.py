@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.torch import network
 from gradperf.frameworks.torch.functional import State, start, update
 from gradperf.frameworks.torch.network import Tensors

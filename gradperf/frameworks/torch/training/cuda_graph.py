@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from gradperf.contract import Run
+from gradperf.frameworks.contract import Run
 from gradperf.frameworks.torch import functional, network
 from gradperf.frameworks.torch.runtime import synchronize
 from gradperf.problems import Arrays

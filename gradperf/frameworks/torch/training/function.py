@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.torch import by_autograd, network
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import torch
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.torch import network, optimizers
 from gradperf.frameworks.torch.runtime import synchronize
 from gradperf.problems import Arrays

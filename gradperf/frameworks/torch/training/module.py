@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradperf.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.torch import network
 from gradperf.frameworks.torch.runtime import synchronize
 from gradperf.problems import Arrays

@@ -1,0 +1,1 @@
+"""Cases timed in pairs of processes."""

@@ -1,0 +1,1 @@
+"""The gate, measured from outside."""

@@ -1,0 +1,1 @@
+"""What a case passes before and after it is timed."""

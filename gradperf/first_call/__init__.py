@@ -1,0 +1,1 @@
+"""First calls and memory, measured in fresh processes."""

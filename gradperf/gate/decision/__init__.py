@@ -1,0 +1,1 @@
+"""What the measured pairs prove."""

@@ -1,0 +1,1 @@
+"""What the gate found, as text, Markdown and JSON."""

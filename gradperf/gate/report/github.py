@@ -1,0 +1,81 @@
+"""The gate on GitHub: annotations on the run, and the report in its summary.
+
+GitHub shows ten annotations of each kind and drops the others without a word: so the tenth says how many there are.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from gradperf.gate.decision.findings import Finding, Outcome
+from gradperf.gate.report import markdown, sentences, words
+
+MOST = 10
+
+Kind = Literal["error", "warning"]
+
+
+def in_actions(outcome: Outcome, environ: Mapping[str, str], ascii_only: bool = False) -> list[str]:
+    """Append the report to the summary of the step, and give the lines to print; none outside GitHub."""
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return []
+    lines = annotations(outcome, ascii_only)
+    if summary := environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(markdown.markdown(outcome))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            lines.append(_command("warning", "no summary", f"{summary}: cannot be written: {reason}", ascii_only))
+    return lines
+
+
+def annotations(outcome: Outcome, ascii_only: bool = False) -> list[str]:
+    """Give the workflow commands: errors for what closes the gate, warnings for what could not be decided."""
+    errors: list[tuple[str, str]] = [
+        ("control failed", sentences.control_told(control))
+        for control in outcome.controls
+        if control.result == "failed"
+    ]
+    # A control that failed takes back what was measured, not that a case is gone or returns something else.
+    urgent = [verdict for verdict in words.URGENT if not errors or verdict != "regressed"]
+    errors += [_told(one) for one in _open(outcome.cases) if one.verdict in urgent]
+    errors += [_told(one, "group ") for one in _open(outcome.groups) if one.verdict in urgent]
+    if outcome.exit_code and not errors:
+        errors = [(outcome.verdict, sentences.sentence(outcome))]
+    warnings = [("warning", warning) for warning in outcome.warnings]
+    warnings += [
+        ("control not seen", sentences.control_told(control))
+        for control in outcome.controls
+        if control.result == "not seen"
+    ]
+    warnings += [_told(one) for one in _open(outcome.cases) if one.verdict in ("unstable", "inconclusive")]
+    return [*_lines("error", errors, ascii_only), *_lines("warning", warnings, ascii_only)]
+
+
+def _open(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in words.by_urgency(findings) if not finding.accepted]
+
+
+def _told(finding: Finding, what: str = "") -> tuple[str, str]:
+    """Give title and text."""
+    told = finding.reason or (words.finding_told(finding) if finding.ratio is not None else finding.verdict)
+    return finding.verdict, f"{what}{finding.id}: {told}"
+
+
+def _lines(kind: Kind, found: Sequence[tuple[str, str]], ascii_only: bool) -> list[str]:
+    shown = found if len(found) <= MOST else found[: MOST - 1]
+    lines = [_command(kind, title, text, ascii_only) for title, text in shown]
+    if rest := len(found) - len(shown):
+        lines.append(_command(kind, "and more", f"{rest} more are in the report of the gate.", ascii_only))
+    return lines
+
+
+def _command(kind: Kind, title: str, text: str, ascii_only: bool) -> str:
+    message = words.plain(words.clean(text, 4 * words.LONGEST), ascii_only)
+    heading = words.plain(f"gradperf gate: {title}", ascii_only)
+    return f"::{kind} title={_escaped(heading).replace(':', '%3A').replace(',', '%2C')}::{_escaped(message)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

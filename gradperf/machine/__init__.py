@@ -1,0 +1,1 @@
+"""Facts about this machine. Imports nothing of gradperf but ``errors``."""

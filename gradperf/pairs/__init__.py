@@ -1,0 +1,1 @@
+"""Two child processes that take turns."""
