@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from gradperf.certificate.runs import Kind, Run, page, read
-from gradperf.doctor.examination import plural
+from gradperf.doctor.report import plural
 from gradperf.errors import UserError
 from gradperf.gate.report import record
 from gradperf.gate.sides import checkout

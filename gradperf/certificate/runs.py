@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from gradperf.doctor.examination import percent, plural
+from gradperf.doctor.report import percent, plural
 from gradperf.errors import UserError
 
 Kind = Literal["unchanged", "planted", "group"]

@@ -23,9 +23,10 @@ from gradperf.gate import session
 from gradperf.gate.decision import trial
 from gradperf.gate.decision.findings import Finding, Outcome
 from gradperf.gate.janitor import Janitor
-from gradperf.gate.measuring.replicate import Cannot, Setting, collected_both
+from gradperf.gate.measuring.replicate import Setting, collect
 from gradperf.gate.report import github, markdown, record, terminal
 from gradperf.gate.sides import checkout, interpreters
+from gradperf.pairs.process import SideError
 from gradperf.suite import storage
 from gradperf.text import streams
 
@@ -92,7 +93,7 @@ def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
                     warnings=warnings,
                     tell=_progress,
                 )
-        except Cannot as reason:
+        except SideError as reason:
             outcome = _nothing(str(reason), plan, seed, environment, warnings)
         if sys.stderr.isatty():
             streams.say("")
@@ -230,10 +231,10 @@ def _identical(
     setting: Setting, plan: trial.Plan, seed: int, environment: Mapping[str, Any], warnings: Sequence[str]
 ) -> Outcome:
     """List the cases, and time none."""
-    (found,) = collected_both([setting.head], setting)
+    (found,) = collect([setting.head], setting)
     cases = tuple(Finding(case["id"], "identical", case["group"]) for case in found if not case["skipped"])
     if not cases:
-        raise Cannot("there is no benchmark: the arguments of pytest leave none")
+        raise SideError("there is no benchmark: the arguments of pytest leave none")
     return Outcome("identical", 0, cases, (), (), tuple(warnings), session.plan_told(plan), seed, environment)
 
 

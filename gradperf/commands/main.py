@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     pairing = commands.add_parser("pair", help="time two cases in turns: the ratio of their times per step")
     pairing.add_argument("first", metavar="CASE", help="an id that `gradperf list` shows")
     pairing.add_argument("second", metavar="CASE", help="what the first is compared with")
-    pairing.add_argument("--pairs", metavar="N", default="30", help="pairs of turns (default: 30, at least 6)")
+    pairing.add_argument("--pairs", metavar="N", default="8", help="pairs of processes (default: 8, at least 6)")
     options.add(pairing.add_argument, axes=False)
     pairing.set_defaults(command=pair_cases)
 
@@ -226,11 +226,11 @@ def run_case(parsed: argparse.Namespace) -> int:
 
 
 def pair_cases(parsed: argparse.Namespace) -> int:
-    """Time two cases in turns, after both agreed with the reference."""
+    """Time two cases in pairs of processes that take turns, after both agreed with the reference."""
     settings = _settings(parsed, parsed.seed)
     pairs = options.whole_number("pairs", parsed.pairs, least=6)
     from gradperf import cases
-    from gradperf.case_pairs.pairing import paired
+    from gradperf.case_pairs import measure
     from gradperf.checks import agreement, conduct
 
     first, second = (cases.find(id_, settings) for id_ in (parsed.first, parsed.second))
@@ -240,13 +240,14 @@ def pair_cases(parsed: argparse.Namespace) -> int:
             conduct.examine(agreed, settings)
     except (conduct.Misconduct, agreement.Disagreement) as error:
         raise UserError(f"its time would not mean what it says, so nothing is shown:\n{error}") from None
-    found = paired(*(agreed.run for agreed in both), pairs=pairs, seed=settings.seed)
+    roles = [measure.Role((case.id,)) for case in (first, second)]
+    (found,) = measure.ratios(roles[0], roles[1], settings, pairs, equal_calls=False)
     per_step = second.problem.steps / first.problem.steps
     for case, seconds in ((first, found.first_s), (second, found.second_s)):
         print(f"{seconds / case.problem.steps * 1e6:12.2f} µs per step  {case.id}")
     print(
         f"{found.ratio * per_step:12.3f} times the second's time "
-        f"({found.low * per_step:.3f}–{found.high * per_step:.3f}, median and 95 % interval of {pairs} pairs)"
+        f"({found.low * per_step:.3f}–{found.high * per_step:.3f}, 95 % interval of {pairs} pairs of processes)"
     )
     return 0
 
@@ -257,16 +258,16 @@ def examine_machine(parsed: argparse.Namespace) -> int:
     seconds = options.whole_number("seconds", parsed.seconds, least=5)
     found = {name: os.environ[name] for name in threads.VARIABLES if name in os.environ}
     threads.bind(count)
-    from gradperf.doctor import examination
+    from gradperf.doctor import examination, report
     from gradperf.suite import storage
 
     if parsed.json is not None:
         storage.check_can_write("--json", parsed.json)
     print(f"gradperf doctor: measuring for about {seconds} s; leave the machine alone meanwhile", flush=True)
     examined = examination.examine(count, seconds, found)
-    print("\n".join(examination.told(examined)))
+    print("\n".join(report.lines(examined)))
     if parsed.json is not None:
-        parsed.json.write_text(json.dumps(examination.record(examined), indent=2) + "\n")
+        parsed.json.write_text(json.dumps(report.record(examined), indent=2) + "\n")
         print(f"written to {parsed.json}")
     return 0
 
@@ -293,7 +294,7 @@ def time_in_company(parsed: argparse.Namespace) -> int:
     pairs = options.whole_number("pairs", parsed.pairs, least=6)
     threads.bind(count)
     from gradperf import cases, frameworks
-    from gradperf.case_pairs import neighbours
+    from gradperf.case_pairs import measure
 
     settings = cases.Settings(threads=count)
 
@@ -305,14 +306,15 @@ def time_in_company(parsed: argparse.Namespace) -> int:
         others = [name for name in frameworks.names() if name not in (own, "numpy") and _is_installed(name)]
         if not others:
             raise UserError(f"there is no framework beside {own} here")
-        ids = [case.id for case in chosen if case.framework == own]
-        for found in neighbours.measured(ids, others, settings.threads, pairs):
+        ids = tuple(case.id for case in chosen if case.framework == own)
+        beside, alone = measure.Role(ids, tuple(others)), measure.Role(ids)
+        for id_, found in zip(ids, measure.ratios(beside, alone, settings, pairs, equal_calls=True), strict=True):
             print(
                 f"{found.ratio:7.3f} times as long beside {', '.join(others)} "
-                f"({found.low:.3f}–{found.high:.3f})  {found.case}",
+                f"({found.low:.3f}–{found.high:.3f})  {id_}",
                 flush=True,
             )
-    print(f"median and 95 % interval of {pairs} pairs of processes")
+    print(f"95 % intervals of {pairs} pairs of processes")
     return 0
 
 

@@ -20,9 +20,11 @@ from gradperf.errors import UserError
 from gradperf.gate.decision import judge, trial
 from gradperf.gate.decision.findings import Finding, Outcome
 from gradperf.gate.decision.trial import PLANTED, Pair, Phase, Plan
-from gradperf.gate.measuring.replicate import Cannot, Replicate, Setting, Value, collected_both, replicate
-from gradperf.gate.measuring.returned import difference
+from gradperf.gate.measuring.replicate import Replicate, Setting, collect, replicate
 from gradperf.machine import facts
+from gradperf.pairs.child.fingerprint import difference
+from gradperf.pairs.process import SideError
+from gradperf.pairs.turns import Value
 
 Tell = Callable[[str], None]
 
@@ -85,7 +87,6 @@ class Measurement:
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     values: dict[str, list[Value]] = field(default_factory=dict)
-    returned: dict[str, list[tuple[Any, Any]]] = field(default_factory=dict)
     took_s: dict[Phase, list[float]] = field(default_factory=lambda: {"screen": [], "confirm": []})
     warnings: list[str] = field(default_factory=list)
     _started: bool = False
@@ -131,13 +132,11 @@ class Measurement:
                 "copy, both sides ran that copy, and nothing was compared"
             )
             if self.setting.changes_code:
-                raise Cannot(f"{told}. `pip install -e .` makes it importable from its own files")
+                raise SideError(f"{told}. `pip install -e .` makes it importable from its own files")
             self.warnings.append(told)
         self._started = True
         for case, value in found.values.items():
             self.values.setdefault(case, []).append(value)
-        for case, both in found.returned.items():
-            self.returned.setdefault(case, []).append(both)
         return found
 
     def _choose_control(self, found: Replicate) -> None:
@@ -172,10 +171,13 @@ class Measurement:
     def different(self) -> dict[str, str]:
         """By case: in what base and head differ, where each returns the same every time."""
         told = {}
-        for case, pairs in self.returned.items():
-            base, head = pairs[0]
+        for case, values in self.values.items():
+            base, head = values[0].returned
             apart = difference(base, head)
-            steady = all(difference(base, b) is None and difference(head, h) is None for b, h in pairs)
+            steady = all(
+                difference(base, value.returned[0]) is None and difference(head, value.returned[1]) is None
+                for value in values
+            )
             if apart is not None and steady:
                 told[case] = apart
         return told
@@ -184,10 +186,11 @@ class Measurement:
         """Cases that return something else in every process of a side, so that results cannot be compared."""
         return [
             case
-            for case, pairs in self.returned.items()
+            for case, values in self.values.items()
             if any(
-                difference(pairs[0][0], base) is not None or difference(pairs[0][1], head) is not None
-                for base, head in pairs
+                difference(values[0].returned[side], value.returned[side]) is not None
+                for value in values
+                for side in (0, 1)
             )
         ]
 
@@ -210,9 +213,9 @@ def compare(
     warnings: Collection[str],
     tell: Tell,
 ) -> Outcome:
-    """Measure and judge; raises ``replicate.Cannot`` where a side cannot run at all."""
+    """Measure and judge; raises ``SideError`` where a side cannot run at all."""
     start_s, start = time.monotonic(), facts.moment()
-    base_list, head_list = collected_both([setting.base, setting.head], setting)
+    base_list, head_list = collect([setting.base, setting.head], setting)
     cases = cases_of(base_list, head_list)
     told = list(warnings)
     measurement = Measurement(

@@ -23,7 +23,7 @@ from functools import lru_cache
 from statistics import NormalDist, median
 from typing import Literal
 
-from gradperf.doctor.spread import t_quantile
+from gradperf.doctor.noise import t_quantile
 from gradperf.gate.decision.findings import Control, Finding, Overall, Verdict
 from gradperf.gate.decision.trial import (
     HALF_WEIGHT,

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from gradperf.doctor.examination import plural
+from gradperf.doctor.report import plural
 from gradperf.gate.decision.findings import Finding, Outcome
 from gradperf.gate.report.sentences import control_told, headline, reasons_told, sentence
 from gradperf.gate.report.words import (

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median_high
 
-from gradperf.doctor.examination import percent, plural
+from gradperf.doctor.report import percent, plural
 from gradperf.gate.decision.findings import Control, Finding, Outcome
 from gradperf.gate.report.words import (
     LONGEST,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-from gradperf.doctor.examination import percent
+from gradperf.doctor.report import percent
 from gradperf.gate.decision.findings import Finding, Verdict
 from gradperf.text import quantities
 

@@ -1,12 +1,11 @@
-"""Equal code timed against itself: what a machine makes of no change at all is the smallest change it can show.
+"""Equal code timed against itself: the noise of a machine decides which changes it can show.
 
-Two ways of comparing are put to this test, each with fresh processes:
+Two ways of comparing are tried, each with fresh processes. They alternate, so that both see the same minute.
 
-- **stored runs**: one process after another times the case as ``pytest perf`` would, and medians are compared;
-- **the gate**: two processes take turns on one CPU, and the value of the pair is the Hodges-Lehmann estimate of
-  the log-ratios of their turns.
+- **Stored runs**: one process after another times the cases as ``pytest perf`` does, and medians are compared.
+- **The gate**: two processes take turns, by the engine of the gate.
 
-They alternate, so that both see the same minute. Runs that lie hours apart differ by more than this can see.
+Runs that were stored hours apart differ by more than this can measure.
 """
 
 import math
@@ -16,36 +15,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from gradperf.case_pairs.worker import Worker
-from gradperf.gate.measuring.replicate import shape
-from gradperf.gate.measuring.worker import cpus
-from gradperf.stats import estimate
+from gradperf.case_pairs.measure import Role, measure, median_s
+from gradperf.cases import Settings
 
 ROUNDS_S = 0.2
 LEAST_ROUNDS = 5
-"""How long, and how often at least, ``pytest perf`` calls a case: its options in pyproject.toml."""
+"""How long ``pytest perf`` calls a case, and how often at least: its options in pyproject.toml."""
 
 GATE_PAIRS = 24
 GATE_P = 0.01
 POWER = 0.95
-"""The gate takes so many pairs of processes, and is to come to a one-sided p ≤ .01 with a probability of 95 %."""
+"""The gate takes this many pairs, and should reach a one-sided p of at most .01 with a probability of 95 %."""
 
 CONFIDENCE = 0.95
-"""Two stored runs differ by less than what they can show in so many of all comparisons without a change."""
+"""Two stored runs of equal code differ by less than what they can show, in this share of comparisons."""
 
 LEAST = 2
-"""Processes, and pairs, that are measured whatever time it takes: one has no spread."""
+"""Processes, and pairs, that are measured however long it takes: a single one has no spread."""
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How one case differed from itself."""
+class Noise:
+    """How much one case differed from itself."""
 
     case: str
     stored_s: tuple[float, ...]
-    """Median seconds of one call; one entry per process."""
+    """Median seconds of one call, one entry per process."""
     gate_log_ratios: tuple[float, ...]
-    """Estimate from the log-ratios of the turns; one entry per pair of processes."""
+    """One value per pair of processes."""
 
     @property
     def stored_sigma(self) -> float:
@@ -54,7 +51,7 @@ class Spread:
 
     @property
     def gate_sigma(self) -> float:
-        """Root mean square of the pairs' values: equal code has the mean 0, which need not be estimated."""
+        """Root mean square of the values: equal code has the mean 0, which need not be estimated."""
         return math.sqrt(fmean(value**2 for value in self.gate_log_ratios))
 
     @property
@@ -120,71 +117,24 @@ def _within(theta: float, degrees: int) -> float:
     return 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
 
 
-def measured(cases: Sequence[str], threads: int, seconds: float) -> list[Spread]:
+def measure_noise(cases: Sequence[str], threads: int, seconds: float) -> list[Noise]:
     """Time each of ``cases`` against itself for about ``seconds``, but at least :data:`LEAST` times each way."""
+    settings = Settings(threads=threads)
     coin = random.Random()  # noqa: S311 - an order, not a secret
+    role = Role(tuple(cases))
     stored: dict[str, list[float]] = {case: [] for case in cases}
     gated: dict[str, list[float]] = {case: [] for case in cases}
-    start_s = time.perf_counter()
-    for _ in _repeat(start_s, seconds):
-        for case, median_s in stored_run(cases, threads).items():
-            stored[case].append(median_s)
-        for case, log_ratio in process_pair(cases, threads, coin).items():
-            gated[case].append(log_ratio)
-    return [Spread(case, tuple(stored[case]), tuple(gated[case])) for case in cases]
+    for _ in _repeat(seconds):
+        for case, call_s in median_s(cases, settings, ROUNDS_S, LEAST_ROUNDS).items():
+            stored[case].append(call_s)
+        for case, value in zip(cases, measure(role, role, settings, coin, equal_calls=True), strict=True):
+            gated[case].append(value.log_ratio)
+    return [Noise(case, tuple(stored[case]), tuple(gated[case])) for case in cases]
 
 
-def _repeat(start_s: float, seconds: float) -> Iterator[int]:
-    """Count, while one more of the same length still fits into ``seconds``."""
-    done = 0
+def _repeat(seconds: float) -> Iterator[int]:
+    """Count, while one more repetition of the same length fits into ``seconds``."""
+    start_s, done = time.perf_counter(), 0
     while done < LEAST or (time.perf_counter() - start_s) * (done + 1) / done <= seconds:
         yield done
         done += 1
-
-
-def stored_run(cases: Sequence[str], threads: int) -> dict[str, float]:
-    """Median seconds of one call of each case, from one fresh process."""
-    medians_s = {}
-    with Worker() as worker:
-        for case in cases:
-            call_s = worker.ask("prepare", case, threads)["call_s"]
-            rounds = max(LEAST_ROUNDS, round(ROUNDS_S / call_s))
-            medians_s[case] = float(worker.ask("rounds", rounds)["median_s"])
-    return medians_s
-
-
-def process_pair(cases: Sequence[str], threads: int, coin: random.Random) -> dict[str, float]:
-    """Log-ratio of the turns of two fresh processes, for each case; who is launched first is drawn."""
-    log_ratios = {}
-    with Worker() as early, Worker() as late:
-        sides = coin.sample((early, late), 2)
-        for case in cases:
-            log_ratios[case] = log_ratio(case, threads, sides, coin, one_cpu=threads == 1)
-    return log_ratios
-
-
-def log_ratio(
-    case: str, threads: int, sides: Sequence[Worker], coin: random.Random, *, one_cpu: bool = False
-) -> float:
-    """Have two processes take turns at ``case``: log-ratio of the first's times to the second's, an estimate.
-
-    On one CPU, where it is asked for and the system can, as the gate's processes do.
-    """
-    for side in sides:
-        side.send("prepare", case, threads)
-    call_s = sum(side.answer()["call_s"] for side in sides) / 2
-    told = {"call_s": call_s, "round_s": call_s, "calls_left": None}
-    calls, turns, _ = shape(told, told)
-    if one_cpu and (numbers := cpus()):
-        cpu = coin.choice(numbers)
-        for side in sides:
-            side.ask("cpu", cpu)
-    order = [0, 1] * math.ceil(turns / 2)  # which side begins: either equally often
-    coin.shuffle(order)
-    log_ratios = []
-    for begins in order:
-        taken_s = [0.0, 0.0]
-        for turn in (begins, 1 - begins):
-            taken_s[turn] = sides[turn].ask("turn", calls)["call_s"]
-        log_ratios.append(math.log(taken_s[0] / taken_s[1]))
-    return estimate(log_ratios)
