@@ -9,7 +9,9 @@ from gradperf.errors import UserError
 from gradperf.gate import session
 from gradperf.gate.decision import judge
 from gradperf.gate.decision.trial import Plan
-from gradperf.gate.measuring.replicate import Cannot, Setting
+from gradperf.gate.measuring.replicate import Setting
+from gradperf.pairs.process import SideError
+from gradperf.pairs.turns import Value
 from tests.gate.repositories import write
 from tests.gate.suites import compared, faked, processes_with, side
 
@@ -111,7 +113,7 @@ FAILED = {
     "exits": "a process of the head ended by itself (exit code 3)",
     "killed_with_a_child": "a process of the head ended by itself (SIGKILL)",
     "closes": "a process of the head ended by itself",
-    "hangs": "a process of the head said nothing for 10 s, and was taken for hung",
+    "hangs": "a process of the head gave no answer for 10 s, and was taken for hung",
     "raises_on_the_head": "failed on the head: ZeroDivisionError: division by zero",
     "raises_on_the_base": "failed on the base: ZeroDivisionError: division by zero",
     "wrong_in_the_end": "failed on the head: AssertionError: after timing",
@@ -226,7 +228,7 @@ def test_cannot_be_collected(tmp_path, kind, where):
     source, told = BAD[kind]
     for name in ("base", "head"):
         write(tmp_path / name, {**good, **({"test_bad.py": source} if name == where else {})})
-    with pytest.raises(Cannot) as error:
+    with pytest.raises(SideError) as error:
         compared(tmp_path / "base", tmp_path / "head", tmp_path / "t")
     assert where in str(error.value)
     assert told in str(error.value)
@@ -243,7 +245,7 @@ def test_b(benchmark):
     benchmark(int)
 """
     write(tmp_path / "base", {"test_x.py": source})
-    with pytest.raises(Cannot, match=r"the base does not run test_x\.py::test_b: [^$]*enough"):
+    with pytest.raises(SideError, match=r"the base does not run test_x\.py::test_b: [^$]*enough"):
         compared(tmp_path / "base", tmp_path / "base", tmp_path / "t")
 
 
@@ -273,7 +275,7 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None):
     fake._begin = begin
     ids = ["a", "b", "c"]
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
-    monkeypatch.setattr(session, "collected_both", lambda *_: [listed, listed])
+    monkeypatch.setattr(session, "collect", lambda *_: [listed, listed])
     told = []
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
     return session.compare(
@@ -347,12 +349,13 @@ def test_steady_results():
     other = [["", "number", 64, 1, [2.0, 0.0], 2.0]]
     third = [["", "number", 64, 1, [3.0, 0.0], 3.0]]
     measurement = session.Measurement(None, None, None, None, None)
-    measurement.returned = {
+    returned = {
         "same": [(number, number)] * 2,
         "differs": [(number, other)] * 2,
         "random base": [(number, number), (other, number)],
         "random head": [(number, other), (number, third)],
         "unknown": [(None, None)] * 2,
     }
+    measurement.values = {case: [Value(0.0, 1.0, 1.0, both) for both in pairs] for case, pairs in returned.items()}
     assert set(measurement.different()) == {"differs"}
     assert measurement.unsteady() == ["random base", "random head"]
