@@ -18,6 +18,7 @@ from gradperf.doctor import spread
 from gradperf.doctor.spread import Spread
 from gradperf.frameworks import versions
 from gradperf.machine import facts
+from gradperf.text.quantities import percent, plural, short_time
 
 CASES = ("two_layer_784x30x10-numpy.by_hand-cpu-float64", "tiny_3x2x1-numpy.by_hand-cpu-float32")
 """One that spends its time in the BLAS, one that spends it between calls."""
@@ -175,7 +176,7 @@ def warnings(found: Examined) -> list[str]:
         )
     if found.timer.step_s is None or found.timer.step_s > COARSE_S:
         told.append(
-            f"The timer moves in steps of {seconds_told(found.timer.step_s)}: too coarse for cases of microseconds."
+            f"The timer moves in steps of {short_time(found.timer.step_s)}: too coarse for cases of microseconds."
         )
     if not found.timer.monotonic:
         told.append("The timer may go back: a timing may be too short, or negative.")
@@ -253,7 +254,7 @@ def _facts(found: Examined) -> dict[str, str]:
         "steal": unknown if found.steal is None else f"{percent(found.steal)} of the CPU time wanted meanwhile",
         "memory": unknown if found.memory_bytes is None else f"{found.memory_bytes / 2**30:.1f} GiB",
         "GPU": "; ".join(f"{gpu.name}, {gpu.memory}, driver {gpu.driver}" for gpu in found.gpus or ()) or gpus,
-        "timer": f"steps of {seconds_told(timer.step_s)}, {seconds_told(timer.call_s)} a reading, "
+        "timer": f"steps of {short_time(timer.step_s)}, {short_time(timer.call_s)} a reading, "
         f"{'monotonic' if timer.monotonic else 'NOT monotonic'}",
         "threads": f"{found.threads}, set by gradperf; found {as_found or 'no thread variable set'}",
         "BLAS": _blas(found.blas),
@@ -308,26 +309,3 @@ def record(found: Examined) -> dict[str, Any]:
         "warnings": warnings(found),
         "sentence": sentence(found),
     }
-
-
-def percent(share: float) -> str:
-    """Give a share with as many digits as mean something: ``12 %``, ``1.3 %``, ``0.05 %``; far out, a bound."""
-    number = 100 * share
-    if number >= 999.5:
-        return ">999 %"
-    return f"{number:.0f} %" if number >= 9.95 else f"{number:.1f} %" if number >= 0.095 else f"{number:.1g} %"
-
-
-def seconds_told(seconds: float | None) -> str:
-    """Give a short time: ``41 ns``; None is longer than what was waited for."""
-    if seconds is None:
-        return "more than was waited for"
-    for unit, name in ((1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds / 1e-9:.3g} ns"
-
-
-def plural(number: float, one: str, many: str = "") -> str:
-    """Give the number with its noun: ``1 thread``, ``2 threads``."""
-    return f"{number:g} {one if number == 1 else many or f'{one}s'}"
