@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gradperf.cases import Settings
+from gradperf.checks import ceilings
 from gradperf.machine import facts
 from gradperf.suite import recording, storage
 from gradperf.suite.record import Facts, RunFacts, read_benchmark, read_run
@@ -263,12 +264,14 @@ def test_run_says_what_went_on_meanwhile(recorded):
     assert files[0]["commit_info"].keys() >= {"id", "dirty"}
 
 
-def test_facts_of_a_run():
+def test_facts_of_a_run(monkeypatch):
     """What was asked, what came of it, what went on; passwords stay out of it."""
     start = facts.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, facts.CpuTimes(1000, 10))
     end = facts.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, facts.CpuTimes(1100, 15))
     command = ["pytest", "perf", "--benchmark-storage=elasticsearch+https://me:secret@host/x", "a@b"]
-    run = recording.run_facts(Settings("quick", 1, 7), command, start, end, selected=3, finished=2)
+    monkeypatch.setattr(ceilings, "known", dict)  # other tests of this process may have measured some
+    begun = recording.Recording(Settings("quick", 1, 7), processes=None, start=start, selected=3)
+    run = recording.run_facts(begun, command, end, finished=2)
     assert json.loads(json.dumps(asdict(run))) == {
         "schema": 1,
         "command": ["pytest", "perf", "--benchmark-storage=elasticsearch+https://***@host/x", "a@b"],

@@ -13,7 +13,7 @@ import gc
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -219,17 +219,11 @@ def complete(config: pytest.Config) -> None:
         one.fixture.extra_info.update(asdict(completed))
 
 
-def run_facts(
-    settings: "Settings",
-    command: list[str],
-    start: facts.Moment,
-    end: facts.Moment,
-    *,
-    selected: int,
-    finished: int,
-    ceilings: tuple[dict[str, Any], ...] = (),
-) -> RunFacts:
-    """Return the facts of a run from ``start`` to ``end``, in this process."""
+def run_facts(recording: Recording, command: Sequence[str], end: facts.Moment, finished: int) -> RunFacts:
+    """Return the facts of a run in this process that ended with ``finished`` benchmarks."""
+    from gradperf.checks import ceilings
+
+    start, settings = recording.start, recording.settings
     return RunFacts(
         schema=SCHEMA,
         # A storage's address may hold a password.
@@ -238,35 +232,24 @@ def run_facts(
         finished=end.at.isoformat(timespec="seconds"),
         load={"start": start.load, "end": end.load},
         steal=facts.steal(start.cpu_times, end.cpu_times),
-        benchmarks_selected=selected,
+        benchmarks_selected=recording.selected,
         benchmarks_finished=finished,
         tier=settings.tier,
         threads=settings.threads,
         seed=settings.seed,
         pools=facts.pool_sizes(),
         environment=facts.environment(),
-        ceilings=ceilings,
-    )
-
-
-def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
-    """Add the facts of the run to ``output``, which pytest-benchmark is about to save."""
-    from gradperf.checks import ceilings
-
-    recording = config.stash[KEY]
-    arguments = [*os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
-    run = run_facts(
-        recording.settings,
-        ["pytest", *arguments],
-        recording.start,
-        facts.moment(),
-        selected=recording.selected,
-        finished=len(output["benchmarks"]),
         ceilings=tuple(
             {"device": device, "dtype": dtype, **asdict(ceiling)}
             for (device, dtype), ceiling in ceilings.known().items()
         ),
     )
+
+
+def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
+    """Add the facts of the run to ``output``, which pytest-benchmark is about to save."""
+    arguments = [*os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
+    run = run_facts(config.stash[KEY], ["pytest", *arguments], facts.moment(), len(output["benchmarks"]))
     output["gradperf"] = asdict(run)
 
 

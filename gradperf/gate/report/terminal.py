@@ -40,7 +40,7 @@ _COLUMNS: tuple[Column[Finding], ...] = (
     Column("pairs", pairs_text, "of processes", rank=1),
     Column("visible", visible_text, "slowdown that would have been called regressed four times out of five"),
 )
-_NAMES: table.Names[Finding] = table.Names(lambda finding: clean(finding.id), True, readable=40, cut=cut_alike)
+_NAMES: table.Names[Finding] = table.Names(lambda finding: clean(finding.id), last=True, readable=40, cut=cut_alike)
 
 
 def lines(outcome: Outcome, terminal: Terminal) -> list[str]:
