@@ -19,6 +19,7 @@ from gradperf.doctor import examination, noise, report
 from gradperf.doctor.noise import Noise
 from gradperf.machine import facts
 from gradperf.pairs.turns import Value
+from gradperf.text.quantities import percent
 from tests.conftest import run_process
 
 # --- estimates ---
@@ -202,24 +203,6 @@ def test_facts_that_are_not_known_are_said_to_be_unknown():
     assert json.dumps(report.record(nothing), allow_nan=False)
 
 
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [
-        (7e6, ">999 %"),
-        (9.99, "999 %"),
-        (1.1, "110 %"),
-        (0.123, "12 %"),
-        (0.0996, "10 %"),
-        (0.0994, "9.9 %"),
-        (0.001, "0.1 %"),
-        (0.0005, "0.05 %"),
-        (0, "0 %"),
-    ],
-)
-def test_percent(share, text):
-    assert report.percent(share) == text
-
-
 def test_timer_of_this_machine():
     """A reading takes some time, and a step is no shorter than the clock can tell."""
     found = examination.examine_timer(10_000)
@@ -258,8 +241,8 @@ def test_doctor_ends_with_the_plain_sentence(examined):
         r"Comparing stored runs here cannot show a change below \S+ %; the gate can show \S+ %\.", text
     )
     assert record["sentence"] in text
-    assert report.percent(record["smallest_stored"]) in record["sentence"]
-    assert report.percent(record["smallest_gate"]) in record["sentence"]
+    assert percent(record["smallest_stored"]) in record["sentence"]
+    assert percent(record["smallest_gate"]) in record["sentence"]
     for case in record["spreads"]:
         again = Noise(case["case"], tuple(case["stored_s"]), tuple(case["gate_log_ratios"]))
         assert again.smallest_stored == pytest.approx(case["smallest_stored"])

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -203,7 +202,7 @@ def test_gpus_as_the_tool_tells_them(tmp_path, script, found):
 
 def test_identity_is_equal_twice_and_survives_json():
     """So two runs of one machine differ in nothing."""
-    once, again = facts.identity(), facts.identity()
+    once, again = storage.identity(), storage.identity()
     assert once == again == json.loads(json.dumps(once))
     assert storage.differences(once, json.loads(json.dumps(again))) == []
     assert once["versions"] == versions.installed()
@@ -221,7 +220,7 @@ def test_identity_is_equal_twice_and_survives_json():
 
 def test_identity_tells_what_differs():
     """Value by value: a driver, a governor, a BLAS."""
-    ours = facts.identity()
+    ours = storage.identity()
     theirs = json.loads(json.dumps(ours))
     theirs["governor"] = "powersave"
     theirs["gpus"]["0"] = {"driver": "550", "name": "T4", "memory": "1 MiB"}
@@ -277,32 +276,11 @@ def test_blas_tells_the_threads_that_were_bound():
     assert ".so" not in done.stdout
 
 
-def test_record_of_a_run():
-    """What was asked, what came of it, what went on; passwords stay out of it."""
-    start = facts.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, facts.CpuTimes(1000, 10))
-    end = facts.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, facts.CpuTimes(1100, 15))
-    output = {"benchmarks": [{}, {}]}
-    command = ["pytest", "perf", "--benchmark-storage=elasticsearch+https://me:secret@host/x", "a@b"]
-    storage.describe_run(output, command=command, start=start, end=end, selected=3, tier="quick", threads=1, seed=7)
-    assert json.loads(json.dumps(output))["gradperf"] == {
-        "command": ["pytest", "perf", "--benchmark-storage=elasticsearch+https://***@host/x", "a@b"],
-        "started": "2026-01-02T03:04:05+00:00",
-        "finished": "2026-01-02T03:05:06+00:00",
-        "load": {"start": 0.5, "end": 1.5},
-        "steal": 0.05,
-        "benchmarks_selected": 3,
-        "benchmarks_finished": 2,
-        "tier": "quick",
-        "threads": 1,
-        "seed": 7,
-    }
-
-
 def test_machine_info_holds_the_identity():
     """Beside what pytest-benchmark knows, whose measured clock goes."""
     info = {"node": "here", "cpu": {"hz_actual": [1, 0], "brand_raw": "x"}}
     storage.describe_machine(info)
-    assert info == {"node": "here", "cpu": {"brand_raw": "x"}, **facts.identity()}
+    assert info == {"node": "here", "cpu": {"brand_raw": "x"}, **storage.identity()}
 
 
 def test_environment_is_that_of_numerical_libraries(monkeypatch):

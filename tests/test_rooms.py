@@ -10,12 +10,13 @@ import gradperf
 
 PACKAGE = Path(gradperf.__file__).parent
 
-GROUND = {"errors", "stats", "text", "machine", "pairs"}
+GROUND = {"errors", "files", "stats", "text", "machine", "pairs"}
 CASES = GROUND | {"options", "problems", "frameworks", "cases"}
 SUITE = CASES | {"checks", "first_call"}
 
 MAY_IMPORT = {
     "errors": set(),
+    "files": {"errors"},
     "stats": set(),
     "text": {"errors"},
     "machine": {"errors"},

@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gradperf import options
-from gradperf.commands import show
+from gradperf import files, options
 from gradperf.errors import UserError
 from gradperf.gate import session
 from gradperf.gate.decision import trial
@@ -27,8 +26,9 @@ from gradperf.gate.measuring.replicate import Setting, collect
 from gradperf.gate.report import github, markdown, record, terminal
 from gradperf.gate.sides import checkout, interpreters
 from gradperf.pairs.process import SideError
-from gradperf.suite import storage
 from gradperf.text import streams
+from gradperf.text.printable import encodes
+from gradperf.text.table import Terminal
 
 SIGNS = "×–µ …·"
 """What the report is written in, where the terminal can show it."""
@@ -46,7 +46,7 @@ def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
         seed = options.whole_number("seed", parsed.seed, least=0)
     for option, file in (("--json", parsed.json), ("--markdown", parsed.markdown)):
         if file is not None:
-            storage.check_can_write(option, file)
+            files.check_can_write(option, file)
     cwd = Path.cwd()
     arguments = list(arguments) or _default_arguments(cwd)
     with checkout.lock(cwd), _ended_by_signals(), Janitor() as janitor:
@@ -260,8 +260,8 @@ def _progress(text: str) -> None:
 
 def _told(outcome: Outcome, parsed: argparse.Namespace) -> int:
     """Print the report and write the files; what cannot be written is told, and never a success."""
-    ascii_only = not show.encodes(sys.stdout.encoding, SIGNS)
-    lines = terminal.table(outcome, shutil.get_terminal_size((100, 24)).columns, ascii_only)
+    ascii_only = not encodes(sys.stdout.encoding, SIGNS)
+    lines = terminal.lines(outcome, Terminal(shutil.get_terminal_size((100, 24)).columns, ascii_only))
     messages = _printed([*lines, *github.in_actions(outcome, os.environ, ascii_only)])
     writers: list[tuple[Path | None, Callable[[Outcome], str]]] = [
         (parsed.json, record.dumps),
@@ -271,7 +271,7 @@ def _told(outcome: Outcome, parsed: argparse.Namespace) -> int:
         if file is None:
             continue
         try:
-            record.write(file, text(outcome))
+            files.write(file, text(outcome))
         except UserError as error:
             messages.append(str(error))
     for message in messages:

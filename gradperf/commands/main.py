@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gradperf import options
+from gradperf import files, options
 from gradperf.commands import gate_arguments, show
 from gradperf.errors import UserError
 from gradperf.machine import threads
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     finally:
-        streams.settle()
+        streams.flush()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -184,13 +184,12 @@ def run_case(parsed: argparse.Namespace) -> int:
     """Run one case once, after it agreed with the reference, and show what it computes."""
     settings = _settings(parsed, parsed.seed)
     from gradperf import cases
-    from gradperf.suite import storage
 
     case = cases.find(parsed.case, settings)
     if parsed.steps is not None:
         case = _with_steps(case, options.whole_number("steps", parsed.steps, least=1))
     if parsed.json is not None:
-        storage.check_can_write("--json", parsed.json)
+        files.check_can_write("--json", parsed.json)
     agreed = _agreed(case, settings)
     start_s = time.perf_counter()
     agreed.run()
@@ -259,10 +258,9 @@ def examine_machine(parsed: argparse.Namespace) -> int:
     found = {name: os.environ[name] for name in threads.VARIABLES if name in os.environ}
     threads.bind(count)
     from gradperf.doctor import examination, report
-    from gradperf.suite import storage
 
     if parsed.json is not None:
-        storage.check_can_write("--json", parsed.json)
+        files.check_can_write("--json", parsed.json)
     print(f"gradperf doctor: measuring for about {seconds} s; leave the machine alone meanwhile", flush=True)
     examined = examination.examine(count, seconds, found)
     print("\n".join(report.lines(examined)))

@@ -7,6 +7,7 @@ from typing import Any
 
 from gradperf import frameworks
 from gradperf.doctor.examination import COARSE_S, ENOUGH, LEAST_SHARE, MOST_STEAL, Examination
+from gradperf.text.quantities import percent, plural, short_time
 
 WIDTH = 80
 UNKNOWN = "not known here"
@@ -42,7 +43,7 @@ def warnings(found: Examination) -> list[str]:
             "`cpupower frequency-set -g performance` keeps it constant."
         )
     if found.timer.step_s is None or found.timer.step_s > COARSE_S:
-        step = seconds_told(found.timer.step_s)
+        step = short_time(found.timer.step_s)
         messages.append(f"The timer moves in steps of {step}: too coarse for cases of microseconds.")
     if not found.timer.monotonic:
         messages.append("The timer may go back: a timing may be too short, or negative.")
@@ -119,7 +120,7 @@ def _facts(found: Examination) -> dict[str, str]:
         "steal": UNKNOWN if found.steal is None else f"{percent(found.steal)} of the CPU time wanted meanwhile",
         "memory": UNKNOWN if found.memory_bytes is None else f"{found.memory_bytes / 2**30:.1f} GiB",
         "GPU": "; ".join(f"{gpu.name}, {gpu.memory}, driver {gpu.driver}" for gpu in found.gpus or ()) or gpus,
-        "timer": f"steps of {seconds_told(timer.step_s)}, {seconds_told(timer.call_s)} per reading, "
+        "timer": f"steps of {short_time(timer.step_s)}, {short_time(timer.call_s)} per reading, "
         f"{'monotonic' if timer.monotonic else 'NOT monotonic'}",
         "threads": f"{found.threads}, set by gradperf; before: {variables or 'no thread variable'}",
         "BLAS": _blas(found.blas),
@@ -174,26 +175,3 @@ def record(found: Examination) -> dict[str, Any]:
         "warnings": warnings(found),
         "sentence": sentence(found),
     }
-
-
-def percent(share: float) -> str:
-    """Give a share with as many digits as mean something: ``12 %``, ``1.3 %``, ``0.05 %``; far out, a bound."""
-    number = 100 * share
-    if number >= 999.5:
-        return ">999 %"
-    return f"{number:.0f} %" if number >= 9.95 else f"{number:.1f} %" if number >= 0.095 else f"{number:.1g} %"
-
-
-def seconds_told(seconds: float | None) -> str:
-    """Give a short time: ``41 ns``; None is longer than what was waited for."""
-    if seconds is None:
-        return "more than was waited for"
-    for unit, name in ((1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds / 1e-9:.3g} ns"
-
-
-def plural(number: float, one: str, many: str = "") -> str:
-    """Give the number with its noun: ``1 thread``, ``2 threads``."""
-    return f"{number:g} {one if number == 1 else many or f'{one}s'}"

@@ -1,8 +1,8 @@
 """What this machine is, and what happened on it, told as facts.
 
 A fact that cannot be read here is None: nothing in this module raises because a file, a tool or a system call is
-missing. What must be equal for two runs to be comparable is :func:`identity`; what may differ from moment to moment
-(load, stolen time) is a :class:`Moment`. Importing this module imports no numpy: the threads must be bound before.
+missing. What may differ from moment to moment (load, stolen time) is a :class:`Moment`. Importing this module
+imports no numpy: the threads must be bound before.
 
 ``root`` is the folder below which /proc and /sys are looked for.
 """
@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -288,27 +288,6 @@ _CHANGING = (
 def environment() -> dict[str, str]:
     """Give the variables of the environment that change what numerical libraries do."""
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith(_CHANGING)}
-
-
-def identity() -> dict[str, Any]:
-    """Tell what must be equal for two runs to be comparable, ready for JSON.
-
-    The number of threads in it is the one that is bound when this is called. Imports numpy, and no framework.
-    """
-    from gradperf.frameworks import versions  # imports numpy
-
-    found = cpus()
-    return {
-        "cpu_model": found.model,
-        "logical_cpus": found.logical,
-        "affinity_cpus": found.affinity,
-        "effective_cpus": found.effective,
-        "governor": found.governor,
-        # By number, so that a comparison can tell which of them differs, and in what.
-        "gpus": {str(number): asdict(gpu) for number, gpu in enumerate(gpus() or ())},
-        "blas": blas(),
-        "versions": versions.installed(),
-    }
 
 
 def _read(file: Path) -> str:

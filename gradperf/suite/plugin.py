@@ -21,6 +21,8 @@ from gradperf.errors import UserError
 from gradperf.machine import threads
 from gradperf.pairs.stage import stage
 from gradperf.suite import recording
+from gradperf.text.printable import SIGNS, encodes
+from gradperf.text.table import Terminal
 
 if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Choice, Settings
@@ -124,14 +126,11 @@ def report_header(config: pytest.Config) -> str:
 
 def summarise(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show the tables; say, where ``-q`` does not drop it, whether the comparison compares like with like."""
-    from gradperf.commands import show
-    from gradperf.suite import table
-
     compared, write_line = config.stash[_COMPARED], reporter.write_line
     # pytest's own option; the warnings below stay.
     if not config.getoption("no_summary"):
-        ascii_only = not show.encodes(sys.stdout.encoding, table.SIGNS)
-        if tables := recording.lines(config, shutil.get_terminal_size().columns, ascii_only=ascii_only):
+        terminal = Terminal(shutil.get_terminal_size().columns, not encodes(sys.stdout.encoding, SIGNS))
+        if tables := recording.lines(config, terminal):
             reporter.section("gradperf", sep="-", bold=True)
             for line in tables:
                 write_line(line)

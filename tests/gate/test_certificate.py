@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradperf.certificate import measure, runs
+from gradperf.certificate.page import markdown
 from gradperf.certificate.runs import Run, bounds
 from gradperf.commands import main
 from gradperf.errors import UserError
@@ -111,7 +112,7 @@ def test_page_counts():
         ),
         replace(QUIETLY, kind="group", group="y", planted={"c": 0.02}),
     ]
-    page = runs.page(several)
+    page = markdown(several)
     alarms, planted, group, visible, times = page.split("## ")[1:]
     # One of 3: the larger root of 1 - p**3 - 3·p²·(1 - p) = 0.95, so of (1 - p)²·(1 + 2·p) = 0.05.
     counts = ["3", "**1**", "86 %", "1 untrusted", "5 of 9", "1"]
@@ -119,7 +120,7 @@ def test_page_counts():
     assert row(alarms, "**all**") == ["**all**", *counts]
     assert "0 of 5 cases and groups without one were called regressed, in 4 runs." in alarms
     assert "ended" not in alarms
-    untrusted = runs.page([*several, replace(several[3], verdict="untrusted", exit_code=12)])
+    untrusted = markdown([*several, replace(several[3], verdict="untrusted", exit_code=12)])
     assert "in 5 runs. 1 run ended untrusted, which caught nothing." in untrusted
     assert row(planted, "x") == ["x", "1 of 2 (1–99 %)", "1 of 2 (1–99 %)", "–"]
     assert row(planted, "y") == ["y", "–", "–", "2 of 2 (16–100 %)"]
@@ -170,8 +171,8 @@ def test_untrusted_is_not_caught():
     """A run whose control failed found nothing, whatever it says of the case or its group."""
     for kind, planted, group in [("planted", {"a": 0.05}, ""), ("group", {"a": 0.02, "b": 0.02}, "x")]:
         run = regressed(replace(QUIETLY, kind=kind, planted=planted, group=group), "a", groups=("x",))
-        assert "1 of 1" in " ".join(row(runs.page([run]), "x"))
-        assert "0 of 1" in " ".join(row(runs.page([replace(run, verdict="untrusted", exit_code=12)]), "x"))
+        assert "1 of 1" in " ".join(row(markdown([run]), "x"))
+        assert "0 of 1" in " ".join(row(markdown([replace(run, verdict="untrusted", exit_code=12)]), "x"))
 
 
 def test_group_is_caught_in_its_own():
@@ -236,7 +237,7 @@ def test_end_to_end(certify, capsys):
     assert group.group == "bench/test_work.py"
     assert group.verdict == "regressed"
     assert {run.commit for run in (unchanged, planted, group)} == {git(Path(), "rev-parse", "HEAD")}
-    assert Path("page.md").read_text() == runs.page([unchanged, planted, group])
+    assert Path("page.md").read_text() == markdown([unchanged, planted, group])
     told = capsys.readouterr().out
     assert "planted 1 of 1: regressed" in told
     assert "3 runs so far, in runs.jsonl; written to page.md" in told
@@ -281,5 +282,5 @@ def test_only_the_page(certify, capsys):
     Path("more.py").write_text("")
     Path("runs.jsonl").write_text(json.dumps(asdict(QUIETLY)) + "\n")
     assert certify("--store", "runs.jsonl", "--page", "page.md") == 0
-    assert Path("page.md").read_text() == runs.page([QUIETLY])
+    assert Path("page.md").read_text() == markdown([QUIETLY])
     assert "1 run so far" in capsys.readouterr().out
