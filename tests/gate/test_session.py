@@ -113,7 +113,7 @@ FAILED = {
     "exits": "a process of the head ended by itself (exit code 3)",
     "killed_with_a_child": "a process of the head ended by itself (SIGKILL)",
     "closes": "a process of the head ended by itself",
-    "hangs": "a process of the head gave no answer for 10 s, and was taken for hung",
+    "hangs": "a process of the head gave no answer for 10 s and counts as hung",
     "raises_on_the_head": "failed on the head: ZeroDivisionError: division by zero",
     "raises_on_the_base": "failed on the base: ZeroDivisionError: division by zero",
     "wrong_in_the_end": "failed on the head: AssertionError: after timing",
