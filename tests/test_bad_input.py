@@ -13,13 +13,16 @@ MISTAKES = [
     (("--problem", "matmul_0x2x2"), "unknown problem 'matmul_0x2x2'."),
     (("--device", "cud"), "unknown device 'cud'. Did you mean 'cuda'? There are: cpu, cuda."),
     (("--dtype", "float23"), "unknown dtype 'float23'. Did you mean 'float32'? There are: float32, float64."),
-    (("--tier", "fast"), "unknown tier 'fast'."),
-    (("--threads", "0"), "--threads takes a whole number from 1 up, not '0'"),
-    (("--threads", "x"), "--threads takes a whole number from 1 up, not 'x'"),
-    (("--threads", "100000"), "--threads 100000: this process may use"),
-    (("--seed", "-1"), "--seed takes a whole number from 0 up, not '-1'"),
+    (
+        ("--tier", "fast"),
+        "argument --tier: unknown tier 'fast'. Did you mean 'short'? There are: short, quick, full.",
+    ),
+    (("--threads", "0"), "argument --threads: expected a whole number of at least 1, not '0'"),
+    (("--threads", "x"), "argument --threads: expected a whole number of at least 1, not 'x'"),
+    (("--threads", "100000"), "argument --threads: this process may use"),
+    (("--seed", "-1"), "argument --seed: expected a whole number of at least 0, not '-1'"),
     (("--framework", "numpy", "--device", "cuda"), "--framework numpy: no case has it together"),
-    (("--style", ","), "--style was given an empty name; leave the option out to take every style"),
+    (("--style", ","), "argument --style: a name is empty; leave this option out to choose everything"),
     (("--problem", "matmul_999999x999999x9"), "matmul_999999x999999x9: its matrices take 7,451 GiB in float64"),
     (("--framework", "numpy", "--style", "autograd"), "--framework numpy: no case has it together"),
 ]
@@ -173,8 +176,8 @@ def test_case_that_cannot_be_run(run_gradperf, id_, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--steps", "0"), "--steps takes a whole number from 1 up"),
-        (("--steps", "99999999999999999"), "not enough memory for this; fewer steps or a smaller problem may do"),
+        (("--steps", "0"), "argument --steps: expected a whole number of at least 1, not '0'"),
+        (("--steps", "99999999999999999"), "not enough memory; try fewer steps or a smaller problem"),
         (("--json", "/nowhere/at/all.json"), "--json: cannot write /nowhere/at/all.json: No such file"),
     ],
 )

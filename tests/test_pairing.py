@@ -82,8 +82,8 @@ def test_command(run_gradperf):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--pairs", "5"), "--pairs takes a whole number from 6 up"),
-        (("--threads", "0"), "--threads takes a whole number from 1 up"),
+        (("--pairs", "5"), "argument --pairs: expected a whole number of at least 6"),
+        (("--threads", "0"), "argument --threads: expected a whole number of at least 1"),
     ],
 )
 def test_bad_options(run_gradperf, arguments, message):
@@ -108,7 +108,7 @@ def test_neighbours_refuses_what_cannot_be_paired(run_gradperf):
     case = "tiny_3x2x1-numpy.by_hand-cpu-float32"
     few = run_gradperf("neighbours", case, "--pairs", "5")
     assert few.returncode == 2
-    assert "--pairs takes a whole number from 6 up" in few.stderr
+    assert "argument --pairs: expected a whole number of at least 6" in few.stderr
     unknown = run_gradperf("neighbours", "tiny_3x2x1-numpy.by_foot-cpu-float32")
     assert unknown.returncode == 2
     assert "by_foot" in unknown.stderr

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gradperf.commands import AddParser
 from gradperf.errors import UserError
 from gradperf.suite import storage, table
 
@@ -28,6 +29,15 @@ class Run:
     records: tuple[table.Record, ...]
     incomplete: str | None = None
     """How many of the benchmarks that were to be timed are in it, where some are not."""
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the command and its options."""
+    parser = add_parser("show", help="the table of a recorded run")
+    parser.add_argument(
+        "run", metavar="FILE", type=Path, help="its JSON, or a folder: the newest run in it or below it"
+    )
+    parser.set_defaults(command=show_run)
 
 
 def show_run(parsed: argparse.Namespace) -> int:

@@ -12,26 +12,26 @@ from tests.gate.repositories import CONFIGURATION, commit, git, make, write
 from tests.gate.suites import NOT_INHERITED, QUIET
 
 MISTAKES = [
-    (("--alpha", "2"), "--alpha takes a share between 0 and 1, such as 1% or 0.01, not '2'"),
-    (("--alpha", "0"), "--alpha takes a share between 0 and 1"),
-    (("--alpha", "nan"), "--alpha takes a share between 0 and 1"),
-    (("--alpha", "0.9"), "--alpha 0.9: more than one run of two would alarm without a reason"),
-    (("--min-effect=-1%",), "--min-effect takes a share between 0 and 1"),
-    (("--min-effect", "%"), "--min-effect takes a share between 0 and 1"),
-    (("--screen", "0"), "--screen takes a whole number from 3 up, not '0'"),
-    (("--screen", "x"), "--screen takes a whole number from 3 up, not 'x'"),
-    (("--confirm", "4", "--alpha", "0.5"), "--confirm takes a whole number from 5 up, not '4'"),
-    (("--confirm", "7"), "--confirm 7: could never come to p ≤ 0.01; it takes 8 or more"),
-    (("--budget", "0"), "--budget takes a number above 0, not '0'"),
-    (("--budget", "nan"), "--budget takes a number above 0, not 'nan'"),
-    (("--patience", "inf"), "--patience takes a number above 0, not 'inf'"),
-    (("--seed", "-1"), "--seed takes a whole number from 0 up, not '-1'"),
-    (("--accept", "x"), "every --accept CASE takes a --reason TEXT of its own"),
-    (("--reason", "x"), "every --accept CASE takes a --reason TEXT of its own"),
-    (("--accept", "x", "--reason", " "), "every --accept CASE takes a --reason TEXT of its own"),
-    (("--plant", "x"), "--plant takes CASE=SHARE"),
-    (("--plant", "=5%"), "--plant takes CASE=SHARE"),
-    (("--plant", "x=5"), "--plant takes a share between 0 and 1"),
+    (("--alpha", "2"), "argument --alpha: expected a share between 0 and 0.5, such as 1% or 0.01, not '2'"),
+    (("--alpha", "0"), "argument --alpha: expected a share between 0 and 0.5"),
+    (("--alpha", "nan"), "argument --alpha: expected a share between 0 and 0.5"),
+    (("--alpha", "0.9"), "argument --alpha: expected a share between 0 and 0.5, such as 1% or 0.01, not '0.9'"),
+    (("--min-effect=-1%",), "argument --min-effect: expected a share between 0 and 1"),
+    (("--min-effect", "%"), "argument --min-effect: expected a share between 0 and 1"),
+    (("--screen", "0"), "argument --screen: expected a whole number of at least 3, not '0'"),
+    (("--screen", "x"), "argument --screen: expected a whole number of at least 3, not 'x'"),
+    (("--confirm", "4", "--alpha", "0.5"), "argument --confirm: expected a whole number of at least 5, not '4'"),
+    (("--confirm", "7"), "--confirm 7: too few pairs to reach p ≤ 0.01; at least 8 are needed"),
+    (("--budget", "0"), "argument --budget: expected a number above 0, not '0'"),
+    (("--budget", "nan"), "argument --budget: expected a number above 0, not 'nan'"),
+    (("--patience", "inf"), "argument --patience: expected a number above 0, not 'inf'"),
+    (("--seed", "-1"), "argument --seed: expected a whole number of at least 0, not '-1'"),
+    (("--accept", "x"), "every --accept CASE needs its own --reason TEXT"),
+    (("--reason", "x"), "every --accept CASE needs its own --reason TEXT"),
+    (("--accept", "x", "--reason", " "), "every --accept CASE needs its own --reason TEXT"),
+    (("--plant", "x"), "argument --plant: expected CASE=SHARE"),
+    (("--plant", "=5%"), "argument --plant: expected CASE=SHARE"),
+    (("--plant", "x=5"), "argument --plant: expected a share between 0 and 1"),
     (("--json", "no/such/out.json"), "--json"),
     (("--markdown", "."), "--markdown"),
     (("--base", "no_such"), "there is no commit 'no_such' here"),
@@ -83,18 +83,26 @@ def repo(elsewhere, monkeypatch):
 
 @pytest.fixture
 def gate(capsys):
-    """Give ``gate(…)``, which runs the command in this process: exit code, output and messages."""
+    """Return ``gate(…)``, which runs the command in this process and returns exit code, output and messages."""
 
     def run(*arguments):
-        code = main.main(["gate", *arguments])
+        try:
+            code = main.main(["gate", *arguments])
+        except SystemExit as ended:
+            code = ended.code
         return code, *capsys.readouterr()
 
     return run
 
 
-def is_one_message(said, message):
-    """Whether only ``message`` was said, after the lines of progress."""
-    lines = [line for line in said.splitlines() if not line.startswith("gradperf gate: ")]
+USAGE = "usage: gradperf gate [OPTION ...] [-- PYTEST_ARGUMENT ...]\ngradperf gate: error: "
+
+
+def is_one_message(printed, message):
+    """Whether ``printed`` is ``message`` alone: after the usage for a wrong value, else after the progress."""
+    if printed.startswith(USAGE):
+        return printed.count("\n") == USAGE.count("\n") + 1 and message in printed
+    lines = [line for line in printed.splitlines() if not line.startswith("gradperf gate: ")]
     return len(lines) == 1 and lines[0].startswith("gradperf: ") and message in lines[0]
 
 
@@ -110,7 +118,7 @@ def test_mistake(repo, gate, arguments, message):
 
 @pytest.mark.parametrize("option", ["--base", "--alpha", "--json", "--accept", "--plant", "--no-such", "bench"])
 def test_no_value(repo, capsys, option):
-    """An option without its value, or one that does not exist, is told with the usage."""
+    """An option without its value, or one that does not exist, is an error that shows the usage."""
     with pytest.raises(SystemExit) as ended:
         main.main(["gate", option])
     assert ended.value.code == 2
@@ -119,17 +127,17 @@ def test_no_value(repo, capsys, option):
 
 @pytest.mark.parametrize("arguments", [["bench"], ["-k", "work"], ["--strict", "bench/test_work.py"]], ids=" ".join)
 def test_forgotten_dashes(repo, capsys, arguments):
-    """Arguments of pytest without the dashes before them are told where they belong."""
+    """Arguments for pytest without the dashes before them are an error that says where they belong."""
     with pytest.raises(SystemExit) as ended:
         main.main(["gate", *arguments])
     assert ended.value.code == 2
-    assert "what is meant for pytest stands after --" in capsys.readouterr().err
+    assert "put arguments for pytest after --" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main.main(["gate", *arguments, "--", "bench"])
-    assert "stands after" not in capsys.readouterr().err
+    assert "after --" not in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main.main(["list", *arguments])
-    assert "stands after" not in capsys.readouterr().err
+    assert "after --" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("table", "message"), TABLES)

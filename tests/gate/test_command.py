@@ -122,7 +122,7 @@ def test_not_identical(repo, temporary, tmp_path):
     done = gate(repo, temporary, "--budget", "0.0001")
     assert done.returncode == 13
     assert "Incomplete" in done.stdout
-    assert "the time was spent" in done.stdout
+    assert "the time budget ran out" in done.stdout
 
 
 def test_planted_is_a_change(repo, temporary):
@@ -150,7 +150,7 @@ def test_whole_paths(repo, temporary, tmp_path):
     out, given = tmp_path / "out.json", [repo / "bench", f"{repo}/bench/test_work.py::test_work", "-k", "work"]
     gate(repo / "bench", temporary, "--budget", "0.0001", "--json", out, "--", *given)
     assert json.loads(out.read_text())["environment"]["pytest"] == [".", "test_work.py::test_work", "-k", "work"]
-    assert gate_command._seen_from(repo, repo, "/elsewhere/bench") == "/elsewhere/bench"
+    assert gate_command._relative(repo, repo, "/elsewhere/bench") == "/elsewhere/bench"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -212,7 +212,7 @@ def telling(tmp_path, capsys):
 
     def tell(found):
         parsed = argparse.Namespace(json=tmp_path / "out.json", markdown=tmp_path / "out.md")
-        code = gate_command._told(found, parsed)
+        code = gate_command._report(found, parsed)
         return code, *capsys.readouterr()
 
     return tell
@@ -246,7 +246,7 @@ import argparse, pathlib, sys
 from gradperf.commands import gate as gate_command
 from tests.gate.outcomes import outcome
 parsed = argparse.Namespace(json=pathlib.Path({str(tmp_path / "out.json")!r}), markdown=None)
-sys.exit(gate_command._told(outcome(), parsed))
+sys.exit(gate_command._report(outcome(), parsed))
 """
     root = str(Path(__file__).parents[2])
     with open("/dev/full", "w") as full:
@@ -283,7 +283,7 @@ def test_ignored_hangup():
     before = signal.getsignal(signal.SIGTERM)
     own = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with gate_command._ended_by_signals():
+        with gate_command._signals_end_the_gate():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) != before
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

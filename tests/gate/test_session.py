@@ -177,7 +177,7 @@ def test_results(zoo):
     assert {name for name, verdict in zoo.verdicts.items() if verdict == "different"} == {"differs", "may_differ"}
     assert "[1]" in zoo.reasons["differs"]
     assert "['a'] differs: sums apart by 1" in zoo.reasons["may_differ"]
-    assert "2 cases return something else in every process" in zoo.warnings
+    assert "2 cases do not return the same in every process" in zoo.warnings
     assert f"{IN}random, {IN}random_on_the_head" in zoo.warnings
 
 
@@ -274,20 +274,9 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None):
     ids = ["a", "b", "c"]
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
     monkeypatch.setattr(session, "collected_both", lambda *_: [listed, listed])
-    told = []
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
-    return session.compare(
-        setting,
-        Plan(),
-        planted=planted or {},
-        seed=3,
-        accepted={},
-        strict=False,
-        budget_s=budget_s,
-        environment={},
-        warnings=(),
-        tell=told.append,
-    )
+    request = session.Request(setting, Plan(), seed=3, planted=planted or {}, budget_s=budget_s)
+    return session.compare(request, progress=lambda text: None)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +310,7 @@ def test_budget_of_nothing(monkeypatch):
     """If not one pair fits into the time, nothing was compared."""
     outcome = fake_run(monkeypatch, budget_s=1e-9)
     assert (outcome.verdict, outcome.exit_code) == ("incomplete", 13)
-    assert any("the time was spent" in warning for warning in outcome.warnings)
+    assert any("the time budget ran out" in warning for warning in outcome.warnings)
 
 
 def test_plant(monkeypatch):
