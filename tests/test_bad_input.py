@@ -112,7 +112,7 @@ def test_compare_that_swallows_the_path(run_pytest, path):
 
 
 def test_compare_with_a_run_that_does_not_exist(run_pytest):
-    """It is an error before anything is timed: whoever names a run wants that one."""
+    """A named run that does not exist is an error before anything is timed."""
     done = run_pytest(ROOT / "perf", *NUMPY, "--benchmark-compare=0099")
     assert "--benchmark-compare=0099: no such recorded run in" in done.stderr
     assert done.returncode == 4
@@ -130,7 +130,7 @@ def test_compare_with_a_run_that_does_not_exist(run_pytest):
     ],
 )
 def test_results_that_would_be_lost(run_pytest, option, message):
-    """What pytest-benchmark would find out only after everything was timed is told before."""
+    """What pytest-benchmark would notice only after the timing is an error before it."""
     done = run_pytest(ROOT / "perf", *NUMPY, option, storage=False)
     assert message in done.stderr
     assert done.returncode == 4
@@ -146,7 +146,7 @@ def test_storage_without_a_scheme(run_pytest, tmp_path):
 
 
 def test_broken_numpy(run_pytest, run_gradperf, stand_in):
-    """Nothing works without numpy, and the message says that it is numpy."""
+    """Nothing works without numpy, and the message says so."""
     broken = stand_in("numpy", "raise ImportError('libscipy_openblas64_: cannot open shared object file')")
     for done in (run_pytest(ROOT / "perf", extra_path=broken), run_gradperf("list", extra_path=broken)):
         assert "numpy cannot be imported: ImportError: libscipy_openblas64_" in done.stderr
@@ -182,7 +182,7 @@ def test_case_that_cannot_be_run(run_gradperf, id_, message):
     ],
 )
 def test_option_of_a_run(run_gradperf, arguments, message):
-    """So it does with its options, before the case runs."""
+    """A wrong option is an error before the case runs."""
     done = run_gradperf("run", "tiny_3x2x1-numpy.by_hand-cpu-float64", *arguments)
     assert message in done.stderr
     assert done.returncode == 2

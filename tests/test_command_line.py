@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gradperf
-from gradperf import problems
+from gradperf import options, problems
 from tests.conftest import ROOT
 
 NAMES = ("list", "run", "pair", "gate", "certificate", "show", "neighbours", "doctor")
@@ -59,6 +59,31 @@ print(sorted({{"numpy", "pytest", "torch", "jax", "tensorflow"}} & sys.modules.k
     assert done.stdout.endswith("\n[]\n")
 
 
+@pytest.mark.parametrize(
+    ("read", "text", "value"),
+    [
+        (options.share(), "1%", 0.01),
+        (options.share(), " 0.05 ", 0.05),
+        (options.share(most=0.5), "50%", 0.5),
+        (options.share(zero=True), "0", 0.0),
+        (options.whole_number(0), "0", 0),
+        (options.positive_number, "0.5", 0.5),
+        (options.names, "numpy, torch", ["numpy", "torch"]),
+    ],
+)
+def test_readers(read, text, value):
+    """A reader returns the value of its text; tests/gate/test_bad_input.py has the texts that are refused."""
+    assert read(text) == value
+
+
+def test_repeated_names(run_gradperf):
+    """Names may be repeated and separated by commas; each counts once."""
+    words = ["list", "--json", "--framework", "numpy", "--problem", "tiny_3x2x1"]
+    once = run_gradperf(*words, "--style", "by_hand", "--style", "outer_product")
+    assert run_gradperf(*words, "--style", "by_hand,outer_product", "--style", "by_hand").stdout == once.stdout
+    assert {row["style"] for row in json.loads(once.stdout)} == {"by_hand", "outer_product"}
+
+
 def test_list_shows_every_case_of_numpy(run_gradperf):
     """Every case, whether it can run here and, if not, why."""
     done = run_gradperf("list", "--framework", "numpy")
@@ -72,7 +97,7 @@ def test_list_shows_every_case_of_numpy(run_gradperf):
 
 
 def test_list_as_json(run_gradperf):
-    """The same, for programs."""
+    """``--json`` prints the same list for programs."""
     rows = json.loads(run_gradperf("list", "--framework", "numpy", "--problem", "tiny_3x2x1", "--json").stdout)
     assert {row["style"] for row in rows} == {"by_hand", "by_hand_inplace", "outer_product"}
     assert all(row["runs_here"] and row["reason"] is None for row in rows)
@@ -108,7 +133,7 @@ def test_run_shows_what_the_notebooks_show(run_gradperf, tmp_path):
 
 
 def test_run_depends_on_the_seed(run_gradperf, tmp_path):
-    """Another seed is another problem, with another hash."""
+    """Another seed draws other inputs, with another hash."""
     hashes = set()
     for seed in ("0", "1"):
         file = tmp_path / f"{seed}.json"

@@ -1,4 +1,4 @@
-"""A mistake is one message and exit code 2, nothing to compare is 13; and either leaves nothing behind."""
+"""A mistake is one message and exit code 2, nothing to compare is exit code 13; both leave nothing behind."""
 
 import subprocess
 import sys
@@ -59,7 +59,7 @@ FILES = {"README.md": "x\n", "test_x.py": "def test_x(benchmark): benchmark(int)
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """Keep the user's configuration away and temporary files in a folder; nothing may be left in it."""
+    """Ignore the user's configuration and keep temporary files in a folder, which must be empty at the end."""
     for name, value in CONFIGURATION.items():
         monkeypatch.setenv(name, value)
     for name in NOT_INHERITED:
@@ -73,7 +73,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def repo(elsewhere, monkeypatch):
-    """Give a repository, and work in it; no worktree of it may be left."""
+    """Return a repository and work in it; no worktree of it may be left."""
     repo = make(elsewhere / "repo", FILES)
     monkeypatch.chdir(repo)
     yield repo
@@ -142,7 +142,7 @@ def test_forgotten_dashes(repo, capsys, arguments):
 
 @pytest.mark.parametrize(("table", "message"), TABLES)
 def test_unreadable_table(repo, gate, table, message):
-    """A pyproject.toml that cannot be read, or says something else, is named."""
+    """The message names a pyproject.toml that cannot be read or holds something else."""
     (repo / "pyproject.toml").write_bytes(table if isinstance(table, bytes) else table.encode())
     code, printed, said = gate()
     assert (code, printed) == (2, "")
@@ -151,7 +151,7 @@ def test_unreadable_table(repo, gate, table, message):
 
 
 def test_no_repository(elsewhere, monkeypatch, gate):
-    """Outside a repository the way out is told: two interpreters need none."""
+    """Outside a repository the message names the way out: two interpreters need none."""
     monkeypatch.chdir(elsewhere)
     code, _, said = gate()
     assert code == 2
@@ -159,7 +159,7 @@ def test_no_repository(elsewhere, monkeypatch, gate):
 
 
 def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
-    """A clone without the commit to compare with is told how to get it."""
+    """In a clone without the commit to compare with, the message says how to get it."""
     for number in range(3):
         write(repo, {"README.md": f"{number}\n"})
         commit(repo)
@@ -188,7 +188,7 @@ def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_nothing_to_compare(repo, gate, arguments, message):
-    """Arguments of pytest that leave nothing to compare are told in the report, and are no success."""
+    """Arguments for pytest that leave nothing to compare are in the report, and no success."""
     code, printed, said = gate("--", *arguments, *QUIET)
     assert code == 13
     assert message in " ".join(printed.split())
@@ -197,28 +197,28 @@ def test_nothing_to_compare(repo, gate, arguments, message):
 
 @pytest.mark.parametrize("side", ["base", "head"])
 def test_side_that_cannot_be_collected(repo, gate, side):
-    """Tests that cannot be imported on one side are told with that side's name and error; nothing is compared."""
+    """If tests cannot be imported on one side, the report names the side and the error; nothing is compared."""
     broken, whole = {"test_x.py": "import nothing_of_this_name\n"}, {"test_x.py": FILES["test_x.py"]}
     write(repo, broken if side == "base" else whole)
     commit(repo)
     write(repo, whole if side == "base" else broken)
     code, printed, said = gate("--base", "HEAD", "--", *QUIET)
     assert code == 13
-    told = " ".join(printed.split())
-    assert f"the tests of the {side} cannot be collected" in told
-    assert "No module named 'nothing_of_this_name'" in told
+    report = " ".join(printed.split())
+    assert f"the tests of the {side} cannot be collected" in report
+    assert "No module named 'nothing_of_this_name'" in report
     assert "Traceback" not in said
 
 
 def test_only_collecting(repo, gate):
-    """To ask pytest for a list only has no effect on the gate, which lists and times as ever."""
+    """``--collect-only`` has no effect: the gate measures all the same."""
     code, printed, _ = gate("--", "--collect-only", *QUIET)
     assert code == 0
     assert "test_x.py::test_x" in printed
 
 
 def test_interpreter_without_pytest(repo, elsewhere, gate):
-    """An interpreter that lacks what the workers need is told how to get it."""
+    """If an interpreter lacks what the workers need, the message says how to install it."""
     environment = elsewhere / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     code, _, said = gate("--base-python", str(environment / "bin" / "python"))
