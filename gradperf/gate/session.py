@@ -9,7 +9,7 @@ import os
 import platform
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
@@ -61,30 +61,17 @@ def run(request: Request, progress: Progress) -> Outcome:
 def _identical(request: Request) -> Outcome:
     """List the cases without measuring any."""
     (listed,) = collected_both([request.setting.head], request.setting)
-    cases = tuple(Finding(case["id"], "identical", case["group"]) for case in listed if not case["skipped"])
+    cases = [Finding(case["id"], "identical", case["group"]) for case in listed if not case["skipped"]]
     if not cases:
         raise Cannot("there is no benchmark: the arguments of pytest leave none")
     return _unmeasured(request, "identical", 0, cases, request.warnings)
 
 
 def _unmeasured(
-    request: Request,
-    verdict: Overall,
-    exit_code: int,
-    cases: tuple[Finding, ...] = (),
-    warnings: tuple[str, ...] = (),
+    request: Request, verdict: Overall, code: int, cases: Iterable[Finding] = (), warnings: tuple[str, ...] = ()
 ) -> Outcome:
-    return Outcome(
-        verdict=verdict,
-        exit_code=exit_code,
-        cases=cases,
-        groups=(),
-        controls=(),
-        warnings=warnings,
-        plan=asdict(request.plan),
-        seed=request.seed,
-        environment=request.environment,
-    )
+    plan, environment = asdict(request.plan), request.environment
+    return Outcome(verdict, code, tuple(cases), (), (), warnings, plan, request.seed, environment)
 
 
 @dataclass(frozen=True)
