@@ -277,9 +277,9 @@ def test_doctor_tells_variables_as_they_were_and_threads_as_they_are(examined):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--seconds", "4"), "--seconds takes a whole number from 5 up, not '4'"),
+        (("--seconds", "4"), "argument --seconds: expected a whole number of at least 5, not '4'"),
         (("--seconds", "soon"), "not 'soon'"),
-        (("--threads", "0"), "--threads takes a whole number from 1 up"),
+        (("--threads", "0"), "argument --threads: expected a whole number of at least 1"),
         (("--json", "missing/doctor.json"), "cannot write missing/doctor.json"),
     ],
 )

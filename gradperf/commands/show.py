@@ -7,11 +7,22 @@ import argparse
 import shutil
 import sys
 from datetime import UTC
+from pathlib import Path
 
+from gradperf.commands import AddParser
 from gradperf.suite import storage, table
 from gradperf.text import streams
 from gradperf.text.printable import SIGNS, clean, encodes
 from gradperf.text.table import Terminal
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the command and its options."""
+    parser = add_parser("show", help="the table of a recorded run")
+    parser.add_argument(
+        "run", metavar="FILE", type=Path, help="its JSON, or a folder: the newest run in it or below it"
+    )
+    parser.set_defaults(command=show_run)
 
 
 def show_run(parsed: argparse.Namespace) -> int:

@@ -61,15 +61,11 @@ def configure(config: pytest.Config, root: Path) -> None:
     config.addinivalue_line("markers", "without_case: a test to which the options leave no case; it is deselected")
     config.addinivalue_line("markers", "gate(group, control): timed by `gradperf gate` unless it is told otherwise")
     try:
-        tier = options.tier(config.getoption("tier"))
-        count = options.threads(config.getoption("threads"))
-        seed = options.whole_number("seed", config.getoption("seed"), least=0)
-        threads.bind(count)
+        threads.bind(config.getoption("threads"))
         from gradperf import cases
         from gradperf.suite import storage
 
-        named = {axis: options.names(axis, config.getoption(axis)) for axis in options.AXES}
-        choice = cases.Choice(**named)
+        choice = cases.Choice(**options.named(config.option))
         cases.check_names(choice)
         times = _times(config, root / BENCHMARKS)
         if times and config.getoption("dist", "no") != "no":
@@ -80,7 +76,7 @@ def configure(config: pytest.Config, root: Path) -> None:
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_CHOICE] = choice
-    config.stash[_SETTINGS] = cases.Settings(tier, count, seed)
+    config.stash[_SETTINGS] = cases.Settings(**{name: config.getoption(name) for name in options.SETTINGS})
     first_calls = times and stage() is None and not config.getoption("no_first_calls")
     recording.begin(config, config.stash[_SETTINGS], first_calls=first_calls)
     config.stash[_COMPARED] = []

@@ -120,18 +120,14 @@ def compared(base, head, folder, *arguments, plan=QUICK_PLAN, accepted=None, pla
     """Compare two folders by the whole of the gate but git, in short turns; give the outcome."""
     with Janitor() as janitor, pytest.MonkeyPatch.context() as patch:
         patch.setattr(turns, "TURN_S", 1e-4)
-        return session.compare(
+        request = session.Request(
             setting(base, head, folder, janitor, *arguments, **more),
             plan,
+            seed,
             planted=planted or {},
-            seed=seed,
             accepted=accepted or {},
-            strict=False,
-            budget_s=None,
-            environment={},
-            warnings=(),
-            tell=lambda text: None,
         )
+        return session.compare(request, progress=lambda text: None)
 
 
 SHORT = """
