@@ -26,30 +26,6 @@ from tests.conftest import run_process
 # --- estimates ---
 
 
-@pytest.mark.parametrize(
-    ("probability", "degrees", "quantile"),
-    [
-        (0.95, 1, 6.31375),
-        (0.975, 2, 4.30265),
-        (0.99, 3, 4.54070),
-        (0.95, 23, 1.71387),
-        (0.99, 23, 2.49987),
-        (0.975, 30, 2.04227),
-        (0.99, 120, 2.35782),
-        (0.5, 5, 0.0),
-    ],
-)
-def test_quantiles_of_t(probability, degrees, quantile):
-    """As printed in every table of it."""
-    assert spread.t_quantile(probability, degrees) == pytest.approx(quantile, abs=6e-6)
-
-
-@pytest.mark.parametrize(("probability", "degrees"), [(0.9, 0), (1.0, 3), (0.3, 3)])
-def test_no_quantile_where_there_is_none(probability, degrees):
-    with pytest.raises(ValueError, match="no quantile"):
-        spread.t_quantile(probability, degrees)
-
-
 def test_known_spreads_give_known_changes():
     """Spreads of 5 % and 1 %, estimated from many processes: 1.96·√2·5 %, and (2.500 + 1.714)·1 %/√24."""
     draw = np.random.default_rng(1)
@@ -79,13 +55,13 @@ def test_few_pairs_make_the_gate_careful():
     """Two pairs that agree with each other, and not with 0, are no proof of a small spread."""
     few = spread.Spread("case", (1.0, 1.0), (0.024, 0.027))
     assert few.gate_sigma == pytest.approx(0.02555, rel=1e-3)
-    assert few.smallest_gate > 2 * spread.smallest_gate(0.02555)
+    assert few.smallest_gate > 2 * spread.Spread("case", (1.0, 1.0), (0.02555,) * 24).smallest_gate
 
 
 def test_gate_sees_the_smallest_change_in_95_of_100():
     """And alarms in 1 of 100 without any: a t test on 24 pairs, 10,000 times each."""
     draw, sigma = np.random.default_rng(2), 0.02
-    change = math.log1p(spread.smallest_gate(sigma))
+    change = math.log1p(spread.Spread("case", (1.0, 1.0), (sigma,) * 24).smallest_gate)
 
     def alarms(slower):
         values = draw.normal(slower, sigma, (10_000, 24))

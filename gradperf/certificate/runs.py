@@ -7,7 +7,7 @@ it is a share of, and with its bound or interval.
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -15,10 +15,9 @@ from typing import Any, Literal
 
 from gradperf.doctor.examination import percent, plural
 from gradperf.errors import UserError
+from gradperf.stats import binomial_interval, binomial_upper_bound
 
 Kind = Literal["unchanged", "planted", "group"]
-
-CONFIDENCE = 0.95
 
 BUSY = 0.5
 """A machine on which other processes use so many CPUs has something else to do."""
@@ -115,32 +114,6 @@ def read(store: Path) -> list[Run]:
     return runs
 
 
-def bounds(hits: int, tries: int) -> tuple[float, float]:
-    """95 % interval of a probability, from ``hits`` in ``tries`` (Clopper and Pearson, Biometrika 26, 1934)."""
-    tail = (1 - CONFIDENCE) / 2
-    low = 0.0 if hits == 0 else _solved(lambda p: _at_least(hits, tries, p) - tail)
-    high = 1.0 if hits == tries else _solved(lambda p: tail - (1 - _at_least(hits + 1, tries, p)))
-    return low, high
-
-
-def at_most(hits: int, tries: int) -> float:
-    """Give what a probability does not exceed, with 95 % confidence: the same authors' one-sided bound."""
-    return 1.0 if hits == tries else _solved(lambda p: _at_least(hits + 1, tries, p) - CONFIDENCE)
-
-
-def _at_least(hits: int, tries: int, p: float) -> float:
-    return sum(math.comb(tries, k) * p**k * (1 - p) ** (tries - k) for k in range(hits, tries + 1))
-
-
-def _solved(rising: Callable[[float], float]) -> float:
-    """Where a function that rises from below 0 to above 0 between 0 and 1 crosses it."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return (low + high) / 2
-
-
 def page(runs: Sequence[Run]) -> str:
     """Give the certificate as Markdown."""
     lines = [
@@ -226,7 +199,7 @@ def _false_alarms(runs: Sequence[Run]) -> list[str]:
                 suite,
                 len(its),
                 f"**{alarms}**",
-                percent(at_most(alarms, len(its))),
+                percent(binomial_upper_bound(alarms, len(its))),
                 ", ".join(f"{count} {verdict}" for verdict, count in failures.items()) or "none",
                 f"{verdicts.count('unchanged')} of {len(verdicts)}",
                 sum(run.verdict == "inconclusive" for run in its),
@@ -325,7 +298,7 @@ def _groups_caught(runs: Sequence[Run]) -> list[str]:
 def _share_told(caught: Sequence[bool]) -> str:
     if not caught:
         return "–"
-    low, high = bounds(sum(caught), len(caught))
+    low, high = binomial_interval(sum(caught), len(caught))
     return f"{sum(caught)} of {len(caught)} ({100 * low:.0f}–{100 * high:.0f} %)"
 
 

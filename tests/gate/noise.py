@@ -8,6 +8,7 @@ the coin flip of the pair, the same for all its cases. Only the effect of the ch
 import math
 
 import numpy as np
+import scipy.stats
 
 from gradperf.gate.decision.trial import Pair
 
@@ -96,8 +97,4 @@ def machine(rows):
 
 def too_many(count, runs, probability):
     """Whether ``count`` of ``runs`` are more than chance makes of ``probability`` in all but 1 of 1000 tests."""
-    at_least, term = 0.0, (1 - probability) ** runs
-    for k in range(runs + 1):
-        at_least += term if k >= count else 0.0
-        term *= (runs - k) / (k + 1) * probability / (1 - probability)
-    return at_least < 0.001
+    return scipy.stats.binom.sf(count - 1, runs, probability) < 0.001

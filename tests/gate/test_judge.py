@@ -7,13 +7,13 @@ import pytest
 
 from gradperf.gate.decision import trial
 from gradperf.gate.decision.findings import Control, Finding
-from gradperf.gate.decision.judge import basis, judge, overall, power, smallest_visible_change, spread
-from gradperf.gate.decision.trial import Answer, Course, Plan, Trial
-from gradperf.stats import critical, interval
+from gradperf.gate.decision.judge import basis, judge, overall, smallest_visible_change
+from gradperf.gate.decision.trial import Answer, History, Plan, Trial
+from gradperf.stats import signed_rank_interval
 from tests.gate import noise
 
 PLAN = Plan()
-YES = Answer(p_screen=0.004, flagged=True, decided_at=12, p_half=2**-12, p_adjusted=2**-10)
+YES = Answer(p_screen=0.004, suspected=True, decided_at=12, p_half=2**-12, p_adjusted=2**-10)
 
 
 def level(value, count, width=0.005):
@@ -26,15 +26,15 @@ SEEN = level(0.05, 20)
 
 
 def judged(case=None, *, groups=None, null=QUIET, planted=SEEN, seconds=None, accepted=None):
-    """Judge a trial of one case "a" in the group "g", and of the groups with the courses given."""
-    case = case or course(QUIET)
+    """Judge a trial of one case "a" in the group "g", and of the groups with the histories given."""
+    case = case or history(QUIET)
     groups = groups or {}
     done = Trial({"a": case}, groups, {"a": "g"}, dict.fromkeys(groups, ("a",)), null, planted, stopped=False)
     return judge(done, PLAN, control_case="c", seconds=seconds or {}, accepted=accepted or {})
 
 
-def course(screened, confirmed=(), slower=Answer(), faster=Answer()):  # noqa: B008 - frozen
-    return Course(screened, confirmed, slower, faster)
+def history(screened, confirmed=(), slower=Answer(), faster=Answer()):  # noqa: B008 - frozen
+    return History(screened, confirmed, slower, faster)
 
 
 def verdict(*arguments, **options):
@@ -44,23 +44,23 @@ def verdict(*arguments, **options):
 
 def test_regressed_and_improved():
     """Holm's p decides, nothing else; ratio and interval are those of the confirmation."""
-    ((finding,), _, _) = judged(course(level(0.2, 8), level(0.1, 12), slower=YES), seconds={"a": (1.0, 1.1)})
+    ((finding,), _, _) = judged(history(level(0.2, 8), level(0.1, 12), slower=YES), seconds={"a": (1.0, 1.1)})
     assert finding.verdict == "regressed"
     assert finding.ratio == pytest.approx(math.exp(0.1), abs=1e-3)
     assert 1.01 < finding.ci_low < finding.ratio < finding.ci_high
     assert (finding.pairs, len(finding.screened), len(finding.confirmed)) == (12, 8, 12)
     assert (finding.base_s, finding.head_s, finding.group, finding.p_adjusted) == (1.0, 1.1, "g", 2**-10)
-    assert verdict(course(level(-0.2, 8), level(-0.1, 12), faster=YES)) == "improved"
-    hopeless = Answer(p_screen=0.1, flagged=True, dropped_at=6)
-    assert verdict(course(level(0.02, 8), level(0.01, 6), slower=hopeless)) != "regressed"
+    assert verdict(history(level(-0.2, 8), level(-0.1, 12), faster=YES)) == "improved"
+    hopeless = Answer(p_screen=0.1, suspected=True, dropped_at=6)
+    assert verdict(history(level(0.02, 8), level(0.01, 6), slower=hopeless)) != "regressed"
 
 
 def test_unchanged_takes_an_interval_within_the_bounds():
     """An interval that reaches beyond ±3 % is no proof of nothing, however large p is."""
-    assert verdict(course(level(0.0, 8, 0.005))) == "unchanged"
-    assert verdict(course(level(0.0, 8, 0.025))) == "inconclusive"
-    assert verdict(course(level(-0.028, 8, 0.005))) == "inconclusive"
-    assert verdict(course(level(0.0, 5, 0.0005))) == "inconclusive"
+    assert verdict(history(level(0.0, 8, 0.005))) == "unchanged"
+    assert verdict(history(level(0.0, 8, 0.025))) == "inconclusive"
+    assert verdict(history(level(-0.028, 8, 0.005))) == "inconclusive"
+    assert verdict(history(level(0.0, 5, 0.0005))) == "inconclusive"
 
 
 def test_unchanged_takes_a_planted_slowdown_that_was_seen():
@@ -72,33 +72,33 @@ def test_unchanged_takes_a_planted_slowdown_that_was_seen():
 
 def test_unstable():
     """Where only slowdowns of more than 10 % are seen, the noise is the finding."""
-    ((finding,), _, _) = judged(course(level(0.0, 8, 0.2)))
+    ((finding,), _, _) = judged(history(level(0.0, 8, 0.2)))
     assert finding.verdict == "unstable"
     assert finding.smallest_visible_change > 0.1
 
 
 def test_without_values():
     """A case that gave no pair has nothing to tell, and does not break the rest."""
-    ((finding,), _, controls) = judged(course(()), null=(), planted=())
+    ((finding,), _, controls) = judged(history(()), null=(), planted=())
     assert finding.verdict == "inconclusive"
     assert (finding.ratio, finding.ci_low, finding.ci_high, finding.pairs) == (None, None, None, 0)
     assert finding.smallest_visible_change is None
     assert [(c.result, c.ratio, c.ci_low) for c in controls] == [("not seen", None, None)] * 2
-    ((finding,), _, _) = judged(course((0.01,)))
+    ((finding,), _, _) = judged(history((0.01,)))
     assert finding.ratio == pytest.approx(math.exp(0.01))
     assert (finding.ci_low, finding.ci_high) == (None, None)
 
 
 def test_groups_are_judged_likewise():
     """A group has a verdict, an interval and a smallest visible change of its own, and no seconds."""
-    _, (finding,), _ = judged(groups={"g": course(level(0.1, 8), level(0.1, 12), slower=YES)})
+    _, (finding,), _ = judged(groups={"g": history(level(0.1, 8), level(0.1, 12), slower=YES)})
     assert (finding.id, finding.verdict, finding.pairs, finding.base_s) == ("g", "regressed", 12, None)
     assert finding.smallest_visible_change > PLAN.min_effect
 
 
 def test_accepted_keeps_its_verdict():
     """What the user accepted is still told, with the reason."""
-    slow = course(level(0.1, 8), level(0.1, 12), slower=YES)
+    slow = history(level(0.1, 8), level(0.1, 12), slower=YES)
     (case,), (group,), _ = judged(slow, groups={"g": slow}, accepted={"a": "checks more", "g": "so it does"})
     assert (case.verdict, case.accepted) == ("regressed", "checks more")
     assert (group.verdict, group.accepted) == ("regressed", "so it does")
@@ -161,9 +161,9 @@ def missed(model, runs, *, sigma=0.025, effects=MIXED, rule=basis):
     for measure in noise.machines(model, 12, runs, PLAN, effects=effects, sigma=sigma):
         done = trial.run(noise.GROUPS, PLAN, measure)
         members = {**{case: (case,) for case in done.cases}, **done.members}
-        for name, its_course in (*done.cases.items(), *done.groups.items()):
+        for name, its_history in (*done.cases.items(), *done.groups.items()):
             truth = statistics.fmean(effects.get(case, 0.0) for case in members[name])
-            low, high = interval(*rule(its_course, PLAN))
+            low, high = signed_rank_interval(*rule(its_history, PLAN))
             key = f"{math.expm1(truth):.4f}"
             out, total = counts.get(key, (0, 0))
             counts[key] = (out + (not low <= truth <= high), total + 1)
@@ -172,7 +172,7 @@ def missed(model, runs, *, sigma=0.025, effects=MIXED, rule=basis):
 
 @pytest.mark.parametrize("model", noise.MODELS)
 def test_intervals_cover(model):
-    """Whatever was flagged, dropped or stopped early, 95 % of the intervals reported hold the true change."""
+    """Whatever was suspected, dropped or stopped early, 95 % of the intervals reported hold the true change."""
     for effect, (out, total) in missed(model, 200).items():
         assert not noise.too_many(out, total, 0.05), (effect, out, total)
 
@@ -242,46 +242,11 @@ def caught_of_what_is_promised(model, plan, sigma):
     return count / runs
 
 
-@pytest.mark.parametrize("count", [8, 32])
-def test_spread_of_normal_values(count):
-    """The spread is the standard deviation of normal values, within a few percent of it on average."""
-    runs = noise.log_ratios(noise.normal, noise.np.random.default_rng(17), (2000, count, 1), sigma=1.0)[..., 0]
-    assert statistics.fmean(spread(run) for run in runs.tolist()) == pytest.approx(1.0, abs=0.09)
-
-
-def test_spread_bears_spikes():
-    """Spikes in a quarter of the values do not even double the spread."""
-    calm = list(level(0, 24, 0.01))
-    assert spread([*calm[:18], *[100.0 * i for i in range(1, 7)]]) < 2 * spread(calm)
-    assert spread([3.0, 3.0, 3.0]) == 0
-    with pytest.raises(ValueError, match="no spread"):
-        spread([1.0])
-
-
-@pytest.mark.parametrize("count", [8, 12, 24, 40])
-@pytest.mark.parametrize("alpha", [0.2, 0.02])
-def test_power_of_the_signed_rank(count, alpha):
-    """The formula's power is that of simulated tests, within 5 %."""
-    np = noise.np
-    effect = 2.0 / math.sqrt(count) + (0.9 if alpha < 0.1 else 0.0) / math.sqrt(count)
-    values = np.random.default_rng(18).normal(effect, 1, (4000, count))
-    ranks = abs(values).argsort(axis=1).argsort(axis=1) + 1
-    simulated = ((ranks * (values > 0)).sum(axis=1) >= critical(count, alpha)).mean()
-    assert power(effect, 1.0, count, alpha) == pytest.approx(simulated, abs=0.05)
-
-
-def test_power_at_its_ends():
-    """A test that cannot reach its level has no power; without noise any effect is seen."""
-    assert power(1.0, 0.1, 5, 0.01) == 0
-    assert power(0.01, 0.0, 8, 0.2) == 1
-    assert power(-0.01, 0.0, 8, 0.2) == 0
-
-
 def test_smallest_visible_change_grows_with_noise_and_rivals():
     """More noise, more suspects: less is seen; a plan that can see nothing, or a single value, promises nothing."""
 
     def visible(values, rivals=0, plan=PLAN):
-        return smallest_visible_change(values, plan, suspect_p=0.2, suspect_margin=0.0, family=rivals + 1)
+        return smallest_visible_change(values, plan, suspect_p=0.2, suspect_margin=0.0, suspects=rivals + 1)
 
     assert PLAN.min_effect < visible(level(0, 8)) < visible(level(0, 8), rivals=5) < visible(level(0, 8, 0.01))
     assert visible([0.0] * 8) == pytest.approx(PLAN.min_effect)

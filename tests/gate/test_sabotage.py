@@ -8,10 +8,9 @@ import math
 
 import pytest
 
-from gradperf import stats
 from gradperf.gate.decision import judge, trial
 from gradperf.gate.decision.trial import Pair, Plan
-from gradperf.stats import p_slower
+from gradperf.stats import p_of_rank_sum, p_slower, signed_rank_interval
 from tests.gate import noise
 
 PLAN = Plan(alpha=0.1, min_effect=0.0)
@@ -25,8 +24,8 @@ def keeps_alpha(
     alarms = 0
     for measure in noise.machines(model, 21, runs, plan, roles=roles, **options):
         done = trial.run(noise.GROUPS, plan, tampered(measure))
-        courses = (*done.cases.values(), *done.groups.values())
-        alarms += any(course.slower.p_adjusted <= plan.alpha for course in courses)
+        histories = (*done.cases.values(), *done.groups.values())
+        alarms += any(history.slower.p_adjusted <= plan.alpha for history in histories)
     return not noise.too_many(alarms, runs, plan.alpha)
 
 
@@ -94,12 +93,12 @@ def test_alarm_at_every_look(monkeypatch):
         values = noise.log_ratios(noise.normal, noise.np.random.default_rng(22), (runs, 24, 1))[..., 0]
         alarms = 0
         for run in values.tolist():
-            answer = trial.Answer(flagged=True, p_half=p_slower(run[:12]), p_end=p_slower(run))
-            alarms += answer.q <= PLAN.alpha
+            answer = trial.Answer(suspected=True, p_half=p_slower(run[:12]), p_end=p_slower(run))
+            alarms += answer.p_both_looks <= PLAN.alpha
         return not noise.too_many(alarms, runs, PLAN.alpha)
 
     assert keeps()
-    monkeypatch.setattr(trial.Answer, "q", property(lambda self: min(self.p_half, self.p_end)))
+    monkeypatch.setattr(trial.Answer, "p_both_looks", property(lambda self: min(self.p_half, self.p_end)))
     assert not keeps()
 
 
@@ -154,8 +153,8 @@ def covers(runs=200):
     missed = total = 0
     effects = dict.fromkeys(noise.CASES, 0.02)
     for measure in noise.machines(noise.normal, 25, runs, Plan(), effects=effects):
-        for course in trial.run(noise.GROUPS, Plan(), measure).cases.values():
-            low, high = stats.interval(*judge.basis(course, Plan()))
+        for history in trial.run(noise.GROUPS, Plan(), measure).cases.values():
+            low, high = signed_rank_interval(*judge.basis(history, Plan()))
             missed += not low <= 0.02 <= high
             total += 1
     return not noise.too_many(missed, total, 0.05)
@@ -183,7 +182,7 @@ def says_unchanged_rarely_at_the_bound(runs=100):
 def test_no_proof_of_a_difference_taken_for_proof_of_none(monkeypatch):
     """A gate that calls unchanged whatever it could not prove to be slower does so far too often."""
     assert says_unchanged_rarely_at_the_bound()
-    monkeypatch.setattr(judge, "interval", lambda values, confidence: (0.0, 0.0))
+    monkeypatch.setattr(judge, "signed_rank_interval", lambda values, confidence: (0.0, 0.0))
     assert not says_unchanged_rarely_at_the_bound()
 
 
@@ -198,10 +197,9 @@ def test_p_that_leaves_out_what_was_observed():
     """P(W > w) instead of P(W ≥ w) makes too many alarms."""
 
     def p_too_small(values):
-        above, doubled = stats._signed_ranks(values, 0.0)
-        tail = stats.upper_tail(tuple(doubled))
-        observed = sum(rank for rank, is_above in zip(doubled, above, strict=True) if is_above)
-        return float(tail[observed + 1]) if observed + 1 < len(tail) else 0.0
+        ranks = [sum(abs(other) <= abs(value) for other in values) for value in values]
+        rank_sum = sum(rank for rank, value in zip(ranks, values, strict=True) if value > 0)
+        return p_of_rank_sum(rank_sum + 1, len(values)) if rank_sum < sum(ranks) else 0.0
 
     assert is_exact(p_slower)
     assert not is_exact(p_too_small)

@@ -1,11 +1,8 @@
 """The trial measures what its plan says, gives no more false alarms than it may, and sees what it should."""
 
-import itertools
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gradperf.gate.decision import trial
 from gradperf.gate.decision.trial import Pair, Plan
@@ -13,7 +10,7 @@ from tests.gate import noise
 
 PLAN = Plan()
 STEADY = [0.001 * (-1) ** i * (1 + 0.1 * i) for i in range(40)]
-"""Pairs without an effect: nothing is flagged."""
+"""Pairs without an effect: nothing is suspected."""
 
 
 def follow(groups, screen, confirm, plan=PLAN, *, planted=0.05, time_for=math.inf, **options):
@@ -44,7 +41,7 @@ def test_unsuspected_cases_are_measured_once():
     assert done.cases["a"].screened == tuple(STEADY[:8])
     assert done.cases["a"].confirmed == ()
     assert done.cases["a"].slower == trial.Answer(p_screen=done.cases["a"].slower.p_screen)
-    assert done.family == 0
+    assert done.suspects == 0
     assert not done.stopped
     assert len(done.null) == len(done.planted) == 8
 
@@ -57,7 +54,7 @@ def test_suspected_cases_are_confirmed_on_fresh_pairs():
     assert done.groups["g"].confirmed == ()
     assert done.cases["a"].confirmed == tuple(level(0.1)[:12])
     assert done.cases["a"].slower.p_half == 2**-12
-    assert done.cases["a"].slower.q == 2**-10
+    assert done.cases["a"].slower.p_both_looks == 2**-10
     assert done.cases["a"].slower.decided_at == 12
 
 
@@ -95,7 +92,7 @@ def test_undecided_until_the_end():
     assert len(calls) == 8 + 24
     assert PLAN.alpha / 4 < answer.p_half < 0.2
     assert answer.decided_at == 24
-    assert answer.q == answer.p_end / 0.75 <= PLAN.alpha
+    assert answer.p_both_looks == answer.p_end / 0.75 <= PLAN.alpha
 
 
 def test_faster_cases_are_a_family_of_their_own():
@@ -103,8 +100,8 @@ def test_faster_cases_are_a_family_of_their_own():
     changed = {"a": level(-0.1), "b": level(0.1)}
     done, _ = follow({"g": ["a", "b"]}, changed, changed)
     for answer in (done.cases["a"].faster, done.cases["b"].slower):
-        assert answer.p_adjusted == answer.q == 2**-10
-    assert done.family == 1
+        assert answer.p_adjusted == answer.p_both_looks == 2**-10
+    assert done.suspects == 1
     assert done.cases["a"].slower.p_adjusted == done.cases["b"].faster.p_adjusted == 1
 
 
@@ -140,7 +137,7 @@ def test_accepted_cases_are_in_no_group():
     done, calls = follow({"g": ["a", "b", "c"]}, slow, slow, apart={"a"})
     assert done.members == {"g": ("b", "c")}
     assert done.cases["a"].slower.p_adjusted <= PLAN.alpha
-    assert not done.groups["g"].slower.flagged
+    assert not done.groups["g"].slower.suspected
     assert calls[8] == ("confirm", ("a",))
 
 
@@ -206,22 +203,6 @@ def test_alarm_at_half_stands():
     assert len(done.cases["b"].confirmed) == 18
 
 
-@given(st.lists(st.integers(1, 60).map(lambda k: k / 100), min_size=1, max_size=5), st.sampled_from([0.05, 0.2]))
-def test_holm_is_the_closed_bonferroni_test(p_values, alpha):
-    """A hypothesis is rejected if Bonferroni rejects every intersection that it is part of."""
-    numbered = range(len(p_values))
-    subsets = [s for size in numbered for s in itertools.combinations(numbered, size + 1)]
-    for index, adjusted in enumerate(trial.holm(p_values)):
-        closed = max(min(1.0, len(s) * min(p_values[i] for i in s)) for s in subsets if index in s)
-        assert adjusted == pytest.approx(closed)
-
-
-def test_holm_by_example():
-    """Holm's adjusted p of .01, .04, .03, .005 are .03, .06, .06, .02; of nothing there are none."""
-    assert trial.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert trial.holm([]) == []
-
-
 @pytest.mark.parametrize(
     ("pairs", "quarters"),
     [
@@ -257,8 +238,8 @@ def alarms(model, runs, plan, *, changed=(), **options):
     """Count the runs in which anything but ``changed`` was called slower."""
     return sum(
         any(
-            course.slower.p_adjusted <= plan.alpha
-            for name, course in (*done.cases.items(), *done.groups.items())
+            history.slower.p_adjusted <= plan.alpha
+            for name, history in (*done.cases.items(), *done.groups.items())
             if name not in changed
         )
         for done in (trial.run(noise.GROUPS, plan, m) for m in noise.machines(model, 5, runs, plan, **options))
@@ -328,5 +309,5 @@ def test_speedups_are_found():
 def test_costs_few_pairs():
     """Without a change, a case takes 13 pairs or fewer on average: the screen's 8 and few more."""
     done = [trial.run(noise.GROUPS, PLAN, m) for m in noise.machines(noise.normal, 9, 100, PLAN)]
-    pairs = [len(course.screened) + len(course.confirmed) for one in done for course in one.cases.values()]
+    pairs = [len(history.screened) + len(history.confirmed) for one in done for history in one.cases.values()]
     assert sum(pairs) / len(pairs) <= 13

@@ -35,7 +35,7 @@ from gradperf.gate.janitor import Janitor
 from gradperf.gate.sides.interpreters import Side
 from gradperf.pairs import stage
 from gradperf.pairs.process import Lost, Process
-from gradperf.stats import estimate
+from gradperf.stats import hodges_lehmann, hodges_lehmann_error
 
 TURNS = 60
 TURN_S = 0.001
@@ -389,7 +389,7 @@ def _turns(
         found.returned[case] = (returned["base"], returned["head"])
     counting = _counting(taken)
     return Value(
-        estimate([turn.log_ratio for turn in counting]),
+        hodges_lehmann([turn.log_ratio for turn in counting]),
         median(turn.base_s for turn in counting),
         median(turn.head_s for turn in counting),
     )
@@ -425,11 +425,7 @@ def _together(
 
 
 def _error(turns: Sequence[Turn]) -> float:
-    """Standard error of the estimate, from the median absolute deviation, as if the log-ratios were normal."""
-    ratios = [turn.log_ratio for turn in turns]
-    middle = median(ratios)
-    sigma = 1.4826 * median(abs(ratio - middle) for ratio in ratios)
-    return math.sqrt(math.pi / 3) * sigma / math.sqrt(len(ratios))
+    return hodges_lehmann_error([turn.log_ratio for turn in turns])
 
 
 def _allows(ready: Iterable[Mapping[str, Any]], comparisons: int) -> bool:
