@@ -20,7 +20,8 @@ from gradperf.doctor import examination, spread
 from gradperf.errors import UserError
 from gradperf.gate.measuring.replicate import TURNS
 from gradperf.gate.measuring.worker import cpus
-from gradperf.machine import facts
+from gradperf.machine import load
+from gradperf.machine.cpus import Cpus
 from tests.conftest import run_process
 
 # --- estimates ---
@@ -227,9 +228,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIBRARY = {"version": "0.3", "architecture": "Zen", "threading_layer": "pthreads", "num_threads": 1}
 HEALTHY = examination.Examined(
     threads=1,
-    start=facts.Moment(NOW, 0.1, facts.CpuTimes(0, 0)),
-    end=facts.Moment(NOW + timedelta(seconds=60), 1.0, facts.CpuTimes(1000, 5)),
-    cpus=facts.Cpus("AMD EPYC", 4, 2, None, "performance"),
+    start=load.Moment(NOW, 0.1, load.CpuTimes(0, 0)),
+    end=load.Moment(NOW + timedelta(seconds=60), 1.0, load.CpuTimes(1000, 5)),
+    cpus=Cpus("AMD EPYC", 4, 2, None, "performance"),
     processes=2,
     measured_cpus=1.97,
     memory_bytes=2**34,
@@ -250,7 +251,7 @@ FAULTS = {
         {"threads": 2, "cpus": replace(HEALTHY.cpus, quota=1.5)},
         "2 threads asked for, and 1.5 effective CPUs there",
     ),
-    "steal": ({"end": replace(HEALTHY.end, cpu_times=facts.CpuTimes(1000, 20))}, "The host took 2.0 %"),
+    "steal": ({"end": replace(HEALTHY.end, cpu_times=load.CpuTimes(1000, 20))}, "The host took 2.0 %"),
     "governor": ({"cpus": replace(HEALTHY.cpus, governor="powersave")}, "the governor 'powersave'"),
     "coarse timer": ({"timer": examination.Timer(1.5e-2, 1e-7, monotonic=True)}, "steps of 15 ms"),
     "dead timer": ({"timer": examination.Timer(None, 0.0, monotonic=True)}, "steps of more than was waited for"),
@@ -296,9 +297,9 @@ def test_facts_that_are_not_known_are_said_to_be_unknown():
     """Nothing raises, and no None is shown."""
     nothing = replace(
         HEALTHY,
-        start=facts.Moment(NOW, None, None),
-        end=facts.Moment(NOW, None, None),
-        cpus=facts.Cpus(None, None, None, None, None),
+        start=load.Moment(NOW, None, None),
+        end=load.Moment(NOW, None, None),
+        cpus=Cpus(None, None, None, None, None),
         memory_bytes=None,
         blas=None,
         versions={},

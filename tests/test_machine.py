@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gradperf.frameworks import versions
-from gradperf.machine import facts
+from gradperf.machine import cpus, facts, gpus, libraries, load, memory
 from gradperf.suite import storage
 
 V2 = "30 1 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -48,7 +48,7 @@ def fake(tmp_path):
     ],
 )
 def test_cpu_model(fake, text, model):
-    assert facts.cpu_model(fake({"proc/cpuinfo": text})) == model
+    assert cpus.cpu_model(fake({"proc/cpuinfo": text})) == model
 
 
 @pytest.mark.parametrize(
@@ -108,24 +108,24 @@ def test_cpu_model(fake, text, model):
     ],
 )
 def test_cpu_quota(fake, files, quota):
-    assert facts.cpu_quota(fake(files)) == quota
+    assert cpus.cpu_quota(fake(files)) == quota
 
 
 def test_effective_cpus_are_the_fewest_of_all_that_limit():
-    assert facts.Cpus(None, 8, 4, 1.5, None).effective == 1.5
-    assert facts.Cpus(None, 8, 4, None, None).effective == 4
-    assert facts.Cpus(None, 8, None, 12.0, None).effective == 8
-    assert facts.Cpus(None, None, None, None, None).effective is None
+    assert cpus.Cpus(None, 8, 4, 1.5, None).effective == 1.5
+    assert cpus.Cpus(None, 8, 4, None, None).effective == 4
+    assert cpus.Cpus(None, 8, None, 12.0, None).effective == 8
+    assert cpus.Cpus(None, None, None, None, None).effective is None
 
 
 def test_governor(fake):
     """Every kind that a CPU has; a CPU without one says nothing."""
     folder = "sys/devices/system/cpu"
-    assert facts.governor(fake({f"{folder}/cpufreq/boost": "1", f"{folder}/cpu9/online": "1"})) is None
+    assert cpus.governor(fake({f"{folder}/cpufreq/boost": "1", f"{folder}/cpu9/online": "1"})) is None
     root = fake({f"{folder}/cpu{n}/cpufreq/scaling_governor": "performance\n" for n in (0, 1, 10)})
-    assert facts.governor(root) == "performance"
+    assert cpus.governor(root) == "performance"
     fake({f"{folder}/cpu10/cpufreq/scaling_governor": "powersave\n"})
-    assert facts.governor(root) == "performance, powersave"
+    assert cpus.governor(root) == "performance, powersave"
 
 
 def stat(*ticks):
@@ -134,29 +134,29 @@ def stat(*ticks):
 
 def test_steal_is_the_share_of_the_wanted_time(fake):
     """100 ticks more were wanted, 20 of them stolen; time idle, waiting for disks, and guests count for nothing."""
-    earlier = facts.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
-    later = facts.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
-    assert facts.steal(earlier, later) == pytest.approx(0.2)
+    earlier = load.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
+    later = load.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
+    assert load.steal(earlier, later) == pytest.approx(0.2)
 
 
 def test_used_time_is_without_what_was_stolen(fake):
     """All ticks but those of idling and stealing count, in seconds."""
     ticks_per_s = os.sysconf("SC_CLK_TCK")
-    earlier = facts.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
-    later = facts.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
-    assert facts.used_s(earlier, later) == pytest.approx(80 / ticks_per_s)
-    assert facts.used_s(None, later) is None
-    assert facts.used_s(later, earlier) == 0
+    earlier = load.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
+    later = load.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
+    assert load.used_s(earlier, later) == pytest.approx(80 / ticks_per_s)
+    assert load.used_s(None, later) is None
+    assert load.used_s(later, earlier) == 0
 
 
 def test_steal_where_there_is_nothing_to_tell(fake):
     """Unknown is None, nothing wanted is nothing stolen, and an account that goes back is not negative."""
-    now = facts.cpu_times(fake(stat(100, 0, 0, 0, 0, 0, 0, 9, 0, 0)))
-    assert facts.cpu_times(fake({"proc/stat": "cpu 1 2 3\n"})) is None
-    assert facts.steal(now, None) is None
-    assert facts.steal(None, now) is None
-    assert facts.steal(now, now) == 0
-    assert facts.steal(now, facts.CpuTimes(now.wanted_ticks + 10, now.stolen_ticks - 1)) == 0
+    now = load.cpu_times(fake(stat(100, 0, 0, 0, 0, 0, 0, 9, 0, 0)))
+    assert load.cpu_times(fake({"proc/stat": "cpu 1 2 3\n"})) is None
+    assert load.steal(now, None) is None
+    assert load.steal(None, now) is None
+    assert load.steal(now, now) == 0
+    assert load.steal(now, load.CpuTimes(now.wanted_ticks + 10, now.stolen_ticks - 1)) == 0
 
 
 def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
@@ -169,12 +169,12 @@ def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getloadavg", fails, raising=False)
     monkeypatch.setattr(os, "sysconf", fails, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    monkeypatch.setattr(facts.platform, "processor", lambda: "")
-    assert facts.cpus(tmp_path) == facts.Cpus(None, None, None, None, None)
-    moment = facts.moment(tmp_path)
+    monkeypatch.setattr(cpus.platform, "processor", lambda: "")
+    assert cpus.detect_cpus(tmp_path) == cpus.Cpus(None, None, None, None, None)
+    moment = load.moment(tmp_path)
     assert (moment.load, moment.cpu_times) == (None, None)
-    assert facts.memory_bytes() is None
-    assert facts.gpus(str(tmp_path / "missing")) is None
+    assert memory.memory_bytes() is None
+    assert gpus.detect_gpus(str(tmp_path / "missing")) is None
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
             echo 'NVIDIA H100, 570.86.15, 81559 MiB'
             echo 'NVIDIA T4, 570.86.15, [N/A]'""",
             (
-                facts.Gpu("NVIDIA H100", "570.86.15", "81559 MiB"),
-                facts.Gpu("NVIDIA T4", "570.86.15", "[N/A]"),
+                gpus.Gpu("NVIDIA H100", "570.86.15", "81559 MiB"),
+                gpus.Gpu("NVIDIA T4", "570.86.15", "[N/A]"),
             ),
         ),
         ("echo 'No devices were found'", ()),
@@ -198,7 +198,7 @@ def test_gpus_as_the_tool_tells_them(tmp_path, script, found):
     tool = tmp_path / "smi"
     tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
-    assert facts.gpus(str(tool), timeout_s=0.5 if "sleep" in script else 60) == found
+    assert gpus.detect_gpus(str(tool), timeout_s=0.5 if "sleep" in script else 60) == found
 
 
 def test_identity_is_equal_twice_and_survives_json():
@@ -252,22 +252,22 @@ def test_blas_is_numpys_own_whatever_else_is_loaded(monkeypatch):
         library(site / "numpy.libs/libgomp.so", "openmp", user="openmp"),
         library(site / "numpy.libs/libscipy_openblas64_.so", "openblas", threads=3),
     ]
-    monkeypatch.setattr(facts, "pools", lambda: wheels)
-    assert list(facts.blas()["loaded"]) == ["openblas"]
-    assert facts.blas()["loaded"]["openblas"]["num_threads"] == 3
-    monkeypatch.setattr(facts, "pools", lambda: [*wheels[:3], library("/usr/lib/libmkl_rt.so.2", "mkl")])
-    assert list(facts.blas()["loaded"]) == ["mkl"]
+    monkeypatch.setattr(libraries, "thread_pools", lambda: wheels)
+    assert list(libraries.blas()["loaded"]) == ["openblas"]
+    assert libraries.blas()["loaded"]["openblas"]["num_threads"] == 3
+    monkeypatch.setattr(libraries, "thread_pools", lambda: [*wheels[:3], library("/usr/lib/libmkl_rt.so.2", "mkl")])
+    assert list(libraries.blas()["loaded"]) == ["mkl"]
 
 
 def test_blas_tells_the_threads_that_were_bound():
     """In a process of its own, bound to one thread before numpy; nothing tells where its files lie."""
     source = (
         "import json, sys\n"
-        "from gradperf.machine import facts, threads\n"
+        "from gradperf.machine import libraries, threads\n"
         "from gradperf.suite import plugin\n"
         "assert 'numpy' not in sys.modules, 'imported too early'\n"
         "threads.bind(1)\n"
-        "print(json.dumps(facts.blas()))\n"
+        "print(json.dumps(libraries.blas()))\n"
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -279,8 +279,8 @@ def test_blas_tells_the_threads_that_were_bound():
 
 def test_record_of_a_run():
     """What was asked, what came of it, what went on; passwords stay out of it."""
-    start = facts.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, facts.CpuTimes(1000, 10))
-    end = facts.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, facts.CpuTimes(1100, 15))
+    start = load.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, load.CpuTimes(1000, 10))
+    end = load.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, load.CpuTimes(1100, 15))
     output = {"benchmarks": [{}, {}]}
     command = ["pytest", "perf", "--benchmark-storage=elasticsearch+https://me:secret@host/x", "a@b"]
     storage.describe_run(output, command=command, start=start, end=end, selected=3, tier="quick", threads=1, seed=7)
@@ -310,7 +310,7 @@ def test_environment_is_that_of_numerical_libraries(monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/home/somebody/.terraformrc")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    found = facts.environment()
+    found = libraries.environment()
     assert found["OPENBLAS_CORETYPE"] == "Haswell"
     assert found["TF_ENABLE_ONEDNN_OPTS"] == "0"
     assert not {"TF_CLI_CONFIG_FILE", "PATH", "HOME"} & found.keys()

@@ -31,7 +31,7 @@ from gradperf.doctor.examination import plural
 from gradperf.errors import UserError
 from gradperf.gate.report import record
 from gradperf.gate.sides import checkout
-from gradperf.machine import facts
+from gradperf.machine import load
 from gradperf.suite import storage
 
 SHARES = (0.03, 0.05, 0.10)
@@ -105,11 +105,11 @@ def _run(
         file = Path(folder) / "gate.json"
         plants = [word for case, share in planted.items() for word in ("--plant", f"{case}={share}")]
         command = ["gate", *sides, "--even-if-identical", "--json", str(file), *plants, "--", *arguments]
-        before = facts.cpu_times(), _children_s(), time.monotonic()
+        before = load.cpu_times(), _children_s(), time.monotonic()
         done = subprocess.run(  # noqa: S603 - this very program
             [sys.executable, "-m", "gradperf", *command], capture_output=True, text=True, check=False
         )
-        after = facts.cpu_times(), _children_s(), time.monotonic()
+        after = load.cpu_times(), _children_s(), time.monotonic()
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"cases": []}
     if not found["cases"] and not (groups and "verdict" in found):
         told = f"{done.stderr.strip()}\n{done.stdout.strip()}".strip()
@@ -145,13 +145,13 @@ def _run(
     )
 
 
-Account = tuple[facts.CpuTimes | None, float, float]
+Account = tuple[load.CpuTimes | None, float, float]
 """The system's CPU time, that of ended children in seconds, and the clock's."""
 
 
 def _others(before: Account, after: Account) -> float | None:
     """CPUs that were used, on average, by others than ended children."""
-    used_s = facts.used_s(before[0], after[0])
+    used_s = load.used_s(before[0], after[0])
     if used_s is None:
         return None
     return max(0.0, used_s - (after[1] - before[1])) / (after[2] - before[2])

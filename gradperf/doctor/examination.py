@@ -17,7 +17,11 @@ from gradperf.case_pairs.worker import Worker
 from gradperf.doctor import spread
 from gradperf.doctor.spread import Spread
 from gradperf.frameworks import versions
-from gradperf.machine import facts
+from gradperf.machine import load
+from gradperf.machine.cpus import Cpus, detect_cpus
+from gradperf.machine.gpus import Gpu, detect_gpus
+from gradperf.machine.libraries import blas
+from gradperf.machine.memory import memory_bytes
 
 CASES = ("two_layer_784x30x10-numpy.by_hand-cpu-float64", "tiny_3x2x1-numpy.by_hand-cpu-float32")
 """One that spends its time in the BLAS, one that spends it between calls."""
@@ -54,14 +58,14 @@ class Examined:
     """Everything that the doctor found."""
 
     threads: int
-    start: facts.Moment
-    end: facts.Moment
-    cpus: facts.Cpus
+    start: load.Moment
+    end: load.Moment
+    cpus: Cpus
     processes: int
     """Busy processes that ran at once, and what they got:"""
     measured_cpus: float
     memory_bytes: int | None
-    gpus: tuple[facts.Gpu, ...] | None
+    gpus: tuple[Gpu, ...] | None
     timer: Timer
     variables: Mapping[str, str]
     """The thread variables as they were found, before gradperf set them."""
@@ -72,7 +76,7 @@ class Examined:
     @property
     def steal(self) -> float | None:
         """Share of the wanted CPU time that the host gave to others meanwhile."""
-        return facts.steal(self.start.cpu_times, self.end.cpu_times)
+        return load.steal(self.start.cpu_times, self.end.cpu_times)
 
     @property
     def seconds(self) -> float:
@@ -97,8 +101,8 @@ class Examined:
 
 def examine(threads: int, seconds: float, variables: Mapping[str, str]) -> Examined:
     """Measure for about ``seconds``. The threads must be bound already; ``variables`` is what was set before."""
-    start_s, start = time.perf_counter(), facts.moment()
-    cpus = facts.cpus()
+    start_s, start = time.perf_counter(), load.moment()
+    cpus = detect_cpus()
     processes = cpus.affinity or cpus.logical or 1
     measured_cpus = busy(processes, BUSY_S)
     found = timer()
@@ -106,15 +110,15 @@ def examine(threads: int, seconds: float, variables: Mapping[str, str]) -> Exami
     return Examined(
         threads=threads,
         start=start,
-        end=facts.moment(),
+        end=load.moment(),
         cpus=cpus,
         processes=processes,
         measured_cpus=measured_cpus,
-        memory_bytes=facts.memory_bytes(),
-        gpus=facts.gpus(),
+        memory_bytes=memory_bytes(),
+        gpus=detect_gpus(),
         timer=found,
         variables=variables,
-        blas=facts.blas(),
+        blas=blas(),
         versions=versions.installed(),
         spreads=tuple(spreads),
     )

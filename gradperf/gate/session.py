@@ -22,7 +22,8 @@ from gradperf.gate.decision.findings import Finding, Outcome
 from gradperf.gate.decision.trial import PLANTED, Pair, Phase, Plan
 from gradperf.gate.measuring.replicate import Cannot, Replicate, Setting, Value, collected_both, replicate
 from gradperf.gate.measuring.returned import difference
-from gradperf.machine import facts
+from gradperf.machine import load
+from gradperf.machine.cpus import detect_cpus
 
 Tell = Callable[[str], None]
 
@@ -211,7 +212,7 @@ def compare(
     tell: Tell,
 ) -> Outcome:
     """Measure and judge; raises ``replicate.Cannot`` where a side cannot run at all."""
-    start_s, start = time.monotonic(), facts.moment()
+    start_s, start = time.monotonic(), load.moment()
     base_list, head_list = collected_both([setting.base, setting.head], setting)
     cases = cases_of(base_list, head_list)
     told = list(warnings)
@@ -240,7 +241,7 @@ def compare(
     findings = _completed(findings, cases, measurement, accepted)
     told += _warnings(measurement, findings, groups, accepted)
     verdict, exit_code = judge.overall(findings, groups, controls, strict=strict)
-    end = facts.moment()
+    end = load.moment()
     return Outcome(
         verdict=verdict,
         exit_code=exit_code,
@@ -256,7 +257,7 @@ def compare(
             "finished": end.at.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - start_s, 1),
             "load": {"start": start.load, "end": end.load},
-            "steal": facts.steal(start.cpu_times, end.cpu_times),
+            "steal": load.steal(start.cpu_times, end.cpu_times),
         },
     )
 
@@ -344,7 +345,7 @@ def _cases(them: Collection[str], one: str, many: str) -> str:
 
 def described_machine() -> dict[str, Any]:
     """Tell on what machine this runs."""
-    cpus = facts.cpus()
+    cpus = detect_cpus()
     found: dict[str, Any] = {
         "cpu_model": cpus.model,
         "logical_cpus": cpus.logical,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradperf.machine import facts
+from gradperf.machine import libraries, load
 from gradperf.pairs.stage import stage
 from gradperf.suite import storage
 
@@ -40,7 +40,7 @@ class Recording:
     settings: "Settings"
     processes: "FreshProcesses | None"
     """Where first calls are measured; None where they are not wanted."""
-    start: facts.Moment
+    start: load.Moment
     selected: int = 0
     """Benchmarks that are to be timed."""
     finished: list[Any] = field(default_factory=list)
@@ -63,7 +63,7 @@ def begin(config: pytest.Config, settings: "Settings", *, first_calls: bool) -> 
     from gradperf.first_call.measure import FreshProcesses
 
     processes = FreshProcesses() if first_calls else None
-    config.stash[KEY] = Recording(settings, processes, facts.moment())
+    config.stash[KEY] = Recording(settings, processes, load.moment())
 
 
 def count_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -216,14 +216,14 @@ def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
         output,
         command=["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)],
         start=recording.start,
-        end=facts.moment(),
+        end=load.moment(),
         selected=recording.selected,
         tier=settings.tier,
         threads=settings.threads,
         seed=settings.seed,
     )
-    output["gradperf"]["pools"] = facts.pool_sizes()
-    output["gradperf"]["environment"] = facts.environment()
+    output["gradperf"]["pools"] = libraries.pool_sizes()
+    output["gradperf"]["environment"] = libraries.environment()
     output["gradperf"]["ceilings"] = [
         {"device": device, "dtype": dtype, **asdict(found)} for (device, dtype), found in ceilings.known().items()
     ]

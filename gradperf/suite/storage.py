@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gradperf.errors import UserError
-from gradperf.machine import facts
+from gradperf.machine import facts, load
 
 FOLDER = "results"
 
@@ -106,8 +106,8 @@ def describe_run(
     output: dict[str, Any],
     *,
     command: Sequence[str],
-    start: facts.Moment,
-    end: facts.Moment,
+    start: load.Moment,
+    end: load.Moment,
     selected: int,
     tier: str,
     threads: int,
@@ -124,7 +124,7 @@ def describe_run(
         "started": start.at.isoformat(timespec="seconds"),
         "finished": end.at.isoformat(timespec="seconds"),
         "load": {"start": start.load, "end": end.load},
-        "steal": facts.steal(start.cpu_times, end.cpu_times),
+        "steal": load.steal(start.cpu_times, end.cpu_times),
         "benchmarks_selected": selected,
         "benchmarks_finished": len(output["benchmarks"]),
         "tier": tier,

@@ -15,7 +15,7 @@ from gradperf.certificate import measure, runs
 from gradperf.certificate.runs import Run
 from gradperf.commands import main
 from gradperf.errors import UserError
-from gradperf.machine import facts
+from gradperf.machine import load
 from tests.gate.repositories import commit, git, make
 from tests.gate.suites import QUICK, QUIET, command
 
@@ -132,8 +132,8 @@ def test_slowdowns(groups, coin):
 def test_others():
     """What the gate itself used, and what the host took, was not used by others."""
     ticks = os.sysconf("SC_CLK_TCK")
-    before = facts.CpuTimes(1000, 50), 3.0, 100.0
-    after = facts.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
+    before = load.CpuTimes(1000, 50), 3.0, 100.0
+    after = load.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
     assert measure._others(before, after) == pytest.approx(0.5)
     assert measure._others((None, 3.0, 100.0), after) is None
     assert measure._others(after, (*after[:2], 111.0)) == 0
