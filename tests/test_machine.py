@@ -1,4 +1,4 @@
-"""The facts of a machine are read right where they can be read, and are None where they cannot."""
+"""The facts of a machine are read correctly, and are None if they cannot be read."""
 
 import json
 import os
@@ -22,7 +22,7 @@ V1 = (
 
 @pytest.fixture
 def fake(tmp_path):
-    """Give ``fake(files)``: a root with these files, by path."""
+    """Return ``fake(files)``, which writes files, by path, below a root and returns the root."""
 
     def write(files):
         for path, text in files.items():
@@ -60,7 +60,7 @@ def test_cpu_model(fake, text, model):
             {"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": V2, "sys/fs/cgroup/cpu.max": "150000 100000\n"},
             1.5,
         ),
-        # The group above limits too.
+        # The limit of the group above applies too.
         (
             {
                 "proc/self/cgroup": "0::/a/b\n",
@@ -83,7 +83,7 @@ def test_cpu_model(fake, text, model):
             },
             0.5,
         ),
-        # In a container: the path is the host's, the group itself is mounted.
+        # In a container: the path is the host's, and the group itself is mounted.
         (
             {
                 "proc/self/cgroup": "4:cpu,cpuacct:/docker/1f\n",
@@ -119,7 +119,7 @@ def test_effective_cpus_are_the_fewest_of_all_that_limit():
 
 
 def test_governor(fake):
-    """Every kind that a CPU has; a CPU without one says nothing."""
+    """All governors in use are named; a CPU without one is left out."""
     folder = "sys/devices/system/cpu"
     assert cpus.governor(fake({f"{folder}/cpufreq/boost": "1", f"{folder}/cpu9/online": "1"})) is None
     root = fake({f"{folder}/cpu{n}/cpufreq/scaling_governor": "performance\n" for n in (0, 1, 10)})
@@ -133,14 +133,14 @@ def stat(*ticks):
 
 
 def test_steal_is_the_share_of_the_wanted_time(fake):
-    """100 ticks more were wanted, 20 of them stolen; time idle, waiting for disks, and guests count for nothing."""
+    """Of 100 ticks wanted, 20 were stolen. Idle time, waiting for disks and guests do not count."""
     earlier = load.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
     later = load.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
     assert load.steal(earlier, later) == pytest.approx(0.2)
 
 
 def test_used_time_is_without_what_was_stolen(fake):
-    """All ticks but those of idling and stealing count, in seconds."""
+    """All ticks except idle and stolen ones count, in seconds."""
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     earlier = load.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
     later = load.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
@@ -149,8 +149,8 @@ def test_used_time_is_without_what_was_stolen(fake):
     assert load.used_s(later, earlier) == 0
 
 
-def test_steal_where_there_is_nothing_to_tell(fake):
-    """Unknown is None, nothing wanted is nothing stolen, and an account that goes back is not negative."""
+def test_steal_without_data(fake):
+    """Unknown times give None, no wanted time gives 0, and times that go back give no negative share."""
     now = load.cpu_times(fake(stat(100, 0, 0, 0, 0, 0, 0, 9, 0, 0)))
     assert load.cpu_times(fake({"proc/stat": "cpu 1 2 3\n"})) is None
     assert load.steal(now, None) is None
@@ -159,8 +159,8 @@ def test_steal_where_there_is_nothing_to_tell(fake):
     assert load.steal(now, load.CpuTimes(now.wanted_ticks + 10, now.stolen_ticks - 1)) == 0
 
 
-def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
-    """Another system, an empty /proc, no tool."""
+def test_no_fact_raises(tmp_path, monkeypatch):
+    """Another system, an empty /proc, a missing tool: every fact is None."""
 
     def fails(*_):
         raise OSError
@@ -178,7 +178,7 @@ def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("script", "found"),
+    ("script", "expected"),
     [
         (
             """test "$1" = --query-gpu=name,driver_version,memory.total || exit 1
@@ -194,15 +194,15 @@ def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
         ("exec sleep 60", None),
     ],
 )
-def test_gpus_as_the_tool_tells_them(tmp_path, script, found):
+def test_gpus_as_the_tool_lists_them(tmp_path, script, expected):
     tool = tmp_path / "smi"
     tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
-    assert gpus.detect_gpus(str(tool), timeout_s=0.5 if "sleep" in script else 60) == found
+    assert gpus.detect_gpus(str(tool), timeout_s=0.5 if "sleep" in script else 60) == expected
 
 
 def test_identity_is_equal_twice_and_survives_json():
-    """So two runs of one machine differ in nothing."""
+    """Two runs on one machine have the same identity."""
     once, again = facts.identity(), facts.identity()
     assert once == again == json.loads(json.dumps(once))
     assert storage.differences(once, json.loads(json.dumps(again))) == []
@@ -219,16 +219,16 @@ def test_identity_is_equal_twice_and_survives_json():
     assert str(Path.home()) not in json.dumps(once)
 
 
-def test_identity_tells_what_differs():
-    """Value by value: a driver, a governor, a BLAS."""
+def test_identity_names_what_differs():
+    """Each different value is named: a driver, a governor, a BLAS."""
     ours = facts.identity()
     theirs = json.loads(json.dumps(ours))
     theirs["governor"] = "powersave"
     theirs["gpus"]["0"] = {"driver": "550", "name": "T4", "memory": "1 MiB"}
     theirs["blas"]["version"] = "0.0.1"
-    told = storage.differences({**ours, "gpus": {"0": {"driver": "570", "name": "T4", "memory": "1 MiB"}}}, theirs)
-    assert [line.partition(":")[0] for line in told] == ["blas.version", "governor", "gpus.0.driver"]
-    assert "gpus.0.driver: 550 then, 570 now" in told
+    lines = storage.differences({**ours, "gpus": {"0": {"driver": "570", "name": "T4", "memory": "1 MiB"}}}, theirs)
+    assert [line.partition(":")[0] for line in lines] == ["blas.version", "governor", "gpus.0.driver"]
+    assert "gpus.0.driver: 550 then, 570 now" in lines
 
 
 def library(path, internal, user="blas", threads=1):
@@ -242,7 +242,7 @@ def library(path, internal, user="blas", threads=1):
 
 
 def test_blas_is_numpys_own_whatever_else_is_loaded(monkeypatch):
-    """A run that chose JAX loads scipy's BLAS too: no other machine for that."""
+    """A run that selects JAX loads scipy's BLAS too, which must not make it another machine."""
     import numpy
 
     site = Path(numpy.__file__).resolve().parents[1]
@@ -259,8 +259,8 @@ def test_blas_is_numpys_own_whatever_else_is_loaded(monkeypatch):
     assert list(libraries.blas()["loaded"]) == ["mkl"]
 
 
-def test_blas_tells_the_threads_that_were_bound():
-    """In a process of its own, bound to one thread before numpy; nothing tells where its files lie."""
+def test_blas_has_the_threads_that_were_bound():
+    """A fresh process binds one thread before it imports numpy. The facts contain no file path."""
     source = (
         "import json, sys\n"
         "from gradperf.machine import libraries, threads\n"
@@ -271,14 +271,14 @@ def test_blas_tells_the_threads_that_were_bound():
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["name"]
-    assert all(one["num_threads"] == 1 for one in found["loaded"].values())
+    blas = json.loads(done.stdout)
+    assert blas["name"]
+    assert all(one["num_threads"] == 1 for one in blas["loaded"].values())
     assert ".so" not in done.stdout
 
 
 def test_record_of_a_run():
-    """What was asked, what came of it, what went on; passwords stay out of it."""
+    """The record holds the command, its results and the machine's load, and no password."""
     start = load.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, load.CpuTimes(1000, 10))
     end = load.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, load.CpuTimes(1100, 15))
     output = {"benchmarks": [{}, {}]}
@@ -299,18 +299,18 @@ def test_record_of_a_run():
 
 
 def test_machine_info_holds_the_identity():
-    """Beside what pytest-benchmark knows, whose measured clock goes."""
+    """The identity is added to pytest-benchmark's own facts, and the measured clock is removed."""
     info = {"node": "here", "cpu": {"hz_actual": [1, 0], "brand_raw": "x"}}
     storage.describe_machine(info)
     assert info == {"node": "here", "cpu": {"brand_raw": "x"}, **facts.identity()}
 
 
 def test_environment_is_that_of_numerical_libraries(monkeypatch):
-    """What changes their work is told; what belongs to others, and may be secret, is not."""
+    """Variables that change their work are recorded. Others, which may be secret, are not."""
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/home/somebody/.terraformrc")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    found = libraries.environment()
-    assert found["OPENBLAS_CORETYPE"] == "Haswell"
-    assert found["TF_ENABLE_ONEDNN_OPTS"] == "0"
-    assert not {"TF_CLI_CONFIG_FILE", "PATH", "HOME"} & found.keys()
+    variables = libraries.environment()
+    assert variables["OPENBLAS_CORETYPE"] == "Haswell"
+    assert variables["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    assert not {"TF_CLI_CONFIG_FILE", "PATH", "HOME"} & variables.keys()

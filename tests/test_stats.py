@@ -39,7 +39,7 @@ def counted(values, margin=0.0):
 
 @given(tied, st.integers(-3, 3).map(float))
 def test_p_counts_all_signs(values, margin):
-    """Ties and values at the margin included, p is the share of the patterns of signs that look as slow."""
+    """By definition p is the share of sign patterns that look at least as slow; ties and the margin included."""
     assert stats.p_slower(values, margin) == counted(values, margin)
 
 
@@ -60,7 +60,7 @@ def test_p_is_scipys(values, margin):
 
 
 def test_few_values():
-    """No value proves nothing; each one more halves the smallest p."""
+    """Without values p is 1; each further value halves the smallest p."""
     assert [stats.p_slower([0.1, 0.2, 0.3][:count]) for count in range(4)] == [1, 1 / 2, 1 / 4, 1 / 8]
     assert stats.p_slower([0.0] * 9) == 1
     assert stats.signed_rank_interval([]) == (-math.inf, math.inf)
@@ -72,14 +72,14 @@ def test_few_values():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_refuses_what_is_no_number(value):
-    """NaN would be sorted anywhere, and pass for evidence."""
+    """NaN could be sorted anywhere, and count as evidence."""
     with pytest.raises(ValueError, match="finite"):
         stats.p_slower([0.1, value])
 
 
 @given(log_ratios)
 def test_faster_is_slower_the_other_way_round(values):
-    """Base over head instead of head over base: all answers change their sides."""
+    """With base over head instead of head over base, all results change their side."""
     turned = [-value for value in values]
     assert stats.p_faster(values, 0.01) == stats.p_slower(turned, 0.01)
     assert stats.hodges_lehmann(turned) == pytest.approx(-stats.hodges_lehmann(values))
@@ -101,7 +101,7 @@ def test_moves_and_scales_with_the_values(values, shift, scale):
 
 @given(log_ratios, st.floats(-1, 1), st.floats(0, 1))
 def test_a_larger_margin_is_harder_to_exceed(values, margin, more):
-    """No p falls when more is asked for, so what exceeds a margin exceeds all smaller ones."""
+    """With a larger margin p does not fall, so values that exceed a margin exceed all smaller ones."""
     for asked in (margin, margin + more):
         # With ties the sums of ranks are coarser, and so is p, which may then move by a step either way.
         assume(len({abs(value - asked) for value in values}) == len(values))
@@ -111,7 +111,7 @@ def test_a_larger_margin_is_harder_to_exceed(values, margin, more):
 @pytest.mark.parametrize("model", noise.MODELS)
 @pytest.mark.parametrize("effect", [0.0, 0.01])
 def test_size_on_any_machine(model, effect):
-    """A slowdown of just the margin is called larger, at p ≤ .05, in 5 % of all runs or fewer, on any machine."""
+    """A slowdown of exactly the margin has p ≤ .05 in at most 5 % of all runs, on any machine."""
     runs = 1000
     rng = np.random.default_rng(1)
     values = effect + noise.log_ratios(model, rng, (runs, 24, 1))[..., 0]
@@ -228,7 +228,7 @@ def test_interval_by_brute_force(values, confidence):
 
 @pytest.mark.parametrize("model", noise.MODELS)
 def test_interval_covers_on_any_machine(model):
-    """The interval misses the effect in 5 % of all runs or fewer, on any machine."""
+    """The interval misses the effect in at most 5 % of all runs, on any machine."""
     runs, effect = 1000, 0.03
     values = effect + noise.log_ratios(model, np.random.default_rng(2), (runs, 12, 1))[..., 0]
     bounds = [stats.signed_rank_interval(run) for run in values.tolist()]
@@ -237,7 +237,7 @@ def test_interval_covers_on_any_machine(model):
 
 
 def test_spike_weighs_no_more_than_the_largest():
-    """One value a thousand times larger changes neither p nor, by much, the estimate."""
+    """One value a thousand times larger does not change p, and hardly changes the estimate."""
     values = [0.01 * i for i in range(-3, 9)]
     spiked = [*values[:-1], 80.0]
     assert stats.p_slower(spiked) == stats.p_slower(values)
@@ -246,14 +246,14 @@ def test_spike_weighs_no_more_than_the_largest():
 
 @given(log_ratios)
 def test_error_of_the_estimate_is_made_of_the_median_absolute_deviation(values):
-    """Of scipy's, scaled to the standard deviation of normal values."""
+    """It uses scipy's median absolute deviation, scaled to the standard deviation of normal values."""
     sigma = scipy.stats.median_abs_deviation(values, scale="normal")
     expected = math.sqrt(math.pi / 3 / len(values)) * sigma
     assert stats.hodges_lehmann_error(values) == pytest.approx(expected, rel=1e-12)
 
 
 def test_error_of_the_estimate_is_its_standard_deviation():
-    """On average over samples of 40 normal values, within 5 %; and ten spikes do not even double it."""
+    """It is right within 5 % for samples of 40 normal values. Ten spikes do not even double it."""
     samples = np.random.default_rng(3).normal(size=(3000, 40))
     spread = np.std([stats.hodges_lehmann(sample) for sample in samples])
     assert np.mean([stats.hodges_lehmann_error(sample) for sample in samples]) == pytest.approx(spread, rel=0.05)
@@ -306,7 +306,7 @@ def test_holm_is_the_closed_bonferroni_test(p_values):
 
 
 def test_holm_by_example():
-    """Holm's adjusted p of .01, .04, .03, .005 are .03, .06, .06, .02; of nothing there are none."""
+    """Holm's adjusted p-values of .01, .04, .03, .005 are .03, .06, .06, .02."""
     assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert stats.holm([]) == []
 
@@ -316,7 +316,7 @@ def test_holm_by_example():
 
 @pytest.mark.parametrize("count", [8, 32])
 def test_spread_of_normal_values(count):
-    """The spread is the standard deviation of normal values, within a few percent of it on average."""
+    """On average the spread is the standard deviation of normal values, within a few percent."""
     runs = noise.log_ratios(noise.normal, np.random.default_rng(17), (2000, count, 1), sigma=1.0)[..., 0]
     assert statistics.fmean(stats.shamos_sigma(run) for run in runs.tolist()) == pytest.approx(1.0, abs=0.09)
 
@@ -361,7 +361,7 @@ def test_spread_bears_spikes():
     ],
 )
 def test_quantiles_of_t(probability, degrees, quantile):
-    """As printed in every table of it."""
+    """The quantiles are those of printed tables."""
     assert stats.t_quantile(probability, degrees) == pytest.approx(quantile, abs=6e-6)
 
 
@@ -409,7 +409,7 @@ def test_binomial_interval(hits, tries, low, high):
 
 @given(st.integers(1, 80), st.data())
 def test_binomial_interval_contains_the_share(tries, data):
-    """The interval holds what was seen, and mirrors when hits are counted as misses."""
+    """The interval contains the observed share, and is mirrored if hits count as misses."""
     hits = data.draw(st.integers(0, tries))
     low, high = stats.binomial_interval(hits, tries)
     assert 0 <= low <= hits / tries <= high <= 1
@@ -426,7 +426,7 @@ def test_binomial_upper_bound(hits, tries, most):
 
 @given(st.sampled_from([1, 2, 10, 61, 300, 1500]), st.sampled_from([0.9, 0.95, 0.99]), st.data())
 def test_binomial_bounds_are_scipys(tries, confidence, data):
-    """The exact ones, also for more tries than a float can hold binomial coefficients of."""
+    """They agree also if the binomial coefficients are too large for a float."""
     hits = data.draw(st.integers(0, tries))
     both = scipy.stats.binomtest(hits, tries).proportion_ci(confidence, method="exact")
     upper = scipy.stats.binomtest(hits, tries, alternative="less").proportion_ci(confidence, method="exact")
