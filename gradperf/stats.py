@@ -103,7 +103,7 @@ def hodges_lehmann(values: Sequence[float]) -> float:
 def hodges_lehmann_error(values: Sequence[float]) -> float:
     """Return the standard error of the Hodges-Lehmann estimate of normal values; it ignores outliers.
 
-    σ is estimated by the median absolute deviation. The estimate has 3/π of the efficiency of the mean (Lehmann,
+    σ is estimated by the median absolute deviation. The variance of the estimate is π/3 that of the mean (Lehmann,
     Nonparametrics, 1975, section 4.3).
     """
     array = np.asarray(values, dtype=np.float64)
@@ -201,11 +201,11 @@ def _t_within(theta: float, degrees: int) -> float:
 
 
 def prediction_bound(sigma: float, count: int, confidence: float) -> float:
-    """Return the distance that two new normal values exceed with a probability of 1 − ``confidence``.
+    """Return the bound that two new normal values differ by less than with probability ``confidence``.
 
     ``sigma`` is the standard deviation of ``count`` other values of the same distribution. The difference of the
     new values divided by √2·``sigma`` follows t with ``count`` − 1 degrees of freedom (Hahn and Meeker, Statistical
-    Intervals, 1991, chapter 4). So few values make the distance large, as they should.
+    Intervals, 1991, chapter 4). So few values make the bound large, as they should.
     """
     return t_quantile((1 + confidence) / 2, count - 1) * math.sqrt(2) * sigma
 
@@ -228,7 +228,7 @@ def binomial_interval(hits: int, tries: int, confidence: float = 0.95) -> tuple[
 
 
 def binomial_upper_bound(hits: int, tries: int, confidence: float = 0.95) -> float:
-    """Return the one-sided upper bound of a probability (Clopper and Pearson, likewise)."""
+    """Return the one-sided upper bound of a probability (of the same authors)."""
     if hits == tries:
         return 1.0
     return bisect(lambda p: 1 - confidence - _at_most(hits, tries, p), 0.0, 1.0, steps=40)

@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import re
 import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,12 @@ untied = st.lists(st.integers(1, 1000), min_size=1, max_size=20, unique=True).fl
     lambda distances: st.tuples(*(st.sampled_from([float(d), float(-d)]) for d in distances)).map(list)
 )
 """Values of different distances from 0, none of which is 0."""
+
+
+def test_package_does_not_import_scipy():
+    """Only the tests need it, so it is a development dependency."""
+    for file in Path(stats.__file__).parent.rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) scipy", file.read_text(encoding="utf-8"), re.MULTILINE), file
 
 
 # --- signed rank: p ---
