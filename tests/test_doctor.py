@@ -17,36 +17,13 @@ import pytest
 
 from gradperf.doctor import examination, noise, report
 from gradperf.doctor.noise import Noise
-from gradperf.machine import facts
+from gradperf.machine import load
+from gradperf.machine.cpus import Cpus
 from gradperf.pairs.turns import Value
 from gradperf.text.quantities import percent
 from tests.conftest import run_process
 
 # --- estimates ---
-
-
-@pytest.mark.parametrize(
-    ("probability", "degrees", "quantile"),
-    [
-        (0.95, 1, 6.31375),
-        (0.975, 2, 4.30265),
-        (0.99, 3, 4.54070),
-        (0.95, 23, 1.71387),
-        (0.99, 23, 2.49987),
-        (0.975, 30, 2.04227),
-        (0.99, 120, 2.35782),
-        (0.5, 5, 0.0),
-    ],
-)
-def test_quantiles_of_t(probability, degrees, quantile):
-    """As printed in every table of it."""
-    assert noise.t_quantile(probability, degrees) == pytest.approx(quantile, abs=6e-6)
-
-
-@pytest.mark.parametrize(("probability", "degrees"), [(0.9, 0), (1.0, 3), (0.3, 3)])
-def test_no_quantile_where_there_is_none(probability, degrees):
-    with pytest.raises(ValueError, match="no quantile"):
-        noise.t_quantile(probability, degrees)
 
 
 def test_known_spreads_give_known_changes():
@@ -78,13 +55,13 @@ def test_few_pairs_make_the_gate_careful():
     """Two pairs that agree with each other, and not with 0, are no proof of a small spread."""
     few = Noise("case", (1.0, 1.0), (0.024, 0.027))
     assert few.gate_sigma == pytest.approx(0.02555, rel=1e-3)
-    assert few.smallest_gate > 2 * noise.smallest_gate(0.02555)
+    assert few.smallest_gate > 2 * Noise("case", (1.0, 1.0), (0.02555,) * 24).smallest_gate
 
 
 def test_gate_sees_the_smallest_change_in_95_of_100():
     """And alarms in 1 of 100 without any: a t test on 24 pairs, 10,000 times each."""
     draw, sigma = np.random.default_rng(2), 0.02
-    change = math.log1p(noise.smallest_gate(sigma))
+    change = math.log1p(Noise("case", (1.0, 1.0), (sigma,) * 24).smallest_gate)
 
     def alarms(slower):
         values = draw.normal(slower, sigma, (10_000, 24))
@@ -120,9 +97,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIBRARY = {"version": "0.3", "architecture": "Zen", "threading_layer": "pthreads", "num_threads": 1}
 HEALTHY = examination.Examination(
     threads=1,
-    start=facts.Moment(NOW, 0.1, facts.CpuTimes(0, 0)),
-    end=facts.Moment(NOW + timedelta(seconds=60), 1.0, facts.CpuTimes(1000, 5)),
-    cpus=facts.Cpus("AMD EPYC", 4, 2, None, "performance"),
+    start=load.Moment(NOW, 0.1, load.CpuTimes(0, 0)),
+    end=load.Moment(NOW + timedelta(seconds=60), 1.0, load.CpuTimes(1000, 5)),
+    cpus=Cpus("AMD EPYC", 4, 2, None, "performance"),
     processes=2,
     measured_cpus=1.97,
     memory_bytes=2**34,
@@ -143,7 +120,7 @@ FAULTS = {
         {"threads": 2, "cpus": replace(HEALTHY.cpus, quota=1.5)},
         "2 threads asked for, and 1.5 effective CPUs there",
     ),
-    "steal": ({"end": replace(HEALTHY.end, cpu_times=facts.CpuTimes(1000, 20))}, "The host took 2.0 %"),
+    "steal": ({"end": replace(HEALTHY.end, cpu_times=load.CpuTimes(1000, 20))}, "The host took 2.0 %"),
     "governor": ({"cpus": replace(HEALTHY.cpus, governor="powersave")}, "The governor 'powersave'"),
     "coarse timer": ({"timer": examination.Timer(1.5e-2, 1e-7, monotonic=True)}, "steps of 15 ms"),
     "dead timer": ({"timer": examination.Timer(None, 0.0, monotonic=True)}, "steps of more than was waited for"),
@@ -189,9 +166,9 @@ def test_facts_that_are_not_known_are_said_to_be_unknown():
     """Nothing raises, and no None is shown."""
     nothing = replace(
         HEALTHY,
-        start=facts.Moment(NOW, None, None),
-        end=facts.Moment(NOW, None, None),
-        cpus=facts.Cpus(None, None, None, None, None),
+        start=load.Moment(NOW, None, None),
+        end=load.Moment(NOW, None, None),
+        cpus=Cpus(None, None, None, None, None),
         memory_bytes=None,
         blas=None,
         versions={},

@@ -22,7 +22,7 @@ from gradperf.errors import UserError
 from gradperf.pairs.meeting import failure, leave, meet
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding
 from gradperf.pairs.turns import Value, Waiting, take_turns
-from gradperf.stats import estimate, interval
+from gradperf.stats import hodges_lehmann, signed_rank_interval
 
 CONFIDENCE = 0.95
 
@@ -64,9 +64,9 @@ def ratios(first: Role, second: Role, settings: Settings, pairs: int, *, equal_c
 
 def _ratio(values: Sequence[Value]) -> Ratio:
     log_ratios = [-value.log_ratio for value in values]  # the first role is the base of a value
-    low, high = interval(log_ratios, CONFIDENCE)
+    low, high = signed_rank_interval(log_ratios, CONFIDENCE)
     return Ratio(
-        math.exp(estimate(log_ratios)),
+        math.exp(hodges_lehmann(log_ratios)),
         math.exp(low),
         math.exp(high),
         median(value.base_s for value in values),

@@ -31,7 +31,7 @@ from gradperf.certificate.page import markdown
 from gradperf.certificate.runs import Kind, Run, read
 from gradperf.errors import UserError
 from gradperf.gate.sides import checkout
-from gradperf.machine import facts
+from gradperf.machine import load
 from gradperf.text.quantities import plural
 
 SHARES = (0.03, 0.05, 0.10)
@@ -111,11 +111,11 @@ def _run(
         file = Path(folder) / "gate.json"
         plants = [word for case, share in planted.items() for word in ("--plant", f"{case}={share}")]
         command = ["gate", *sides, "--even-if-identical", "--json", str(file), *plants, "--", *arguments]
-        before = facts.cpu_times(), _children_s(), time.monotonic()
+        before = load.cpu_times(), _children_s(), time.monotonic()
         done = subprocess.run(  # noqa: S603 - this very program
             [sys.executable, "-m", "gradperf", *command], capture_output=True, text=True, check=False
         )
-        after = facts.cpu_times(), _children_s(), time.monotonic()
+        after = load.cpu_times(), _children_s(), time.monotonic()
         record = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"cases": []}
     if not record["cases"] and not (groups and "verdict" in record):
         output = f"{done.stderr.strip()}\n{done.stdout.strip()}".strip()
@@ -151,13 +151,13 @@ def _run(
     )
 
 
-Account = tuple[facts.CpuTimes | None, float, float]
+Account = tuple[load.CpuTimes | None, float, float]
 """CPU time of the system, CPU seconds of ended children, and seconds of the clock."""
 
 
 def _others(before: Account, after: Account) -> float | None:
     """Return how many CPUs other processes used on average, ended children excepted."""
-    used_s = facts.used_s(before[0], after[0])
+    used_s = load.used_s(before[0], after[0])
     if used_s is None:
         return None
     return max(0.0, used_s - (after[1] - before[1])) / (after[2] - before[2])

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from gradperf.certificate.runs import Run, at_most, bounds
+from gradperf.certificate.runs import Run
+from gradperf.stats import binomial_interval, binomial_upper_bound
 from gradperf.text.printable import NONE
 from gradperf.text.quantities import percent, plural
 
@@ -100,7 +101,7 @@ def _false_alarms(runs: Sequence[Run]) -> list[str]:
                 suite,
                 len(suite_runs),
                 f"**{alarms}**",
-                percent(at_most(alarms, len(suite_runs))),
+                percent(binomial_upper_bound(alarms, len(suite_runs))),
                 ", ".join(f"{count} {verdict}" for verdict, count in failures.items()) or "none",
                 f"{verdicts.count('unchanged')} of {len(verdicts)}",
                 sum(run.verdict == "inconclusive" for run in suite_runs),
@@ -199,7 +200,7 @@ def _groups_caught(runs: Sequence[Run]) -> list[str]:
 def _share_text(caught: Sequence[bool]) -> str:
     if not caught:
         return NONE
-    low, high = bounds(sum(caught), len(caught))
+    low, high = binomial_interval(sum(caught), len(caught))
     return f"{sum(caught)} of {len(caught)} ({100 * low:.0f}–{100 * high:.0f} %)"
 
 

@@ -1,8 +1,7 @@
 """Whole runs of the gate, as the store of a certificate keeps them: one run is one line of JSON."""
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +9,6 @@ from typing import Any, Literal
 from gradperf.errors import UserError
 
 Kind = Literal["unchanged", "planted", "group"]
-
-CONFIDENCE = 0.95
 
 BUSY = 0.5
 """A machine is busy if other processes use this many CPUs or more."""
@@ -106,29 +103,3 @@ def read(store: Path) -> list[Run]:
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{store}, line {number}: no run of the gate: {error}") from None
     return runs
-
-
-def bounds(hits: int, tries: int) -> tuple[float, float]:
-    """95 % interval of a probability, from ``hits`` in ``tries`` (Clopper and Pearson, Biometrika 26, 1934)."""
-    tail = (1 - CONFIDENCE) / 2
-    low = 0.0 if hits == 0 else _solved(lambda p: _at_least(hits, tries, p) - tail)
-    high = 1.0 if hits == tries else _solved(lambda p: tail - (1 - _at_least(hits + 1, tries, p)))
-    return low, high
-
-
-def at_most(hits: int, tries: int) -> float:
-    """Give what a probability does not exceed, with 95 % confidence: the same authors' one-sided bound."""
-    return 1.0 if hits == tries else _solved(lambda p: _at_least(hits + 1, tries, p) - CONFIDENCE)
-
-
-def _at_least(hits: int, tries: int, p: float) -> float:
-    return sum(math.comb(tries, k) * p**k * (1 - p) ** (tries - k) for k in range(hits, tries + 1))
-
-
-def _solved(rising: Callable[[float], float]) -> float:
-    """Where a function that rises from below 0 to above 0 between 0 and 1 crosses it."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return (low + high) / 2

@@ -25,7 +25,7 @@ from gradperf.checks import agreement
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
 from gradperf.frameworks.contract import Backward, Forward, Run, each
-from gradperf.machine import facts
+from gradperf.machine.libraries import pool_sizes
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
@@ -123,7 +123,7 @@ def check_pools(agreed: Agreed, count: int) -> None:
             f"{agreed.case.id}: --threads 1 is not honoured: {agreed.case.framework} computes one call "
             "while it dispatches the next"
         )
-    pools = facts.pool_sizes()
+    pools = pool_sizes()
     if told.threads is not None:
         pools[agreed.case.framework] = told.threads
     if wrong := {name: size for name, size in pools.items() if size != count}:

@@ -12,7 +12,11 @@ from typing import Any
 from gradperf.case_pairs.measure import busy_cpus
 from gradperf.doctor.noise import Noise, measure_noise
 from gradperf.frameworks import versions
-from gradperf.machine import facts
+from gradperf.machine import load
+from gradperf.machine.cpus import Cpus, detect_cpus
+from gradperf.machine.gpus import Gpu, detect_gpus
+from gradperf.machine.libraries import blas
+from gradperf.machine.memory import memory_bytes
 
 CASES = ("two_layer_784x30x10-numpy.by_hand-cpu-float64", "tiny_3x2x1-numpy.by_hand-cpu-float32")
 """The first spends its time in the BLAS, the second between calls."""
@@ -47,15 +51,15 @@ class Examination:
     """Everything that was found."""
 
     threads: int
-    start: facts.Moment
-    end: facts.Moment
-    cpus: facts.Cpus
+    start: load.Moment
+    end: load.Moment
+    cpus: Cpus
     processes: int
     """Busy processes that ran at the same time."""
     measured_cpus: float
     """CPU seconds per second that they got together."""
     memory_bytes: int | None
-    gpus: tuple[facts.Gpu, ...] | None
+    gpus: tuple[Gpu, ...] | None
     timer: Timer
     variables: Mapping[str, str]
     """The thread variables as they were before gradperf set them."""
@@ -66,7 +70,7 @@ class Examination:
     @property
     def steal(self) -> float | None:
         """Share of the wanted CPU time that the host gave to others meanwhile."""
-        return facts.steal(self.start.cpu_times, self.end.cpu_times)
+        return load.steal(self.start.cpu_times, self.end.cpu_times)
 
     @property
     def seconds(self) -> float:
@@ -91,8 +95,8 @@ class Examination:
 
 def examine(threads: int, seconds: float, variables: Mapping[str, str]) -> Examination:
     """Measure for about ``seconds``. The threads must be bound; ``variables`` is what was set before."""
-    start_s, start = time.perf_counter(), facts.moment()
-    cpus = facts.cpus()
+    start_s, start = time.perf_counter(), load.moment()
+    cpus = detect_cpus()
     processes = cpus.affinity or cpus.logical or 1
     measured_cpus = busy_cpus(processes, BUSY_S)
     timer = examine_timer()
@@ -100,15 +104,15 @@ def examine(threads: int, seconds: float, variables: Mapping[str, str]) -> Exami
     return Examination(
         threads=threads,
         start=start,
-        end=facts.moment(),
+        end=load.moment(),
         cpus=cpus,
         processes=processes,
         measured_cpus=measured_cpus,
-        memory_bytes=facts.memory_bytes(),
-        gpus=facts.gpus(),
+        memory_bytes=memory_bytes(),
+        gpus=detect_gpus(),
         timer=timer,
         variables=variables,
-        blas=facts.blas(),
+        blas=blas(),
         versions=versions.installed(),
         noise=tuple(noise),
     )

@@ -17,6 +17,7 @@ from statistics import fmean, stdev
 
 from gradperf.case_pairs.measure import Role, measure, median_s
 from gradperf.cases import Settings
+from gradperf.stats import detectable_effect, prediction_bound
 
 ROUNDS_S = 0.2
 LEAST_ROUNDS = 5
@@ -57,64 +58,16 @@ class Noise:
     @property
     def smallest_stored(self) -> float:
         """Smallest change, as a share, that a comparison of two stored runs could show."""
-        return smallest_stored(self.stored_sigma, len(self.stored_s))
+        return math.expm1(prediction_bound(self.stored_sigma, len(self.stored_s), CONFIDENCE))
 
     @property
     def smallest_gate(self) -> float:
-        """Smallest change, as a share, that the gate can show."""
-        return smallest_gate(self.gate_sigma, len(self.gate_log_ratios))
+        """Smallest slowdown, as a share, that the gate can show.
 
-
-def smallest_stored(sigma: float, processes: int) -> float:
-    """Give the change that two stored runs without any exceed in 5 % of all comparisons.
-
-    The log-ratio of two new medians has the standard deviation √2·σ. Divided by √2·s, where s is the estimate of σ
-    from n other processes, it follows Student's t with n − 1 degrees of freedom, if log medians are normal: so its
-    absolute value stays below t(.975, n − 1)·√2·s in 95 % of all comparisons (the prediction interval, as in Hahn
-    and Meeker, Statistical Intervals, 1991, chapter 4). Few processes make it large, as they should.
-    """
-    return math.expm1(t_quantile((1 + CONFIDENCE) / 2, processes - 1) * math.sqrt(2) * sigma)
-
-
-def smallest_gate(sigma: float, measured: int = GATE_PAIRS, pairs: int = GATE_PAIRS) -> float:
-    """Give the slowdown at which ``pairs`` pairs of processes come to p ≤ .01, one-sided, with probability 95 %.
-
-    The mean of n values has the standard error σ/√n; it must exceed t(.99, n − 1) of them, and does so with
-    probability .95 from (t(.99, n − 1) + t(.95, n − 1))·σ/√n on: the usual sample-size formula, solved for the
-    difference (Snedecor and Cochran, Statistical Methods, 8th edition, section 6.14). The gate's sign-flip test
-    has nearly the power of the t test. Where σ was ``measured`` in fewer pairs than that, t has their degrees of
-    freedom: few pairs make the answer large, as they should. A margin that the gate wants to be exceeded comes on
-    top, and so does its correction for many cases.
-    """
-    degrees = min(pairs - 1, measured)
-    return math.expm1((t_quantile(1 - GATE_P, degrees) + t_quantile(POWER, degrees)) * sigma / math.sqrt(pairs))
-
-
-def t_quantile(probability: float, degrees: int) -> float:
-    """Quantile, above the median, of Student's t; raises ValueError for less than one degree of freedom.
-
-    Bisection on the angle θ = atan(t/√ν), of which the distribution is a finite sum: Abramowitz and Stegun,
-    Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
-    """
-    if degrees < 1 or not 0.5 <= probability < 1:
-        raise ValueError(f"no quantile {probability} of t with {degrees} degrees of freedom")
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):  # halves of the interval, until floats know no smaller one
-        middle = (low + high) / 2
-        low, high = (middle, high) if (1 + _within(middle, degrees)) / 2 < probability else (low, middle)
-    return math.sqrt(degrees) * math.tan(low)
-
-
-def _within(theta: float, degrees: int) -> float:
-    """Probability that |t| is below √ν·tan θ."""
-    odd = degrees % 2
-    term = math.cos(theta) if odd else 1.0
-    total = 0.0
-    for k in range(degrees // 2):
-        total += term
-        # Odd: 1, 2/3, 2·4/(3·5), …; even: 1, 1/2, 1·3/(2·4), …
-        term *= math.cos(theta) ** 2 * (2 * k + 1 + odd) / (2 * k + 2 + odd)
-    return 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
+        A margin that the gate wants to be exceeded comes on top, and so does its correction for many cases.
+        """
+        degrees = min(GATE_PAIRS - 1, len(self.gate_log_ratios))
+        return math.expm1(detectable_effect(self.gate_sigma, GATE_PAIRS, degrees, level=GATE_P, power=POWER))
 
 
 def measure_noise(cases: Sequence[str], threads: int, seconds: float) -> list[Noise]:

@@ -20,7 +20,8 @@ from gradperf.gate.decision import judge, trial
 from gradperf.gate.decision.findings import Finding, Outcome, Overall
 from gradperf.gate.decision.trial import PLANTED, Pair, Phase, Plan
 from gradperf.gate.measuring.replicate import Replicate, Setting, collect, replicate
-from gradperf.machine import facts
+from gradperf.machine import load
+from gradperf.machine.cpus import detect_cpus
 from gradperf.pairs.child.fingerprint import difference
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
@@ -252,7 +253,7 @@ def _count(number: int, noun: str) -> str:
 
 def compare(request: Request, progress: Progress) -> Outcome:
     """Measure and judge; raises :class:`SideError` if a side cannot run at all."""
-    start_s, start = time.monotonic(), facts.moment()
+    start_s, start = time.monotonic(), load.moment()
     setting, plan, accepted = request.setting, request.plan, request.accepted
     cases = cases_of(*collect([setting.base, setting.head], setting))
     measurement = Measurement(
@@ -280,7 +281,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
     findings = _completed(findings, cases, measurement, accepted)
     warnings += _warnings(measurement, (*findings, *groups), accepted)
     verdict, exit_code = judge.overall(findings, groups, controls, strict=request.strict)
-    end = facts.moment()
+    end = load.moment()
     return Outcome(
         verdict=verdict,
         exit_code=exit_code,
@@ -296,7 +297,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
             "finished": end.at.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - start_s, 1),
             "load": {"start": start.load, "end": end.load},
-            "steal": facts.steal(start.cpu_times, end.cpu_times),
+            "steal": load.steal(start.cpu_times, end.cpu_times),
         },
     )
 
@@ -377,7 +378,7 @@ def _first(texts: Sequence[str], separator: str = ", ") -> str:
 
 def machine_facts() -> dict[str, Any]:
     """Describe the machine for the record."""
-    cpus = facts.cpus()
+    cpus = detect_cpus()
     return {
         "cpu_model": cpus.model,
         "logical_cpus": cpus.logical,

@@ -18,7 +18,7 @@ from statistics import fmean, median
 from typing import Any
 
 from gradperf.pairs.process import Process
-from gradperf.stats import estimate
+from gradperf.stats import hodges_lehmann, hodges_lehmann_error
 
 TURNS = 60
 TURN_S = 0.001
@@ -188,7 +188,7 @@ def take_turns(
             break
     kept = counted(turns)
     return Value(
-        estimate([turn.log_ratio for turn in kept]),
+        hodges_lehmann([turn.log_ratio for turn in kept]),
         median(turn.base_s for turn in kept),
         median(turn.head_s for turn in kept),
         (returned["base"], returned["head"]),
@@ -241,8 +241,4 @@ def _planted_work(head: Process, share: float, calls: int, warm_s: float | None)
 
 
 def _standard_error(turns: Sequence[Turn]) -> float:
-    """Standard error of the estimate, from the median absolute deviation, as if the log-ratios were normal."""
-    ratios = [turn.log_ratio for turn in turns]
-    middle = median(ratios)
-    sigma = 1.4826 * median(abs(ratio - middle) for ratio in ratios)
-    return math.sqrt(math.pi / 3) * sigma / math.sqrt(len(ratios))
+    return hodges_lehmann_error([turn.log_ratio for turn in turns])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradperf.errors import UserError
-from gradperf.machine import facts
+from gradperf.machine.memory import memory_bytes
 from gradperf.problems import Arrays, Problem, Work, frozen
 
 BASELINE = "numpy.operator"
@@ -94,7 +94,7 @@ def parse(name: str) -> Matmul | None:
     m, k, n = map(int, match.groups())
     problem = Matmul(m, k, n)
     needed_bytes = 8 * (m * k + k * n + m * n)
-    if needed_bytes > (facts.memory_bytes() or math.inf) / 2:
+    if needed_bytes > (memory_bytes() or math.inf) / 2:
         raise UserError(
             f"{name}: its matrices take {needed_bytes / 2**30:,.0f} GiB in float64, more than half the memory here"
         )

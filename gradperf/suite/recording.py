@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradperf.machine import facts
+from gradperf.machine import libraries, load
 from gradperf.pairs.stage import stage
 from gradperf.suite.record import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.text.printable import clean
@@ -49,7 +49,7 @@ class Recording:
     settings: "Settings"
     processes: "FreshProcesses | None"
     """Where first calls are measured; None if they are not wanted."""
-    start: facts.Moment
+    start: load.Moment
     selected: int = 0
     """Benchmarks that are to be timed."""
     finished: list[Finished] = field(default_factory=list)
@@ -71,7 +71,7 @@ def begin(config: pytest.Config, settings: "Settings", *, first_calls: bool) -> 
     from gradperf.first_call.measure import FreshProcesses
 
     processes = FreshProcesses() if first_calls else None
-    config.stash[KEY] = Recording(settings, processes, facts.moment())
+    config.stash[KEY] = Recording(settings, processes, load.moment())
 
 
 def count_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -219,7 +219,7 @@ def complete(config: pytest.Config) -> None:
         one.fixture.extra_info.update(asdict(completed))
 
 
-def run_facts(recording: Recording, command: Sequence[str], end: facts.Moment, finished: int) -> RunFacts:
+def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, finished: int) -> RunFacts:
     """Return the facts of a run in this process that ended with ``finished`` benchmarks."""
     from gradperf.checks import ceilings
 
@@ -231,14 +231,14 @@ def run_facts(recording: Recording, command: Sequence[str], end: facts.Moment, f
         started=start.at.isoformat(timespec="seconds"),
         finished=end.at.isoformat(timespec="seconds"),
         load={"start": start.load, "end": end.load},
-        steal=facts.steal(start.cpu_times, end.cpu_times),
+        steal=load.steal(start.cpu_times, end.cpu_times),
         benchmarks_selected=recording.selected,
         benchmarks_finished=finished,
         tier=settings.tier,
         threads=settings.threads,
         seed=settings.seed,
-        pools=facts.pool_sizes(),
-        environment=facts.environment(),
+        pools=libraries.pool_sizes(),
+        environment=libraries.environment(),
         ceilings=tuple(
             {"device": device, "dtype": dtype, **asdict(ceiling)}
             for (device, dtype), ceiling in ceilings.known().items()
@@ -249,7 +249,7 @@ def run_facts(recording: Recording, command: Sequence[str], end: facts.Moment, f
 def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
     """Add the facts of the run to ``output``, which pytest-benchmark is about to save."""
     arguments = [*os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
-    run = run_facts(config.stash[KEY], ["pytest", *arguments], facts.moment(), len(output["benchmarks"]))
+    run = run_facts(config.stash[KEY], ["pytest", *arguments], load.moment(), len(output["benchmarks"]))
     output["gradperf"] = asdict(run)
 
 

@@ -20,7 +20,9 @@ from typing import Any
 
 from gradperf.errors import UserError
 from gradperf.files import check_can_write
-from gradperf.machine import facts
+from gradperf.machine.cpus import detect_cpus
+from gradperf.machine.gpus import detect_gpus
+from gradperf.machine.libraries import blas
 from gradperf.suite.record import SCHEMA, Benchmark, read_benchmark, read_run
 
 FOLDER = "results"
@@ -165,7 +167,7 @@ def identity() -> dict[str, Any]:
     """
     from gradperf.frameworks import versions  # imports numpy
 
-    cpus = facts.cpus()
+    cpus = detect_cpus()
     return {
         "cpu_model": cpus.model,
         "logical_cpus": cpus.logical,
@@ -173,8 +175,8 @@ def identity() -> dict[str, Any]:
         "effective_cpus": cpus.effective,
         "governor": cpus.governor,
         # By number, so that a comparison shows which of them differs, and in what.
-        "gpus": {str(number): asdict(gpu) for number, gpu in enumerate(facts.gpus() or ())},
-        "blas": facts.blas(),
+        "gpus": {str(number): asdict(gpu) for number, gpu in enumerate(detect_gpus() or ())},
+        "blas": blas(),
         "versions": versions.installed(),
     }
 

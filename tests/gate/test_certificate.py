@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from gradperf.certificate import measure, runs
 from gradperf.certificate.page import markdown
-from gradperf.certificate.runs import Run, bounds
+from gradperf.certificate.runs import Run
 from gradperf.commands import main
 from gradperf.errors import UserError
-from gradperf.machine import facts
+from gradperf.machine import load
 from tests.gate.repositories import commit, git, make
 from tests.gate.suites import QUICK, QUIET, command
 
@@ -57,33 +57,6 @@ def row(page, start):
     """Give the cells of the table's row that begins so."""
     (line,) = [line for line in page.splitlines() if line.startswith(f"| {start} ")]
     return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-# From the tables of the binomial distribution; (0, 60) by hand: 1 - 0.025**(1/60).
-@pytest.mark.parametrize(
-    ("hits", "tries", "low", "high"),
-    [(0, 60, 0, 0.0596), (60, 60, 0.9404, 1), (5, 10, 0.1871, 0.8129), (1, 10, 0.0025, 0.4450), (0, 1, 0, 0.975)],
-)
-def test_bounds(hits, tries, low, high):
-    """The interval is Clopper's and Pearson's."""
-    assert bounds(hits, tries) == pytest.approx((low, high), abs=5e-5)
-
-
-@given(st.integers(1, 80), st.data())
-def test_bounds_contain_the_share(tries, data):
-    """The interval holds what was seen, and mirrors when hits are counted as misses."""
-    hits = data.draw(st.integers(0, tries))
-    low, high = bounds(hits, tries)
-    assert 0 <= low <= hits / tries <= high <= 1
-    assert bounds(tries - hits, tries) == pytest.approx((1 - high, 1 - low))
-
-
-@pytest.mark.parametrize(
-    ("hits", "tries", "most"), [(0, 300, 0.00994), (0, 60, 0.0487), (1, 10, 0.3942), (2, 2, 1)]
-)
-def test_at_most(hits, tries, most):
-    """The bound is one-sided: (0, n) by hand, 1 - 0.05**(1/n); (1, 10) from the tables."""
-    assert runs.at_most(hits, tries) == pytest.approx(most, abs=5e-5)
 
 
 def test_left_alone():
@@ -160,8 +133,8 @@ def test_slowdowns(groups, coin):
 def test_others():
     """What the gate itself used, and what the host took, was not used by others."""
     ticks = os.sysconf("SC_CLK_TCK")
-    before = facts.CpuTimes(1000, 50), 3.0, 100.0
-    after = facts.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
+    before = load.CpuTimes(1000, 50), 3.0, 100.0
+    after = load.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
     assert measure._others(before, after) == pytest.approx(0.5)
     assert measure._others((None, 3.0, 100.0), after) is None
     assert measure._others(after, (*after[:2], 111.0)) == 0

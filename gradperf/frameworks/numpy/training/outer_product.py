@@ -6,7 +6,7 @@ built only to be summed.
 
 from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.numpy import backprop
-from gradperf.machine import facts
+from gradperf.machine.memory import memory_bytes
 from gradperf.problems import Array, Arrays
 from gradperf.problems.training import Training
 
@@ -22,7 +22,7 @@ def supports(problem: Training, device: str, dtype: str) -> str | None:
     """Refuse where the outer products would not fit in memory."""
     widths = zip(problem.widths, problem.widths[1:], strict=False)
     needed_bytes = problem.batch * max(i * o for i, o in widths) * (8 if dtype == "float64" else 4)
-    here_bytes = facts.memory_bytes()
+    here_bytes = memory_bytes()
     if here_bytes is None or needed_bytes <= here_bytes / 2:
         return None
     return (
