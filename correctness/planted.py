@@ -25,6 +25,7 @@ import pytest
 import gradperf
 from correctness.networks import DEEP, KINK, SQUARE
 from gradperf import cases, problems
+from gradperf.frameworks.contract import Style
 
 ROOT = Path(__file__).parent.parent
 _COUNT = itertools.count()
@@ -69,7 +70,7 @@ def _change(root, fault):
 
 @contextmanager
 def planted(fault, folder):
-    """Give the style's module and the runtime, out of a copy of the framework with the fault in it."""
+    """Yield the style and the runtime of a copy of the framework with the fault in it."""
     name = f"planted{next(_COUNT)}"
     root = folder / name
     shutil.copytree(Path(gradperf.__file__).parent / "frameworks" / fault.framework, root / fault.framework)
@@ -83,7 +84,7 @@ def planted(fault, folder):
     try:
         package = f"{name}.{fault.framework}"
         yield (
-            importlib.import_module(f"{package}.{fault.family}.{fault.style}"),
+            Style.of(importlib.import_module(f"{package}.{fault.family}.{fault.style}")),
             importlib.import_module(f"{package}.runtime"),
         )
     finally:

@@ -15,7 +15,7 @@ def test_training(agreed):
 def test_phases(agreed):
     """The backward pass that is timed apart gives the first gradients too."""
     case = agreed.case
-    phases = case.module.phases(case.problem, agreed.inputs, case.device, case.dtype)
+    phases = case.implementation.phases(case.problem, agreed.inputs, case.device, case.dtype)
     agreement.check_phases(agreed, phases)
 
 

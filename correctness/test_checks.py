@@ -9,6 +9,7 @@ import pytest
 from gradperf import cases, frameworks
 from gradperf.checks import agreement
 from gradperf.checks.agreement import Disagreement
+from gradperf.frameworks.contract import Style
 from gradperf.frameworks.numpy.training import by_hand
 
 
@@ -43,7 +44,7 @@ def test_the_reference_agrees_with_itself(tiny, true):
     inputs, reference, gradients = true
     check(tiny, reference, reference)
     agreement.check_way(tiny, tiny.problem.steps, inputs, reference, reference)
-    agreement.check_norms(tiny, None, gradients, gradients)
+    agreement.check_norms(tiny, gradients, gradients)
 
 
 def test_missing_and_surplus_outputs(tiny, true):
@@ -99,23 +100,10 @@ def test_gradient_bound(tiny, true, dtype, bound):
     for factor, passes in ((0.9, True), (1.1, False)):
         found = {name: array * (1 + factor * bound) for name, array in gradients.items()}
         if passes:
-            agreement.check_norms(case, None, found, gradients)
+            agreement.check_norms(case, found, gradients)
         else:
             with pytest.raises(Disagreement, match=r"grad_w1 is off by 1\.1e-"):
-                agreement.check_norms(case, None, found, gradients)
-
-
-def test_gradient_bound_of_a_style(tiny, true):
-    """A style with a bound of its own is held to that one."""
-    _, _, gradients = true
-
-    class Style:
-        GRADIENT_BOUND = {"float64": 1e-3}  # noqa: RUF012 - a module's constant, in the shape of a class
-
-    found = {name: array * (1 + 1e-4) for name, array in gradients.items()}
-    agreement.check_norms(tiny, Style, found, gradients)
-    with pytest.raises(Disagreement):
-        agreement.check_norms(tiny, None, found, gradients)
+                agreement.check_norms(case, found, gradients)
 
 
 def test_nan_gradient(tiny, true):
@@ -124,7 +112,7 @@ def test_nan_gradient(tiny, true):
     found = copies(gradients)
     found["grad_b1"][0] = np.nan
     with pytest.raises(Disagreement, match="grad_b1"):
-        agreement.check_norms(tiny, None, found, gradients)
+        agreement.check_norms(tiny, found, gradients)
 
 
 def test_changed_inputs(tiny, settings):
@@ -165,7 +153,7 @@ class WritesIntoItsInputs:
 def test_style_that_writes_into_its_inputs(tiny, settings):
     """It is caught although all that it returns is right. (A seed of its own, as inputs are kept per seed.)"""
     with pytest.raises(Disagreement, match="wrote into its inputs"):
-        agreement.agree(tiny, replace(settings, seed=101), WritesIntoItsInputs)
+        agreement.agree(tiny, replace(settings, seed=101), Style.of(WritesIntoItsInputs))
 
 
 def test_phase_that_writes_into_its_inputs(tiny, settings):

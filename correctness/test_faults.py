@@ -314,7 +314,7 @@ FAULTS = [
         *BACKPROP,
         "np.square(residual).sum() / divisor, ",
         "-np.square(residual).sum() / divisor, ",
-        caught_by="holds a number that is no square",
+        caught_by="holds a number that is not a sum of squares",
     ),
     Fault(
         "inputs rounded on the way",

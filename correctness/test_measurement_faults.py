@@ -399,7 +399,7 @@ FAULTS = [
 
     return later
 """,
-        caught_by="losses of the first call holds a number that is no square: nan",
+        caught_by="losses of the first call holds a number that is not a sum of squares: nan",
     ),
     Fault(
         "computed when the results are looked at",
@@ -422,7 +422,7 @@ FAULTS = [
     return Later
 """,
         "two_layer_784x30x10",
-        caught_by="does less work|faster than this machine|its results were there",
+        caught_by="does less work|faster than this machine|its results were ready",
     ),
     Fault(
         "asynchronous execution, not waited for",
@@ -441,7 +441,7 @@ FAULTS = [
         "float64",
         "matmul",
         in_seconds=True,
-        caught_by="the call returned after .* ms, and its results were there .* ms later",
+        caught_by="the call returned after .* ms, and its results were ready .* ms later",
     ),
     # More threads than the run says.
     Fault(
@@ -769,13 +769,13 @@ CLOCKS = [
     Clock(
         "milliseconds",
         "import time\n\ndef clock():\n    return time.perf_counter() * 1e3\n",
-        "this is no clock of seconds: it moved by .* asleep",
+        "this clock does not count seconds: it moved by .* asleep",
     ),
-    Clock("nanoseconds", "from time import perf_counter_ns as clock\n", "this is no clock of seconds"),
+    Clock("nanoseconds", "from time import perf_counter_ns as clock\n", "this clock does not count seconds"),
     Clock(
         "ten percent too fast",
         "import time\n\ndef clock():\n    return time.perf_counter() * 1.1\n",
-        "this is no clock of seconds",
+        "this clock does not count seconds",
     ),
     Clock(
         "running backwards",
@@ -797,7 +797,7 @@ def clock():
     Clock(
         "CPU seconds, which stop while it waits",
         "from time import process_time as clock\n",
-        "this is no clock of seconds: it moved by .* asleep",
+        "this clock does not count seconds: it moved by .* asleep",
     ),
     Clock(
         "time that stops at work",
@@ -810,7 +810,7 @@ def clock():
     last = max(last, time.perf_counter() - time.process_time())
     return last
 """,
-        "this is no clock of seconds: it moved by .* at work",
+        "this clock does not count seconds: it moved by .* at work",
     ),
     Clock(
         "the time of day, which can be set back",

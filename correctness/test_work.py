@@ -74,7 +74,7 @@ def test_a_deep_network_is_counted(style, problem):
     inputs = problem.inputs(0, "float64")
 
     def prepare(inputs):
-        return case.module.prepare(problem, inputs, "cpu", "float64")
+        return case.implementation.prepare(problem, inputs, "cpu", "float64")
 
     counted = runtime.product_flops(prepare(inputs), prepare, inputs)
     widths = list(zip(problem.widths, problem.widths[1:], strict=False))

@@ -17,6 +17,7 @@ import pytest
 from gradperf import cases
 from gradperf.checks import agreement
 from gradperf.first_call import measure as first_call
+from gradperf.first_call.fresh_process import StandIn
 from gradperf.first_call.measure import FreshProcesses, NotMeasured
 from tests.conftest import soon
 
@@ -52,7 +53,8 @@ def measure(tmp_path, processes):
     def run(source, processes=processes, id_=NUMPY, **named):
         module = f"style{uuid.uuid4().hex}"
         (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
-        return first_call.measure(case_of(id_), SETTINGS, processes, style_module=module, paths=[tmp_path], **named)
+        stand_in = StandIn(module, (str(tmp_path),))
+        return first_call.measure(case_of(id_), SETTINGS, processes, stand_in=stand_in, **named)
 
     return run
 
@@ -216,7 +218,7 @@ def test_a_wrong_first_call_is_none(measure):
 
 DEATHS = {
     "import os, signal; print('so it goes', flush=True); os.kill(os.getpid(), signal.SIGSEGV)": (
-        "ended by SIGSEGV; its last words: so it goes"
+        "ended by SIGSEGV; its last output: so it goes"
     ),
     "import os; os._exit(0)": "ended with exit code 0 and no answer",
     "import os; os._exit(3)": "ended with exit code 3 and no answer",
@@ -257,7 +259,7 @@ def test_nothing_is_left(measure, marked):
     """Neither processes, those of a child that was stopped with all that it started, nor files."""
     with FreshProcesses() as processes:
         first_call.measure(case_of(NUMPY), SETTINGS, processes)
-        assert len(marked.running()) == 1  # the nursery
+        assert len(marked.running()) == 1  # the launcher
         with pytest.raises(NotMeasured, match="took longer"):
             measure(
                 """
@@ -285,11 +287,11 @@ def test_nothing_is_left_of_a_run_that_was_stopped(tmp_path, marked, number):
     )
     program = (
         "from gradperf import cases\n"
-        "from gradperf.first_call import measure\n"
+        "from gradperf.first_call import fresh_process, measure\n"
         "settings = cases.Settings()\n"
         "with measure.FreshProcesses() as processes:\n"
         f"    measure.measure(cases.find({NUMPY!r}, settings), settings, processes,\n"
-        f"                       style_module='sleeps', paths=[{str(tmp_path)!r}])\n"
+        f"                    stand_in=fresh_process.StandIn('sleeps', ({str(tmp_path)!r},)))\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not (tmp_path / "there").exists():
@@ -299,8 +301,8 @@ def test_nothing_is_left_of_a_run_that_was_stopped(tmp_path, marked, number):
     assert marked() == []
 
 
-def test_a_nursery_that_died_is_replaced(measure):
-    """Its reason is told once, and the next case is measured."""
+def test_a_launcher_that_died_is_replaced(measure):
+    """The first case has the reason, and the next one is measured."""
     kill = "import os, signal\ndef prepare(*arguments):\n    os.kill(os.getppid(), signal.SIGKILL)\n    os._exit(1)"
     with FreshProcesses() as processes:
         with pytest.raises(NotMeasured, match="the process that starts others ended"):

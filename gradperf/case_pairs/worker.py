@@ -123,7 +123,7 @@ def prepared(id_: str, count: int) -> Callable[[], Any]:
     case = cases.find(id_, settings)
     frameworks.load(case.framework, count)
     inputs = case.problem.inputs(settings.seed, case.dtype)
-    run: Callable[[], Any] = case.module.prepare(case.problem, inputs, case.device, case.dtype)
+    run: Callable[[], Any] = case.implementation.prepare(case.problem, inputs, case.device, case.dtype)
     return run
 
 

@@ -192,7 +192,7 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
         marks = []
         if stage() is None:  # The gate imports a framework when its first case runs; `case` asks again.
             reason = cases.obstacle(case, settings.threads)
-            if reason is None and not hasattr(case.module, offers):
+            if reason is None and getattr(case.implementation, offers) is None:
                 continue
             if reason:
                 marks.append(pytest.mark.skip(reason=reason))
@@ -243,7 +243,7 @@ def case(request: pytest.FixtureRequest, settings: "Settings") -> "Case":
     if reason := cases.obstacle(found, settings.threads):
         pytest.skip(reason)
     marker = request.node.get_closest_marker("family")
-    if not hasattr(found.module, offers := marker.kwargs.get("offers", "prepare")):
+    if getattr(found.implementation, offers := marker.kwargs.get("offers", "prepare")) is None:
         pytest.skip(f"{found.framework}.{found.style} has no {offers}")
     return found
 

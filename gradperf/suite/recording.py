@@ -160,7 +160,7 @@ def _work(agreed: "Agreed", recording: Recording) -> dict[str, Any]:
         "bytes_per_step": work.bytes,
         "product_flops_per_step": work.product_flops,
         "product_flops_counted": recording.counted[1],
-        "uncounted": getattr(agreed.case.module, "UNCOUNTED", None),
+        "uncounted": agreed.case.implementation.uncounted,
     }
 
 

@@ -16,7 +16,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 
-from gradperf.frameworks.contract import Run, Told
+from gradperf.frameworks.contract import Run, RuntimeFacts
 from gradperf.frameworks.jax import counting
 from gradperf.problems import Array, Arrays
 
@@ -78,9 +78,9 @@ def wait(value: Any) -> None:
     jax.block_until_ready(value)
 
 
-def told() -> Told:
+def facts() -> RuntimeFacts:
     """Its threads have no word."""
-    return Told(
+    return RuntimeFacts(
         asynchronous=jax.config.read("jax_cpu_enable_async_dispatch"),
         reduced_precision=jax.config.jax_default_matmul_precision != "highest",  # type: ignore[attr-defined]  # dynamic
     )

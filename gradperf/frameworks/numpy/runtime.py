@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from gradperf.frameworks.contract import Run, Told
+from gradperf.frameworks.contract import Run, RuntimeFacts
 from gradperf.frameworks.numpy import counting
 from gradperf.problems import Array, Arrays
 
@@ -49,9 +49,9 @@ def wait(value: Any) -> None:
     """Nothing is ever on its way."""
 
 
-def told() -> Told:
+def facts() -> RuntimeFacts:
     """Nothing: its BLAS answers for itself."""
-    return Told()
+    return RuntimeFacts()
 
 
 def overwrite(array: Any) -> bool:

@@ -14,7 +14,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import tensorflow as tf
 
-from gradperf.frameworks.contract import Run, Told
+from gradperf.frameworks.contract import Run, RuntimeFacts
 from gradperf.frameworks.tensorflow import counting
 from gradperf.problems import Array, Arrays
 
@@ -75,13 +75,13 @@ def wait(value: Any) -> None:
         tf.test.experimental.sync_devices()
 
 
-def told() -> Told:
+def facts() -> RuntimeFacts:
     """Give the larger of its two pools."""
     pools = (
         tf.config.threading.get_intra_op_parallelism_threads(),
         tf.config.threading.get_inter_op_parallelism_threads(),
     )
-    return Told(max(pools), reduced_precision=tf.config.experimental.tensor_float_32_execution_enabled())
+    return RuntimeFacts(max(pools), reduced_precision=tf.config.experimental.tensor_float_32_execution_enabled())
 
 
 def overwrite(array: Any) -> bool:

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gradperf.frameworks.contract import Run, Told
+from gradperf.frameworks.contract import Run, RuntimeFacts
 from gradperf.problems import Array, Arrays
 
 
@@ -57,9 +57,9 @@ def wait(value: Any) -> None:
         torch.cuda.synchronize()
 
 
-def told() -> Told:
+def facts() -> RuntimeFacts:
     reduced = torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32
-    return Told(torch.get_num_threads(), reduced_precision=reduced)
+    return RuntimeFacts(torch.get_num_threads(), reduced_precision=reduced)
 
 
 def overwrite(array: Any) -> bool:
