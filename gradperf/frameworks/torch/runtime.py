@@ -30,7 +30,7 @@ def missing(device: str) -> str | None:
 
 
 def from_numpy(array: Array, device: str) -> torch.Tensor:
-    # torch.tensor copies: inputs are read-only and shared, a tensor is neither.
+    # torch.tensor copies: the inputs are read-only and shared, and a tensor can be written to.
     return torch.tensor(array, device=device)
 
 
@@ -39,7 +39,7 @@ def to_numpy(array: Any) -> Any:
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has finished; the CPU always has."""
+    """Wait until the device has finished. Calls on the CPU return when they are done."""
     if device == "cuda":
         torch.cuda.synchronize()
 
@@ -90,7 +90,7 @@ def compilations() -> Iterator[list[str]]:
 
 
 def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    # A compiled program cannot be counted: what is counted is the one that it was compiled from.
+    # A compiled program cannot be counted, so its source is.
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         run()
     total: int = counter.get_total_flops()
