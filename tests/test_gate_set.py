@@ -1,4 +1,4 @@
-"""The cases that the gate times in this repository: all that are named exist, ten of each framework."""
+"""The cases that the gate times in this repository: all of them exist, ten for each framework."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture
 def marked(run_pytest, tmp_path):
-    """Give ``marked(*arguments)``: id, group, and whether it may be the control, of each case marked ``gate``."""
+    """Return ``marked(*arguments)``: id, group and whether it may be the control, of each case marked ``gate``."""
     (tmp_path / "spy.py").write_text(
         "def pytest_collection_finish(session):\n"
         "    for item in session.items:\n"
@@ -32,7 +32,7 @@ def marked(run_pytest, tmp_path):
 
 
 def test_ten_of_each_framework(marked):
-    """A style that was renamed would leave the set in silence."""
+    """No case of the set is missing, such as one whose style was renamed."""
     found = marked()
     assert Counter(group for _, group, _ in found) == {"numpy": 10, "torch": 10, "tensorflow": 10, "jax": 10}
     assert len(found) == len(gate_set.CASES)
@@ -42,7 +42,7 @@ def test_ten_of_each_framework(marked):
 
 @pytest.mark.parametrize("problem", ["two_layer_784x30x10", "tiny_bias_adam_3x2x1"])
 def test_first_control_is_quick_to_start(marked, problem):
-    """Two more processes of each pair run it, so it should not import a framework where that can be avoided."""
+    """The first control imports no framework but numpy, because two more processes of each pair run it."""
     arguments = () if problem == "two_layer_784x30x10" else ("--problem", f"matmul_64x64x64,{problem}")
     first = next(id_ for id_, _, control in marked(*arguments) if control)
     assert first.startswith(f"{problem}-numpy.by_hand-")

@@ -65,7 +65,10 @@ def value_and_gradients(problem: Training) -> Callable[..., tuple[jax.Array, lis
 
 
 def step_of(problem: Training) -> Step:
-    """Return ``step(parameters, state, x, y) -> (parameters, state, loss, gradients)``; no gradients after an update."""
+    """Return ``step(parameters, state, x, y) -> (parameters, state, loss, gradients)``.
+
+    The gradients are None after an update.
+    """
     differentiate = value_and_gradients(problem)
 
     def step(parameters: Any, state: Any, x: jax.Array, y: jax.Array) -> tuple[Any, Any, jax.Array, Any]:
