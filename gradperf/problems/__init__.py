@@ -13,23 +13,9 @@ from functools import cache
 from importlib import import_module
 
 from gradperf.errors import UserError, unknown
-from gradperf.problems.problem import AbnormalNumbers, Array, Arrays, Problem, Work, check_normal, frozen, sha256
+from gradperf.problems.problem import Array, Arrays, Problem, frozen, sha256
 
-__all__ = [
-    "AbnormalNumbers",
-    "Array",
-    "Arrays",
-    "Problem",
-    "Work",
-    "baseline",
-    "baseline_of",
-    "check_normal",
-    "entries",
-    "families",
-    "find",
-    "frozen",
-    "sha256",
-]
+__all__ = ["Array", "Arrays", "Problem", "baseline_of", "entries", "families", "find", "frozen", "sha256"]
 
 
 @cache
@@ -44,19 +30,13 @@ def entries() -> tuple[Problem, ...]:
     return tuple(problem for family in families() for problem in import_module(f"{__name__}.{family}").PROBLEMS)
 
 
-@cache
-def baseline(family: str) -> str:
-    """Return the ``framework.style`` that the styles of ``family`` are compared with."""
-    named: str = import_module(f"{__name__}.{family}").BASELINE
-    return named
-
-
 def baseline_of(name: str) -> str | None:
-    """Return the baseline of the problem with this name, or None for an unknown name."""
+    """Return the baseline of the problem with this name as ``framework.style``, or None for an unknown name."""
     try:
-        return baseline(find(name).family)
+        found: str = import_module(f"{__name__}.{find(name).family}").BASELINE
     except (UserError, ValueError):  # ValueError: a size of thousands of digits
         return None
+    return found
 
 
 def find(name: str) -> Problem:

@@ -9,6 +9,8 @@ is ``numpy.analytic``: it is 5 % faster or slower in each new process, so no run
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bound
     from gradperf.cases import Case
 
@@ -40,11 +42,9 @@ _CONTROL = "numpy.by_hand"
 """The control is the first case in this style, which starts quickly and has an ordinary spread."""
 
 
-def has(case: "Case") -> bool:
-    """Return whether the gate times this case by default."""
-    return case.device == "cpu" and (case.problem.name, f"{case.framework}.{case.style}") in CASES
-
-
-def may_be_control(case: "Case") -> bool:
-    """Return whether the gate may take this case as its control, if it is the first such case."""
-    return f"{case.framework}.{case.style}" == _CONTROL
+def mark(case: "Case") -> pytest.MarkDecorator | None:
+    """Return the ``gate`` mark of this case, or None if the gate does not time it by default."""
+    style = f"{case.framework}.{case.style}"
+    if case.device != "cpu" or (case.problem.name, style) not in CASES:
+        return None
+    return pytest.mark.gate(group=case.framework, control=style == _CONTROL)

@@ -75,8 +75,8 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
                 marks.append(pytest.mark.skip(reason=reason))
             elif family.lacks(case):
                 continue
-        if family.offers == "prepare" and gate_set.has(case):
-            marks.append(pytest.mark.gate(group=case.framework, control=gate_set.may_be_control(case)))
+        if family.offers == "prepare" and (gate_mark := gate_set.mark(case)):
+            marks.append(gate_mark)
         # The id alone is the parameter: pytest-benchmark would store any other object by its address.
         parameters.append(pytest.param(case.id, id=case.id, marks=marks))
     if not parameters:
