@@ -1,10 +1,11 @@
-"""The cases that the gate times in this repository: all of them exist, ten for each framework."""
+"""The cases that the gate times in this repository, ten for each framework, and what its processes may skip."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from gradperf.suite import gate_set
+from gradperf.suite import duties, gate_set
 from tests.conftest import ROOT
 
 
@@ -46,3 +47,15 @@ def test_first_control_is_quick_to_start(marked, problem):
     arguments = () if problem == "two_layer_784x30x10" else ("--problem", f"matmul_64x64x64,{problem}")
     first = next(id_ for id_, _, control in marked(*arguments) if control)
     assert first.startswith(f"{problem}-numpy.by_hand-")
+
+
+def test_only_repeating_processes_skip_checks():
+    """The first process of each side checks all that a user's run checks, except for first calls."""
+    own, listing, first, repeat = (
+        duties.of(stage, first_calls=True) for stage in (None, "list", "first", "repeat")
+    )
+    assert own == duties.Duties(True, True, True, True, True)
+    assert listing == replace(first, refuses_named=True)
+    assert first == replace(own, refuses_named=False, skips_at_collection=False, measures_first_calls=False)
+    assert repeat == replace(first, checks_fully=False, records=False)
+    assert not duties.of(None, first_calls=False).measures_first_calls

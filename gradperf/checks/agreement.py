@@ -97,6 +97,26 @@ def agree(case: Case, settings: Settings, style: Style | None = None, runtime: R
         _trained(case, settings, style, runtime, rehearsal)
     if probe != case.problem:
         run, outputs = _trained(case, settings, style, runtime, case.problem)
+    return _agreed(case, settings, runtime, run, outputs, gradients, reference_gradients)
+
+
+def agree_again(case: Case, settings: Settings) -> Agreed:
+    """Prepare a case that just agreed in another process, and check only what is timed; raises as :func:`agree`."""
+    runtime = frameworks.load(case.framework, settings.threads)
+    run, outputs = _trained(case, settings, case.implementation, runtime, case.problem)
+    return _agreed(case, settings, runtime, run, outputs, {}, {})
+
+
+def _agreed(
+    case: Case,
+    settings: Settings,
+    runtime: Runtime,
+    run: Run,
+    outputs: Arrays,
+    gradients: Arrays,
+    reference_gradients: Arrays,
+) -> Agreed:
+    inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     return Agreed(
         case=case,
         runtime=runtime,
@@ -109,27 +129,6 @@ def agree(case: Case, settings: Settings, style: Style | None = None, runtime: R
         reference_gradients=reference_gradients,
         gradient_error=largest_error(gradients, reference_gradients) if gradients else None,
         trajectory_error=largest_error(outputs, truth(case.problem, case.problem, settings.seed, case.dtype)),
-    )
-
-
-def agree_again(case: Case, settings: Settings) -> Agreed:
-    """Prepare a case that just agreed in another process, and check only what is timed; raises as :func:`agree`."""
-    runtime = frameworks.load(case.framework, settings.threads)
-    inputs, digest = drawn(case.problem, settings.seed, case.dtype)
-    run, outputs = _trained(case, settings, case.implementation, runtime, case.problem)
-    reference = truth(case.problem, case.problem, settings.seed, case.dtype)
-    return Agreed(
-        case=case,
-        runtime=runtime,
-        run=run,
-        inputs=inputs,
-        inputs_sha256=digest,
-        framework_version=runtime.version(),
-        outputs=outputs,
-        gradients={},
-        reference_gradients={},
-        gradient_error=None,
-        trajectory_error=largest_error(outputs, reference),
     )
 
 
