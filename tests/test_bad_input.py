@@ -157,10 +157,10 @@ def test_broken_numpy(run_pytest, run_gradperf, stand_in):
 @pytest.mark.parametrize(
     ("id_", "message"),
     [
-        ("nonsense", "'nonsense' is no case id. One looks like <problem>-<framework>.<style>-<device>-<dtype>"),
+        ("nonsense", "'nonsense' is not a case id. An id is <problem>-<framework>.<style>-<device>-<dtype>"),
         ("tiny_3x2x1-numpy.by_hnd-cpu-float64", "unknown style 'by_hnd'. Did you mean 'by_hand'?"),
         ("tiny_3x2x1-numpy.loops-cpu-float64", "unknown numpy style for training 'loops'."),
-        ("tiny_3x2x1-numpy.by_hand-cuda-float64", "numpy computes on cpu alone, not on cuda"),
+        ("tiny_3x2x1-numpy.by_hand-cuda-float64", "numpy runs only on cpu, not on cuda"),
         ("tiny_9x2x1-numpy.by_hand-cpu-float64", "unknown problem 'tiny_9x2x1'. Did you mean 'tiny_3x2x1'?"),
         ("matmul_64x64x64-numpy.loops-cpu-float32", "cannot run here: 262,144 Python calls in one product"),
     ],

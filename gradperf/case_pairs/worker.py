@@ -62,7 +62,7 @@ def prepared(id_: str, order: Mapping[str, Any]) -> Callable[[], Any]:
     case = cases.find(id_, settings)
     frameworks.load(case.framework, settings.threads)
     inputs = case.problem.inputs(settings.seed, case.dtype)
-    run: Callable[[], Any] = case.module.prepare(case.problem, inputs, case.device, case.dtype)
+    run: Callable[[], Any] = case.implementation.prepare(case.problem, inputs, case.device, case.dtype)
     return run
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gradperf.machine import libraries, load
-from gradperf.pairs.stage import stage
+from gradperf.suite import duties
 from gradperf.suite.record import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
@@ -88,8 +88,8 @@ def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settin
     from gradperf.checks import conduct
 
     recording = request.config.stash[KEY]
-    if stage() == "repeat":
-        return agreed  # The gate's first process of this side has examined it.
+    if not request.config.stash[duties.KEY].checks_fully:
+        return agreed
     if recording.counted is None or recording.counted[0] is not agreed:
         recording.counted = agreed, conduct.examine(agreed, settings)
     return agreed
@@ -108,7 +108,7 @@ def timed(request: pytest.FixtureRequest, benchmark: Any, settings: "Settings") 
     from gradperf.checks import conduct
 
     recording = request.config.stash[KEY]
-    if stage() == "repeat":
+    if not request.config.stash[duties.KEY].records:
         return lambda *_: nullcontext()
 
     @contextmanager
@@ -167,7 +167,7 @@ def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_ca
         bytes_per_step=work.bytes,
         product_flops_per_step=work.product_flops,
         product_flops_counted=recording.counted[1],
-        uncounted=getattr(agreed.case.module, "UNCOUNTED", None),
+        uncounted=agreed.case.implementation.uncounted,
     )
 
 
