@@ -9,7 +9,7 @@ import pytest
 
 from gradperf.cases import Settings
 from gradperf.checks import ceilings
-from gradperf.machine import facts
+from gradperf.machine import libraries, load
 from gradperf.suite import recording, storage
 from gradperf.suite.record import Facts, RunFacts, read_benchmark, read_run
 from tests.conftest import ROOT, run_process
@@ -266,8 +266,8 @@ def test_run_says_what_went_on_meanwhile(recorded):
 
 def test_facts_of_a_run(monkeypatch):
     """What was asked, what came of it, what went on; passwords stay out of it."""
-    start = facts.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, facts.CpuTimes(1000, 10))
-    end = facts.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, facts.CpuTimes(1100, 15))
+    start = load.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, load.CpuTimes(1000, 10))
+    end = load.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, load.CpuTimes(1100, 15))
     command = ["pytest", "perf", "--benchmark-storage=elasticsearch+https://me:secret@host/x", "a@b"]
     monkeypatch.setattr(ceilings, "known", dict)  # other tests of this process may have measured some
     begun = recording.Recording(Settings("quick", 1, 7), processes=None, start=start, selected=3)
@@ -284,8 +284,8 @@ def test_facts_of_a_run(monkeypatch):
         "tier": "quick",
         "threads": 1,
         "seed": 7,
-        "pools": facts.pool_sizes(),
-        "environment": facts.environment(),
+        "pools": libraries.pool_sizes(),
+        "environment": libraries.environment(),
         "ceilings": [],
     }
 
