@@ -226,7 +226,7 @@ def test_neighbours(run_gradperf):
 @pytest.mark.parametrize("command", [("pair", NUMPY, NUMPY), ("neighbours", NUMPY)], ids=lambda words: words[0])
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("--pairs", "5"), "6"), (("--pairs", "many"), "many"), (("--threads", "0"), "from 1 up")],
+    [(("--pairs", "5"), "at least 6"), (("--pairs", "many"), "many"), (("--threads", "0"), "at least 1")],
 )
 def test_bad_options(run_gradperf, command, arguments, message):
     """One message, before anything runs."""
