@@ -30,7 +30,7 @@ from gradperf.certificate.runs import Kind, Run, page, read
 from gradperf.doctor.examination import plural
 from gradperf.errors import UserError
 from gradperf.gate.report import record
-from gradperf.gate.sides import checkout
+from gradperf.gate.sides import checkout, copies
 from gradperf.machine import facts
 from gradperf.suite import storage
 
@@ -172,7 +172,7 @@ def certify(parsed: Any, arguments: Sequence[str]) -> int:
     ]
     repo = checkout.repository(Path.cwd())
     own = {os.path.relpath(file.resolve(), repo.resolve()) for file in (parsed.store, parsed.page)}
-    unclean = sorted(checkout.uncommitted(repo).keys() - own)
+    unclean = sorted(set(copies.uncommitted(repo)) - own)
     if unclean and any(count for _, count in asked):
         raise UserError(
             f"unchanged code is measured: {unclean[0]} is uncommitted, of {len(unclean)}: commit or stash"

@@ -25,7 +25,7 @@ from gradperf.gate.decision.findings import Finding, Outcome
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.measuring.replicate import Cannot, Setting, collected_both
 from gradperf.gate.report import github, markdown, record, terminal
-from gradperf.gate.sides import checkout, interpreters
+from gradperf.gate.sides import checkout, prepare
 from gradperf.suite import storage
 from gradperf.text import streams
 
@@ -49,7 +49,7 @@ def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
     cwd = Path.cwd()
     arguments = list(arguments) or _default_arguments(cwd)
     with checkout.lock(cwd), _ended_by_signals(), Janitor() as janitor:
-        both = interpreters.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
+        both = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
         if both.checkout is not None:
             arguments = [_seen_from(cwd, both.checkout, word) for word in arguments]
         setting = Setting(
@@ -64,13 +64,13 @@ def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
             janitor=janitor,
             patience_s=patience_s,
         )
-        _tell(f"base: {both.base.told}")
-        _tell(f"head: {both.head.told}")
+        _tell(f"base: {both.base.description}")
+        _tell(f"head: {both.head.description}")
         environment = {
             "command": ["gradperf", *sys.argv[1:]],
             "pytest": arguments,
-            "base": both.base.told,
-            "head": both.head.told,
+            "base": both.base.description,
+            "head": both.head.description,
             **both.environment,
             "changed_files": len(both.changed),
             **session.described_machine(),
@@ -104,7 +104,7 @@ def _is_code(path: str) -> bool:
     return name.endswith(".py") and not name.startswith(("test_", "conftest")) and not name.endswith("_test.py")
 
 
-def _hints(both: interpreters.Sides, parsed: argparse.Namespace) -> list[str]:
+def _hints(both: prepare.Sides, parsed: argparse.Namespace) -> list[str]:
     """Tell what the user may have meant instead."""
     told = []
     if both.checkout is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gradperf.gate.janitor import Janitor
-from gradperf.gate.sides.interpreters import Side
+from gradperf.gate.sides.prepare import Side
 
 WORKER = Path(__file__).parents[1] / "gate" / "measuring" / "worker.py"
 

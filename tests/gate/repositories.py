@@ -75,3 +75,22 @@ def contents(folder, *, leave_out=()):
 def files(folder):
     """Give the files and links of a working tree, without git's own and without empty folders."""
     return {path: what for path, what in contents(folder, leave_out=(".git",)).items() if what != ("folder",)}
+
+
+def state(folder):
+    """Map every path below ``folder`` to what is there, and the time of its last change.
+
+    A file that came and went changes the time of its folder. Times of objects and shared indexes are left out: git
+    renews them when it needs one again.
+    """
+    top = os.fsencode(folder)
+    found = {b".": os.lstat(top).st_mtime_ns}
+    for path, what in contents(folder).items():
+        is_renewed = what[0] == "file" and (b"/objects/" in b"/" + path or b"sharedindex." in path)
+        found[path] = what if is_renewed else (what, os.lstat(os.path.join(top, path)).st_mtime_ns)
+    return found
+
+
+def changes(before, after):
+    """List the paths in which two states differ."""
+    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))

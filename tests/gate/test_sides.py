@@ -11,7 +11,8 @@ import pytest
 
 from gradperf.errors import UserError
 from gradperf.gate.janitor import Janitor
-from gradperf.gate.sides import interpreters
+from gradperf.gate.sides import interpreters, prepare
+from gradperf.gate.sides.documentation import is_documentation
 from tests.gate.repositories import CONFIGURATION, commit, contents, files, git, make, write
 
 HERE = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -31,10 +32,10 @@ def prepared():
     """Give ``prepared(cwd, …)``: the sides, until the test ends."""
     with Janitor() as janitor:
 
-        def prepare(cwd, base=None, base_python=None, head_python=None):
-            return interpreters.prepare(base, base_python, head_python, cwd, janitor)
+        def sides(cwd, base=None, base_python=None, head_python=None):
+            return prepare.prepare(base, base_python, head_python, cwd, janitor)
 
-        yield prepare
+        yield sides
 
 
 @pytest.fixture
@@ -240,15 +241,15 @@ def test_two_revisions(tmp_path, prepared):
     commit(repo, "the second")
     found = prepared(repo, "HEAD~1")
     first, second = git(repo, "log", "--reverse", "--format=%h").split()
-    assert found.base.told == f"commit {first} 'the first'"
-    assert found.head.told == f"your working tree: commit {second} 'the second', nothing uncommitted"
+    assert found.base.description == f"commit {first} 'the first'"
+    assert found.head.description == f"your working tree: commit {second} 'the second', nothing uncommitted"
     assert len(str(found.base.folder)) == len(str(found.head.folder))
     assert found.identical
     write(repo, {"README.md": "words\n", "new.py": "1\n"})
     found = prepared(repo, "HEAD~1")
     assert found.changed == ("README.md", "new.py")
     assert not found.identical
-    assert found.head.told.endswith("with 2 uncommitted files")
+    assert found.head.description.endswith("with 2 uncommitted files")
     assert found.checkout == repo
     assert found.environment["base_commit"].startswith(first)
     assert found.environment["uncommitted"] == ["README.md", "new.py"]
@@ -261,7 +262,7 @@ def test_the_checkout_stays_as_it_was(tmp_path, imported):
     write(repo, {"project.py": "VALUE = 2\n", "new.py": "1\n"})
     before = contents(repo)
     with Janitor() as janitor:
-        found = interpreters.prepare(None, None, None, repo, janitor)
+        found = prepare.prepare(None, None, None, repo, janitor)
         assert [imported(side)[1] for side in (found.base, found.head)] == ["1", "2"]
     assert not found.folder.exists()
     assert contents(repo) == before
@@ -287,7 +288,7 @@ def test_two_interpreters_need_no_git(tmp_path, prepared, environment, monkeypat
     assert found.changed == ()
     assert found.checkout is None
     assert not found.identical
-    assert python in found.base.told
+    assert python in found.base.description
     assert "PYTHONPATH" not in found.base.environment
     assert found.environment["base_python"]["distributions"]["numpy"] == "1.0"
 
@@ -299,8 +300,8 @@ def test_a_revision_by_another_interpreter(tmp_path, prepared, environment, impo
     python = str(environment())
     found = prepared(repo, "HEAD", python)
     assert imported(found.base) == [str(found.folder / "base" / "project.py"), "1"]
-    assert found.base.told.endswith(f", by Python {sys.version.split()[0]} ({python})")
-    assert sys.executable in found.head.told
+    assert found.base.description.endswith(f", by Python {sys.version.split()[0]} ({python})")
+    assert sys.executable in found.head.description
 
 
 def test_within_a_hook_the_sides_are_not_told_of_the_repository(tmp_path, prepared, monkeypatch):
@@ -316,9 +317,9 @@ def test_a_temporary_folder_in_the_repository_is_refused(tmp_path, prepared, mon
     """It would appear in the user's checkout, and pytest would find the user's configuration above it."""
     repo = make(tmp_path / "repository", {"a.py": ""})
     before = contents(repo)
-    monkeypatch.setattr(interpreters.tempfile, "gettempdir", lambda: str(repo))
+    monkeypatch.setattr(prepare.tempfile, "gettempdir", lambda: str(repo))
     with Janitor() as janitor, pytest.raises(UserError, match="TMPDIR"):
-        interpreters.prepare("HEAD", None, None, repo, janitor)
+        prepare.prepare("HEAD", None, None, repo, janitor)
     assert contents(repo) == before
 
 
@@ -394,7 +395,7 @@ def test_an_interpreter_that_hangs(tmp_path, monkeypatch):
     path = tmp_path / "python"
     path.write_text("#!/bin/sh\nexec sleep 600\n")
     path.chmod(0o755)
-    monkeypatch.setattr(interpreters, "ASKING_S", 0.2)
+    monkeypatch.setattr(interpreters, "TIMEOUT_S", 0.2)
     with pytest.raises(UserError, match=r"did not answer within 0.2 s"):
         interpreters.check_interpreter(path)
 
@@ -434,7 +435,7 @@ def test_an_interpreter_without_pytest_benchmark(tmp_path):
 )
 def test_documentation(path):
     """Nothing that a benchmark can import or read as its configuration."""
-    assert interpreters.is_documentation(path)
+    assert is_documentation(path)
 
 
 @pytest.mark.parametrize(
@@ -464,16 +465,16 @@ def test_documentation(path):
 )
 def test_no_documentation(path):
     """What is unknown counts as code."""
-    assert not interpreters.is_documentation(path)
+    assert not is_documentation(path)
 
 
 def test_identical():
     """The same language, the same packages, and changes in nothing but documentation."""
     one = interpreters.InterpreterFacts(Path("/a/python"), "3.12.1", "cpython x", "/a", (("numpy", "2.0"),))
     twin = dataclasses.replace(one, python=Path("/b/python"), prefix="/b")
-    assert interpreters.identical((), one, one)
-    assert interpreters.identical(("README.md", "docs/a.rst"), one, twin)
-    assert not interpreters.identical(("README.md", "a.py"), one, one)
-    assert not interpreters.identical((), one, dataclasses.replace(twin, distributions=(("numpy", "2.1"),)))
+    assert prepare.identical((), one, one)
+    assert prepare.identical(("README.md", "docs/a.rst"), one, twin)
+    assert not prepare.identical(("README.md", "a.py"), one, one)
+    assert not prepare.identical((), one, dataclasses.replace(twin, distributions=(("numpy", "2.1"),)))
     for other in ({"version": "3.12.2"}, {"implementation": "cpython t"}):
-        assert not interpreters.identical((), one, dataclasses.replace(one, **other))
+        assert not prepare.identical((), one, dataclasses.replace(one, **other))
