@@ -1,4 +1,4 @@
-"""Small git repositories for the tests, made without anybody's own configuration."""
+"""Small git repositories for the tests, made without the user's configuration."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ LOCATION = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT
 
 
 def git(folder, *arguments):
-    """Run git; give its output."""
+    """Run git; return its output."""
     inherited = {name: value for name, value in os.environ.items() if name not in LOCATION}
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(
@@ -33,7 +33,7 @@ def write(folder, files):
 
 
 def commit(folder, subject="a change"):
-    """Commit everything; give the commit."""
+    """Commit everything; return the commit."""
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", subject)
     return git(folder, "rev-parse", "HEAD")
@@ -73,7 +73,7 @@ def contents(folder, *, leave_out=()):
 
 
 def files(folder):
-    """Give the files and links of a working tree, without git's own and without empty folders."""
+    """Return the files and links of a working tree, without git's own and without folders."""
     return {path: what for path, what in contents(folder, leave_out=(".git",)).items() if what != ("folder",)}
 
 

@@ -1,4 +1,4 @@
-"""The user's commits are found, and what no copy has is reported."""
+"""Commits are found, files that no copy has are reported, and one gate at a time runs in a checkout."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def repo(tmp_path):
 
 
 def test_the_top_folder_is_found(repo, tmp_path):
-    """From any folder of it; elsewhere the user is told what to do instead."""
+    """It is found from any folder of the checkout; elsewhere the message says what to do instead."""
     assert checkout.repository(repo / "folder") == repo
     with pytest.raises(UserError, match=r"not a git repository.*--base-python"):
         checkout.repository(tmp_path)
@@ -35,7 +35,7 @@ def test_the_top_folder_is_found(repo, tmp_path):
 
 
 def test_without_git(repo, tmp_path, monkeypatch):
-    """A machine without git is told so, and can still be locked."""
+    """Without git there is a message, and the lock still works."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="git is not installed"):
         checkout.repository(repo)
@@ -44,7 +44,7 @@ def test_without_git(repo, tmp_path, monkeypatch):
 
 
 def test_revisions(repo):
-    """Branches, tags and expressions name commits; what does not is told, and is never an option of git."""
+    """Branches, tags and expressions name commits; anything else is an error, and never an option of git."""
     first = git(repo, "rev-parse", "HEAD")
     git(repo, "tag", "-a", "v1", "-m", "a tag with a message")
     second = commit(repo, "the second")
@@ -58,7 +58,7 @@ def test_revisions(repo):
 
 
 def test_a_remote_branch_is_suggested(repo, tmp_path):
-    """A branch that only the remote has is found under its full name."""
+    """For a branch that only the remote has, the message suggests its full name."""
     git(repo, "branch", "there")
     git(tmp_path, "clone", "-q", str(repo), "clone")
     with pytest.raises(UserError, match="did you mean origin/there"):
@@ -74,7 +74,7 @@ def test_no_commit_yet(tmp_path):
 
 
 def test_the_base_is_where_the_branch_began(repo):
-    """Later commits of the main branch do not count; on the main branch itself it is the last commit."""
+    """Later commits of the main branch do not count; on the main branch itself, the base is its last commit."""
     first = git(repo, "rev-parse", "HEAD")
     git(repo, "checkout", "-q", "-b", "branch")
     commit(repo, "on the branch")
@@ -86,7 +86,7 @@ def test_the_base_is_where_the_branch_began(repo):
 
 
 def test_the_remote_main_branch_comes_first(repo, tmp_path):
-    """Commits that were not pushed yet are part of the change."""
+    """Commits that are not pushed yet are part of the change."""
     first = git(repo, "rev-parse", "HEAD")
     git(tmp_path, "clone", "-q", str(repo), "clone")
     commit(tmp_path / "clone")
@@ -101,7 +101,7 @@ def test_a_dangling_remote_head_is_passed_over(repo, tmp_path):
 
 
 def test_no_main_branch(repo):
-    """Where no name is known the user has to say one."""
+    """If no main branch is found, the user has to name a base."""
     git(repo, "branch", "-m", "trunk")
     with pytest.raises(UserError, match="give --base REV"):
         checkout.default_base(repo)
@@ -116,7 +116,7 @@ def test_unrelated_histories(repo):
 
 
 def test_the_base_of_a_pull_request(repo, tmp_path, monkeypatch):
-    """In GitHub's CI the branch that the pull request is for is the base; where it is missing CI is told how."""
+    """In GitHub's CI the target branch gives the base; if it is missing, the message says how to fetch it."""
     git(repo, "checkout", "-q", "-b", "release")
     release = commit(repo)
     git(repo, "checkout", "-q", "-b", "change")
@@ -133,7 +133,7 @@ def test_the_base_of_a_pull_request(repo, tmp_path, monkeypatch):
 
 
 def test_a_shallow_clone(repo, tmp_path):
-    """Whatever cannot be found because a clone is shallow is told as that."""
+    """If a commit is missing because the clone is shallow, the message says so."""
     first = git(repo, "rev-parse", "HEAD")
     git(repo, "checkout", "-q", "-b", "branch")
     commit(repo, "on the branch")
@@ -158,7 +158,7 @@ def test_submodules_are_warned_of(repo, tmp_path):
 
 
 def test_ignored_modules_are_warned_of(repo):
-    """Compiled or generated modules are on neither side; ignored folders are not worth a word."""
+    """Compiled or generated modules that git ignores are listed; ignored folders are not."""
     assert checkout.warnings(repo) == []
     write(repo, {"folder/fast.so": "", "build/lib.so": "", ".gitignore": "*.so\nbuild/\n"})
     (warning,) = checkout.warnings(repo)
@@ -167,7 +167,7 @@ def test_ignored_modules_are_warned_of(repo):
 
 
 def test_one_gate_per_checkout(repo, tmp_path):
-    """A second gate is refused, also from another folder of the checkout; another checkout is another matter."""
+    """A second gate is refused, also from another folder of the checkout, but not in another checkout."""
     linked = tmp_path / "linked"
     git(repo, "worktree", "add", "-q", "--detach", str(linked))
     before = contents(repo)
@@ -185,7 +185,7 @@ def test_one_gate_per_checkout(repo, tmp_path):
 
 
 def test_a_killed_gate_holds_no_lock(repo):
-    """The lock is the process's own."""
+    """The lock ends with the process."""
     script = f"""
 from pathlib import Path
 from gradperf.gate.sides.checkout import lock

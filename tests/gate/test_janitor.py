@@ -18,15 +18,13 @@ from tests.conftest import soon
 from tests.gate.repositories import changes, contents, git, make, state
 
 HOLDER = """
-import os, subprocess, sys
+import os, subprocess, sys, tempfile
 from pathlib import Path
 from gradperf.gate.janitor import Janitor
-from gradperf.gate.sides import checkout, copies
-repository, folder = map(Path, sys.argv[1:])
+from gradperf.gate.sides.prepare import prepare
+tempfile.tempdir = sys.argv[2]
 with Janitor() as janitor:
-    janitor.folder(folder)
-    folder.mkdir()
-    copies.make(repository, checkout.head(repository), folder / "base", folder / "head", janitor.pipe())
+    prepare("HEAD", None, None, Path(sys.argv[1]), janitor)
     command = ["sh", "-c", "sleep 600 & echo $!; wait"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     janitor.process(child.pid)
@@ -41,10 +39,17 @@ def repository(tmp_path):
 
 
 @pytest.fixture
-def held(repository, tmp_path):
-    """Give a process that holds copies of the repository and a child with a child; and the children's numbers."""
+def temporary(tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def held(repository, temporary):
+    """Return a process that holds copies of the repository and a child with a child; and their process numbers."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, repository, tmp_path / "made"],
+        [sys.executable, "-c", HOLDER, repository, temporary],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -52,7 +57,7 @@ def held(repository, tmp_path):
     )
     line = process.stdout.readline()
     assert line, "the holder could not start"
-    assert (tmp_path / "made" / "base" / "a.py").exists()
+    assert list(temporary.glob("*/base/a.py"))
     yield process, [int(pid) for pid in line.split()]
     process.kill()
     process.wait()
@@ -86,13 +91,13 @@ def end_by(number):
         pytest.param(lambda process: os.killpg(process.pid, signal.SIGKILL), id="whole group killed"),
     ],
 )
-def test_everything_goes_however_the_holder_ends(repository, tmp_path, held, end):
+def test_everything_goes_however_the_holder_ends(repository, temporary, held, end):
     """The folder and all processes are gone soon after the holder is; the repository is as it was, to the byte."""
     process, pids = held
     before = state(repository)
     end(process)
     process.wait(timeout=60)
-    assert soon(lambda: not (tmp_path / "made").exists())
+    assert soon(lambda: not list(temporary.iterdir()))
     assert soon(lambda: not any(map(running, pids)))
     assert changes(before, state(repository)) == []
 
@@ -187,7 +192,7 @@ def test_nothing_is_removed_while_it_is_being_made(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
-def test_killed_while_copies_are_made(repository, tmp_path):
+def test_killed_while_copies_are_made(repository, tmp_path, temporary):
     """If the gate is killed while git writes a copy, git ends first, and then the copy goes."""
     slow = tmp_path / "slow"
     slow.write_text(
@@ -198,12 +203,12 @@ def test_killed_while_copies_are_made(repository, tmp_path):
     (repository / ".git" / "info").mkdir(exist_ok=True)
     (repository / ".git" / "info" / "attributes").write_text("a.py filter=slow\n")
     before = state(repository)
-    with subprocess.Popen([sys.executable, "-c", HOLDER, repository, tmp_path / "made"]) as process:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, repository, temporary]) as process:
         assert soon((tmp_path / "begun").exists)
         process.kill()
-    assert (tmp_path / "made").exists()
+    assert not soon(lambda: not list(temporary.iterdir()), patience_s=1)
     (tmp_path / "go").touch()
-    assert soon(lambda: not (tmp_path / "made").exists())
+    assert soon(lambda: not list(temporary.iterdir()))
     assert changes(before, state(repository)) == []
 
 

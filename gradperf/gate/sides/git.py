@@ -32,7 +32,6 @@ _CONFIGURATION = (
     "core.sparseCheckout=false",  # would refuse files outside its patterns; the index says what is left out
     "core.safecrlf=false",  # refuses files whose line ends do not survive a commit
     "core.looseCompression=0",  # new objects are soon removed
-    "submodule.recurse=false",
     "maintenance.auto=false",
     "gc.auto=0",
     "log.showSignature=false",
