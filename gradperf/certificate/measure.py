@@ -30,7 +30,7 @@ from gradperf import files
 from gradperf.certificate.page import markdown
 from gradperf.certificate.runs import Kind, Run, read
 from gradperf.errors import UserError
-from gradperf.gate.sides import checkout
+from gradperf.gate.sides import checkout, copies
 from gradperf.machine import load
 from gradperf.text.quantities import plural
 
@@ -178,7 +178,7 @@ def certify(parsed: Any, arguments: Sequence[str]) -> int:
     ]
     repo = checkout.repository(Path.cwd())
     own = {os.path.relpath(file.resolve(), repo.resolve()) for file in (parsed.store, parsed.page)}
-    unclean = sorted(checkout.uncommitted(repo).keys() - own)
+    unclean = sorted(set(copies.uncommitted(repo)) - own)
     if unclean and any(count for _, count in asked):
         raise UserError(
             "the certificate measures unchanged code: "

@@ -26,7 +26,7 @@ from gradperf.text.table import Terminal
 if TYPE_CHECKING:  # they take time to import
     from gradperf.gate.decision.findings import Outcome
     from gradperf.gate.decision.trial import Plan
-    from gradperf.gate.sides.interpreters import Sides
+    from gradperf.gate.sides.prepare import Sides
 
 SIGNS = "×–µ …·"
 """Signs of the report that not every terminal can show."""
@@ -128,7 +128,7 @@ def gate_change(parsed: argparse.Namespace) -> int:
     from gradperf.gate import session
     from gradperf.gate.janitor import Janitor
     from gradperf.gate.measuring.replicate import Setting
-    from gradperf.gate.sides import checkout, interpreters
+    from gradperf.gate.sides import checkout, prepare
 
     plan = _plan(parsed)
     accepted = _accepted(parsed)
@@ -138,11 +138,11 @@ def gate_change(parsed: argparse.Namespace) -> int:
     cwd = Path.cwd()
     arguments = parsed.pytest_arguments or _default_arguments(cwd)
     with checkout.lock(cwd), _signals_end_the_gate(), Janitor() as janitor:
-        sides = interpreters.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
+        sides = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
         if sides.checkout is not None:
             arguments = [_relative(cwd, sides.checkout, argument) for argument in arguments]
-        _say(f"base: {sides.base.told}")
-        _say(f"head: {sides.head.told}")
+        _say(f"base: {sides.base.description}")
+        _say(f"head: {sides.head.description}")
         request = session.Request(
             setting=Setting(
                 base=sides.base,
@@ -166,8 +166,8 @@ def gate_change(parsed: argparse.Namespace) -> int:
             environment={
                 "command": ["gradperf", *sys.argv[1:]],
                 "pytest": arguments,
-                "base": sides.base.told,
-                "head": sides.head.told,
+                "base": sides.base.description,
+                "head": sides.head.description,
                 **sides.environment,
                 "changed_files": len(sides.changed),
                 **session.machine_facts(),

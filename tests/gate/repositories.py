@@ -1,4 +1,4 @@
-"""Small git repositories for the tests, made without anybody's own configuration."""
+"""Small git repositories for the tests, made without the user's configuration."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ LOCATION = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT
 
 
 def git(folder, *arguments):
-    """Run git; give its output."""
+    """Run git; return its output."""
     inherited = {name: value for name, value in os.environ.items() if name not in LOCATION}
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(
@@ -33,7 +33,7 @@ def write(folder, files):
 
 
 def commit(folder, subject="a change"):
-    """Commit everything; give the commit."""
+    """Commit everything; return the commit."""
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", subject)
     return git(folder, "rev-parse", "HEAD")
@@ -73,5 +73,24 @@ def contents(folder, *, leave_out=()):
 
 
 def files(folder):
-    """Give the files and links of a working tree, without git's own and without empty folders."""
+    """Return the files and links of a working tree, without git's own and without folders."""
     return {path: what for path, what in contents(folder, leave_out=(".git",)).items() if what != ("folder",)}
+
+
+def state(folder):
+    """Map every path below ``folder`` to what is there, and the time of its last change.
+
+    A file that came and went changes the time of its folder. Times of objects and shared indexes are left out: git
+    renews them when it needs one again.
+    """
+    top = os.fsencode(folder)
+    found = {b".": os.lstat(top).st_mtime_ns}
+    for path, what in contents(folder).items():
+        is_renewed = what[0] == "file" and (b"/objects/" in b"/" + path or b"sharedindex." in path)
+        found[path] = what if is_renewed else (what, os.lstat(os.path.join(top, path)).st_mtime_ns)
+    return found
+
+
+def changes(before, after):
+    """List the paths in which two states differ."""
+    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))

@@ -14,7 +14,7 @@ from gradperf.gate.decision.trial import Plan
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.measuring import replicate
 from gradperf.gate.measuring.replicate import Setting
-from gradperf.gate.sides.interpreters import Side
+from gradperf.gate.sides.prepare import Side
 from gradperf.pairs import turns
 from gradperf.pairs.process import Process
 from tests.gate.repositories import CONFIGURATION

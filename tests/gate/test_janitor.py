@@ -13,21 +13,18 @@ import pytest
 from gradperf.errors import UserError
 from gradperf.gate import janitor
 from gradperf.gate.janitor import Janitor
-from gradperf.gate.sides.checkout import check_out
+from gradperf.gate.sides import copies
 from tests.conftest import soon
-from tests.gate import repositories
-from tests.gate.repositories import contents, git, make
+from tests.gate.repositories import changes, contents, git, make, state
 
 HOLDER = """
-import os, subprocess, sys
+import os, subprocess, sys, tempfile
 from pathlib import Path
-from gradperf.gate.sides.checkout import check_out
 from gradperf.gate.janitor import Janitor
-repository, folder = map(Path, sys.argv[1:])
+from gradperf.gate.sides.prepare import prepare
+tempfile.tempdir = sys.argv[2]
 with Janitor() as janitor:
-    janitor.folder(folder)
-    folder.mkdir()
-    check_out(repository, "HEAD", folder / "base", janitor)
+    prepare("HEAD", None, None, Path(sys.argv[1]), janitor)
     command = ["sh", "-c", "sleep 600 & echo $!; wait"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     janitor.process(child.pid)
@@ -42,10 +39,17 @@ def repository(tmp_path):
 
 
 @pytest.fixture
-def held(repository, tmp_path):
-    """Give a process that holds a worktree, a folder and a child with a child; and what they are."""
+def temporary(tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def held(repository, temporary):
+    """Return a process that holds copies of the repository and a child with a child; and their process numbers."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, repository, tmp_path / "made"],
+        [sys.executable, "-c", HOLDER, repository, temporary],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -53,7 +57,7 @@ def held(repository, tmp_path):
     )
     line = process.stdout.readline()
     assert line, "the holder could not start"
-    assert (tmp_path / "made" / "base" / "a.py").exists()
+    assert list(temporary.glob("*/base/a.py"))
     yield process, [int(pid) for pid in line.split()]
     process.kill()
     process.wait()
@@ -62,7 +66,7 @@ def held(repository, tmp_path):
 
 
 def running(pid):
-    """Tell whether a process runs; one that nobody waited for is over too."""
+    """Whether a process runs; one that has ended but was not waited for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -87,81 +91,38 @@ def end_by(number):
         pytest.param(lambda process: os.killpg(process.pid, signal.SIGKILL), id="whole group killed"),
     ],
 )
-def test_everything_goes_however_the_holder_ends(repository, tmp_path, held, end):
-    """The worktree, its registration, the folder and all processes are gone soon after the holder is."""
+def test_everything_goes_however_the_holder_ends(repository, temporary, held, end):
+    """The folder and all processes are gone soon after the holder is; the repository is as it was, to the byte."""
     process, pids = held
+    before = state(repository)
     end(process)
     process.wait(timeout=60)
-    assert soon(lambda: not (tmp_path / "made").exists())
+    assert soon(lambda: not list(temporary.iterdir()))
     assert soon(lambda: not any(map(running, pids)))
-    assert soon(lambda: not (repository / ".git" / "worktrees").exists())
-    assert git(repository, "worktree", "list", "--porcelain").count("worktree ") == 1
+    assert changes(before, state(repository)) == []
 
 
-def test_the_repository_is_as_it_was(repository, tmp_path):
-    """After a worktree came and went, the repository has the same files with the same bytes."""
-    before = contents(repository)
-    with Janitor() as cleaner:
-        check_out(repository, "HEAD", tmp_path / "base", cleaner)
-        assert contents(repository) != before
-    assert cleaner.left() == []
-    assert contents(repository) == before
-
-
-def test_other_registrations_stay(repository, tmp_path):
-    """A worktree of the user's, and a stale registration of another one, are none of the janitor's business."""
-    git(repository, "worktree", "add", "--detach", str(tmp_path / "base"))
-    git(repository, "worktree", "add", "--detach", str(tmp_path / "stale"))
-    (tmp_path / "stale").rename(tmp_path / "elsewhere")
-    before = contents(repository / ".git" / "worktrees")
-    made = tmp_path / "made"
-    made.mkdir()
-    with Janitor() as cleaner:
-        check_out(repository, "HEAD", made / "base", cleaner)
-    assert contents(repository / ".git" / "worktrees") == before
-    assert (tmp_path / "base" / "a.py").exists()
-
-
-def test_a_worktree_whose_folder_is_gone_is_unregistered(repository, tmp_path):
-    """The registration goes even where somebody else removed the folder."""
-    with Janitor() as cleaner:
-        check_out(repository, "HEAD", tmp_path / "base", cleaner)
-        (tmp_path / "base").rename(tmp_path / "elsewhere")
-    assert not (repository / ".git" / "worktrees").exists()
-
-
-def test_a_half_made_worktree_goes(repository, tmp_path):
-    """What a git that was killed leaves, locked and without files, goes too."""
-    with Janitor() as cleaner:
-        check_out(repository, "HEAD", tmp_path / "base", cleaner)
-        (repository / ".git" / "worktrees" / "base" / "locked").write_text("initializing")
-        (tmp_path / "base" / ".git").unlink()
-    assert not (tmp_path / "base").exists()
-    assert not (repository / ".git" / "worktrees").exists()
-
-
-def test_a_worktree_goes_without_git(repository, tmp_path, monkeypatch):
-    """Files go even where git no longer works."""
-    with monkeypatch.context() as patch:
-        cleaner_path = tmp_path / "bin"
-        cleaner_path.mkdir()
-        patch.setenv("PATH", str(cleaner_path))
-        cleaner = Janitor()
-    with cleaner:
-        check_out(repository, "HEAD", tmp_path / "base", cleaner)
-    assert not (tmp_path / "base").exists()
-
-
-def test_what_never_came_to_be_is_no_error(repository, tmp_path):
-    """Things are told before they exist; some then never do."""
+def test_a_folder_that_never_existed_is_no_error(tmp_path):
+    """Folders are announced before they exist; some then never do. The janitor goes on with the next."""
     with Janitor() as cleaner:
         cleaner.folder(tmp_path / "never")
-        cleaner.worktree(repository, tmp_path / "never too")
-    assert cleaner.left() == []
+        cleaner.folder(tmp_path / "made")
+        (tmp_path / "made").mkdir()
+    assert cleaner._process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_go_without_git(tmp_path, monkeypatch):
+    """The janitor needs no other program."""
+    monkeypatch.setenv("PATH", "")
+    with Janitor() as cleaner:
+        cleaner.folder(tmp_path / "made")
+        (tmp_path / "made").mkdir()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_read_only_folder_goes(tmp_path):
-    """Modes do not protect what the gate made."""
+    """Folders go although nobody may write into them."""
     with Janitor() as cleaner:
         cleaner.folder(tmp_path / "made")
         inner = tmp_path / "made" / "inner"
@@ -197,7 +158,7 @@ def test_a_forgotten_process_lives(tmp_path):
 
 
 def test_a_process_with_a_number_used_again_lives():
-    """A process that started at another time than the one that was told is somebody else's."""
+    """A process that started at another time than the announced one is not the gate's."""
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:  # noqa: S607
         cleaner = subprocess.Popen([sys.executable, "-I", "-S", janitor.__file__], stdin=subprocess.PIPE)
         cleaner.communicate(json.dumps({"process": process.pid, "born": "1"}).encode() + b"\n")
@@ -207,7 +168,7 @@ def test_a_process_with_a_number_used_again_lives():
 
 
 def test_a_line_that_was_cut_off_is_ignored(tmp_path):
-    """A gate that is killed as it speaks has not made that thing yet; all that it said before is removed."""
+    """A gate that is killed while it writes has not made that folder yet; what it announced before is removed."""
     (tmp_path / "made").mkdir()
     cleaner = subprocess.Popen([sys.executable, "-I", "-S", janitor.__file__], stdin=subprocess.PIPE)
     cleaner.communicate(json.dumps({"folder": str(tmp_path / "made")}).encode() + b'\n{"folder": "' + b"/")
@@ -216,7 +177,7 @@ def test_a_line_that_was_cut_off_is_ignored(tmp_path):
 
 
 def test_nothing_is_removed_while_it_is_being_made(tmp_path):
-    """A process that inherited the pipe ends first."""
+    """The janitor waits for a process that inherited the pipe."""
     cleaner = Janitor()
     cleaner.folder(tmp_path / "made")
     (tmp_path / "made").mkdir()
@@ -231,8 +192,8 @@ def test_nothing_is_removed_while_it_is_being_made(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
-def test_killed_in_the_middle_of_a_check_out(repository, tmp_path):
-    """Where the gate is killed while git writes a worktree, git ends first, and then the worktree goes."""
+def test_killed_while_copies_are_made(repository, tmp_path, temporary):
+    """If the gate is killed while git writes a copy, git ends first, and then the copy goes."""
     slow = tmp_path / "slow"
     slow.write_text(
         f"#!/bin/sh\ntouch '{tmp_path}/begun'\nuntil [ -e '{tmp_path}/go' ]; do sleep 0.05; done\ncat\n"
@@ -241,31 +202,22 @@ def test_killed_in_the_middle_of_a_check_out(repository, tmp_path):
     git(repository, "config", "filter.slow.smudge", str(slow))
     (repository / ".git" / "info").mkdir(exist_ok=True)
     (repository / ".git" / "info" / "attributes").write_text("a.py filter=slow\n")
-    before = contents(repository)
-    script = """
-import sys
-from pathlib import Path
-from gradperf.gate.sides.checkout import check_out
-from gradperf.gate.janitor import Janitor
-with Janitor() as janitor:
-    check_out(Path(sys.argv[1]), "HEAD", Path(sys.argv[2]), janitor)
-"""
-    with subprocess.Popen([sys.executable, "-c", script, repository, tmp_path / "base"]) as process:
+    before = state(repository)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, repository, temporary]) as process:
         assert soon((tmp_path / "begun").exists)
         process.kill()
-    assert (tmp_path / "base").exists()
+    assert not soon(lambda: not list(temporary.iterdir()), patience_s=1)
     (tmp_path / "go").touch()
-    assert soon(lambda: not (tmp_path / "base").exists())
-    assert soon(lambda: not (repository / ".git" / "worktrees").exists())
-    assert contents(repository) == before
+    assert soon(lambda: not list(temporary.iterdir()))
+    assert changes(before, state(repository)) == []
 
 
 def test_nothing_is_made_without_a_janitor(tmp_path):
-    """Where the janitor is gone, telling it fails, so the thing is not made; forgetting does not fail."""
+    """If the janitor has ended, an announcement fails, so nothing is made; taking one back does not fail."""
     cleaner = Janitor()
     cleaner._process.kill()
     cleaner._process.wait()
-    with pytest.raises(UserError, match="nothing more is made"):
+    with pytest.raises(UserError, match="has ended, so the gate stops"):
         cleaner.folder(tmp_path / "made")
     cleaner.forget(os.getpid())
     cleaner.close()
@@ -273,11 +225,11 @@ def test_nothing_is_made_without_a_janitor(tmp_path):
 
 
 def test_signals_do_not_stop_the_janitor(tmp_path):
-    """It ends when it has cleaned, and not before."""
+    """The janitor ends after it has cleaned, and not before."""
     with Janitor() as cleaner:
         cleaner.folder(tmp_path / "made")
         (tmp_path / "made").mkdir()
-        # It hears of nothing before it has set its ears.
+        # Wait until the janitor ignores the signals.
         status = Path(f"/proc/{cleaner._process.pid}/status")
         wanted = (1 << signal.SIGINT - 1) | (1 << signal.SIGTERM - 1) | (1 << signal.SIGHUP - 1)
         assert soon(lambda: int(status.read_text().split("SigIgn:")[1].split()[0], 16) & wanted == wanted)
@@ -288,25 +240,28 @@ def test_signals_do_not_stop_the_janitor(tmp_path):
 
 
 def test_names_may_be_anything(repository, tmp_path):
-    """Folders whose names have spaces, line ends and bytes that are no UTF-8 go as well."""
+    """Folders go whose names have spaces, line ends and bytes that are not UTF-8."""
     odd = tmp_path / os.fsdecode(b"a b\n\xff")
     with Janitor() as cleaner:
         cleaner.folder(odd)
         odd.mkdir()
-        check_out(repository, "HEAD", odd / "base", cleaner)
+        copies.make(repository, git(repository, "rev-parse", "HEAD"), odd / "base", odd / "head", cleaner.pipe())
         assert (odd / "base" / "a.py").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["repository"]
-    assert not (repository / ".git" / "worktrees").exists()
 
 
 def test_the_helper_sees_changes(tmp_path):
-    """The tests' own comparison notices a byte, a mode and a link."""
+    """The tests' own comparison notices a byte, a mode and a link; with times also a file that came and went."""
     (tmp_path / "file").write_text("1")
-    seen = [repositories.contents(tmp_path)]
+    seen = [contents(tmp_path)]
     (tmp_path / "file").write_text("2")
-    seen.append(repositories.contents(tmp_path))
+    seen.append(contents(tmp_path))
     (tmp_path / "file").chmod(0o755)
-    seen.append(repositories.contents(tmp_path))
+    seen.append(contents(tmp_path))
     (tmp_path / "link").symlink_to("file")
-    seen.append(repositories.contents(tmp_path))
+    seen.append(contents(tmp_path))
     assert all(one != other for one, other in pairwise(seen))
+    before = state(tmp_path)
+    (tmp_path / "lock").touch()
+    (tmp_path / "lock").unlink()
+    assert changes(before, state(tmp_path)) == [b"."]

@@ -1,5 +1,6 @@
-"""Each side runs its own files by the Python that was asked for, and only what is the same counts as the same."""
+"""Each side runs its own files with the Python that was asked for; what is not known to be equal is different."""
 
+import ast
 import dataclasses
 import json
 import os
@@ -11,7 +12,8 @@ import pytest
 
 from gradperf.errors import UserError
 from gradperf.gate.janitor import Janitor
-from gradperf.gate.sides import interpreters
+from gradperf.gate.sides import interpreters, prepare
+from gradperf.gate.sides.documentation import is_documentation
 from tests.gate.repositories import CONFIGURATION, commit, contents, files, git, make, write
 
 HERE = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -28,18 +30,18 @@ def no_configuration(monkeypatch):
 
 @pytest.fixture
 def prepared():
-    """Give ``prepared(cwd, …)``: the sides, until the test ends."""
+    """Return ``prepared(cwd, …)``, which makes the sides; they exist until the test ends."""
     with Janitor() as janitor:
 
-        def prepare(cwd, base=None, base_python=None, head_python=None):
-            return interpreters.prepare(base, base_python, head_python, cwd, janitor)
+        def sides(cwd, base=None, base_python=None, head_python=None):
+            return prepare.prepare(base, base_python, head_python, cwd, janitor)
 
-        yield prepare
+        yield sides
 
 
 @pytest.fixture
 def environment(tmp_path):
-    """Give ``environment(folder)``: a virtual environment as far as one counts, with empty packages of pytest."""
+    """Return ``environment(folder)``, which makes a small virtual environment with empty pytest packages."""
 
     def build(folder=tmp_path / "environment"):
         packages = folder / "lib" / HERE / "site-packages"
@@ -59,7 +61,7 @@ def packages(environment):
 
 
 def install(environment, name, version, origin=None):
-    """Note a distribution as installed."""
+    """Write the metadata of an installed distribution."""
     noted = {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
     if origin is not None:
         noted["direct_url.json"] = json.dumps(origin)
@@ -74,7 +76,7 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture
 def imported(compiled):
-    """Give ``imported(side)``: import a module as the side would; its file and its value."""
+    """Return ``imported(side)``, which imports a module as the side would; it returns its file and its value."""
 
     def run(side, module="project"):
         return import_by(side, {**side.environment, "PYTHONPYCACHEPREFIX": str(compiled)}, module)
@@ -103,19 +105,19 @@ LAYOUTS = {
 
 
 def by_path(environment, repo, layout):
-    """As pip's editable install with a .pth file."""
+    """Like pip's editable install with a .pth file."""
     folder = (repo / LAYOUTS[layout]).parent.parent
     write(packages(environment), {"__editable__.project-1.pth": f"{folder}\n"})
 
 
 def by_origin(environment, repo, layout):
-    """As any editable install is noted."""
+    """Like the metadata of any editable install."""
     origin = {"url": repo.as_uri(), "dir_info": {"editable": True}}
     install(environment, "project", "1", origin)
 
 
 def by_table(environment, repo, layout):
-    """As setuptools' editable install with an import hook."""
+    """Like setuptools' editable install with an import hook."""
     table = {"project": str((repo / LAYOUTS[layout]).parent)}
     finder = f"""
 import sys
@@ -152,7 +154,7 @@ def install():
     ],
 )
 def test_each_side_imports_its_own_files(tmp_path, prepared, environment, layout, how, imported):
-    """Although the project is installed editable from the checkout, both sides have their own files."""
+    """Both sides import their own files although the project is installed editable from the checkout."""
     repo = make(tmp_path / "repository", {LAYOUTS[layout]: "VALUE = 1\n", "bench/x.py": ""})
     write(repo, {LAYOUTS[layout]: "VALUE = 2\n"})
     python = environment()
@@ -167,7 +169,7 @@ def test_each_side_imports_its_own_files(tmp_path, prepared, environment, layout
 
 
 def test_an_installed_copy_does_not_win(tmp_path, prepared, environment, imported):
-    """A project that is installed as a copy is imported from the sides nevertheless."""
+    """A project is imported from the sides even if a copy of it is installed."""
     repo = make(tmp_path / "repository", {"src/project/__init__.py": "VALUE = 1\n"})
     write(repo, {"src/project/__init__.py": "VALUE = 2\n"})
     python = str(environment())
@@ -191,7 +193,7 @@ def test_an_environment_in_the_repository_is_no_code(tmp_path, prepared, environ
 
 
 def test_a_repository_that_is_the_environment(tmp_path, prepared, environment, imported):
-    """An environment may have been made at the repository's top; the packages in it still are no code."""
+    """The packages of an environment are not code of the project, even if it was made at the repository's top."""
     repo = make(tmp_path / "repository", {"project.py": "VALUE = 1\n", ".gitignore": "bin\nlib\npyvenv.cfg\n"})
     python = str(environment(repo))
     write(packages(repo), {"other.py": "VALUE = 7\n", "x.pth": str(repo)})
@@ -201,7 +203,7 @@ def test_a_repository_that_is_the_environment(tmp_path, prepared, environment, i
 
 
 def test_the_users_path_is_kept(tmp_path, prepared, environment, monkeypatch, imported):
-    """Of PYTHONPATH, what is in the repository is the side's, also if relative; the rest stays."""
+    """Entries of PYTHONPATH in the repository are replaced by the side's, relative ones too; the others stay."""
     repo = make(tmp_path / "repository", {"lib/project.py": "VALUE = 1\n", "bench/x.py": ""})
     write(tmp_path / "elsewhere", {"other.py": "VALUE = 7\n"})
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["../lib", str(tmp_path / "elsewhere")]))
@@ -215,14 +217,14 @@ def test_the_users_path_is_kept(tmp_path, prepared, environment, monkeypatch, im
 
 
 def test_a_package_called_src_is_not_searched(tmp_path, prepared, imported):
-    """The modules of a package called src may be named like Python's own, so its folder is no place to search."""
+    """A package called src is not searched: its modules may have the names of Python's own."""
     repo = make(tmp_path / "repository", {"src/__init__.py": "VALUE = 1\n", "src/json.py": "raise SystemExit\n"})
     found = prepared(repo)
     assert imported(found.base, "src")[0] == str(found.folder / "base" / "src" / "__init__.py")
 
 
 def test_a_folder_that_only_one_side_has(tmp_path, prepared):
-    """Where the base has no such folder pytest is started in an empty one; where it has a file that is told."""
+    """If the base lacks the folder, pytest is started in an empty one; if it has a file there, that is an error."""
     repo = make(tmp_path / "repository", {"x.py": "", "other": "a file\n"})
     write(repo, {"bench/x.py": ""})
     found = prepared(repo / "bench")
@@ -235,20 +237,20 @@ def test_a_folder_that_only_one_side_has(tmp_path, prepared):
 
 
 def test_two_revisions(tmp_path, prepared):
-    """Both sides are told in a line, run in paths of equal length, and what differs is listed."""
+    """Both sides are described in a line and run in paths of equal length; differing files are listed."""
     repo = make(tmp_path / "repository", {"a.py": "1\n"})
     commit(repo, "the second")
     found = prepared(repo, "HEAD~1")
     first, second = git(repo, "log", "--reverse", "--format=%h").split()
-    assert found.base.told == f"commit {first} 'the first'"
-    assert found.head.told == f"your working tree: commit {second} 'the second', nothing uncommitted"
+    assert found.base.description == f"commit {first} 'the first'"
+    assert found.head.description == f"your working tree: commit {second} 'the second', nothing uncommitted"
     assert len(str(found.base.folder)) == len(str(found.head.folder))
     assert found.identical
     write(repo, {"README.md": "words\n", "new.py": "1\n"})
     found = prepared(repo, "HEAD~1")
     assert found.changed == ("README.md", "new.py")
     assert not found.identical
-    assert found.head.told.endswith("with 2 uncommitted files")
+    assert found.head.description.endswith("with 2 uncommitted files")
     assert found.checkout == repo
     assert found.environment["base_commit"].startswith(first)
     assert found.environment["uncommitted"] == ["README.md", "new.py"]
@@ -256,19 +258,19 @@ def test_two_revisions(tmp_path, prepared):
 
 
 def test_the_checkout_stays_as_it_was(tmp_path, imported):
-    """From the first question to the end nothing in the user's checkout changes, and nothing is left elsewhere."""
+    """Nothing in the user's checkout changes, and nothing is left elsewhere."""
     repo = make(tmp_path / "repository", {"project.py": "VALUE = 1\n"})
     write(repo, {"project.py": "VALUE = 2\n", "new.py": "1\n"})
     before = contents(repo)
     with Janitor() as janitor:
-        found = interpreters.prepare(None, None, None, repo, janitor)
+        found = prepare.prepare(None, None, None, repo, janitor)
         assert [imported(side)[1] for side in (found.base, found.head)] == ["1", "2"]
     assert not found.folder.exists()
     assert contents(repo) == before
 
 
 def test_nothing_is_compiled_into_the_users_folder(tmp_path, prepared, environment):
-    """Where both sides run in the user's own folder, they leave no compiled files there."""
+    """If both sides run in the user's own folder, they leave no compiled files there."""
     write(tmp_path / "here", {"project.py": "VALUE = 1\n"})
     found = prepared(tmp_path / "here", None, str(environment()))
     before = contents(tmp_path / "here")
@@ -277,7 +279,7 @@ def test_nothing_is_compiled_into_the_users_folder(tmp_path, prepared, environme
 
 
 def test_two_interpreters_need_no_git(tmp_path, prepared, environment, monkeypatch):
-    """With --base-python alone both sides run the user's own files, where they are."""
+    """With --base-python alone, both sides run the user's own files in place."""
     python = str(environment())
     install(tmp_path / "environment", "numpy", "1.0")
     monkeypatch.setenv("PATH", "")
@@ -287,23 +289,23 @@ def test_two_interpreters_need_no_git(tmp_path, prepared, environment, monkeypat
     assert found.changed == ()
     assert found.checkout is None
     assert not found.identical
-    assert python in found.base.told
+    assert python in found.base.description
     assert "PYTHONPATH" not in found.base.environment
     assert found.environment["base_python"]["distributions"]["numpy"] == "1.0"
 
 
 def test_a_revision_by_another_interpreter(tmp_path, prepared, environment, imported):
-    """With --base and --base-python the base is a worktree, run by that interpreter, and told so."""
+    """With --base and --base-python, the base is a copy run with that interpreter; the descriptions name both."""
     repo = make(tmp_path / "repository", {"project.py": "VALUE = 1\n"})
     write(repo, {"project.py": "VALUE = 2\n"})
     python = str(environment())
     found = prepared(repo, "HEAD", python)
     assert imported(found.base) == [str(found.folder / "base" / "project.py"), "1"]
-    assert found.base.told.endswith(f", by Python {sys.version.split()[0]} ({python})")
-    assert sys.executable in found.head.told
+    assert found.base.description.endswith(f", by Python {sys.version.split()[0]} ({python})")
+    assert sys.executable in found.head.description
 
 
-def test_within_a_hook_the_sides_are_not_told_of_the_repository(tmp_path, prepared, monkeypatch):
+def test_within_a_hook_the_sides_do_not_inherit_the_repository(tmp_path, prepared, monkeypatch):
     """Git's variables would lead the sides' own git to the user's repository."""
     repo = make(tmp_path / "repository", {"a.py": ""})
     monkeypatch.setenv("GIT_DIR", str(tmp_path))
@@ -313,17 +315,17 @@ def test_within_a_hook_the_sides_are_not_told_of_the_repository(tmp_path, prepar
 
 
 def test_a_temporary_folder_in_the_repository_is_refused(tmp_path, prepared, monkeypatch):
-    """It would appear in the user's checkout, and pytest would find the user's configuration above it."""
+    """It would change the user's checkout, and pytest would find the user's configuration above it."""
     repo = make(tmp_path / "repository", {"a.py": ""})
     before = contents(repo)
-    monkeypatch.setattr(interpreters.tempfile, "gettempdir", lambda: str(repo))
+    monkeypatch.setattr(prepare.tempfile, "gettempdir", lambda: str(repo))
     with Janitor() as janitor, pytest.raises(UserError, match="TMPDIR"):
-        interpreters.prepare("HEAD", None, None, repo, janitor)
+        prepare.prepare("HEAD", None, None, repo, janitor)
     assert contents(repo) == before
 
 
-def test_an_interpreter_tells_of_itself(tmp_path, environment):
-    """Version, prefix and installed distributions, with the origin of what was not published."""
+def test_an_interpreter_reports_facts(tmp_path, environment):
+    """The facts are version, prefix and installed distributions, with the origin of unpublished ones."""
     python = environment()
     origin = {"url": "https://example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "1234"}}
     install(tmp_path / "environment", "odd", "2.0", origin)
@@ -344,14 +346,14 @@ def test_conda_packages_count(tmp_path, environment):
 
 
 def test_an_interpreter_that_prints_at_every_start(tmp_path, environment):
-    """What an environment prints by itself does not disturb."""
+    """Output that an environment prints by itself is ignored."""
     python = environment()
     write(packages(tmp_path / "environment"), {"noise.pth": "import sys; print('noise', end='')\n"})
     assert interpreters.check_interpreter(python).version == sys.version.split()[0]
 
 
 def test_an_interpreter_by_name(tmp_path, environment, monkeypatch):
-    """A name is looked for on PATH, a relative path from the user's folder."""
+    """A name is searched on PATH, a relative path from the user's folder."""
     python = environment()
     monkeypatch.setenv("PATH", str(python.parent))
     assert interpreters.check_interpreter("python").python == python
@@ -374,7 +376,7 @@ def test_an_interpreter_by_name(tmp_path, environment, monkeypatch):
     ],
 )
 def test_no_interpreter(tmp_path, text, executable, message):
-    """What benchmarks cannot run by is told in a line."""
+    """A file that cannot run benchmarks is an error of one line."""
     path = tmp_path / "python"
     if text is not None:
         path.write_text(text)
@@ -383,31 +385,36 @@ def test_no_interpreter(tmp_path, text, executable, message):
         interpreters.check_interpreter(path)
 
 
+def test_an_old_python_can_read_the_question():
+    """An interpreter that is too old for the gate must still report its version: plain ASCII, old syntax."""
+    ast.parse(interpreters._QUESTION.encode("ascii"), feature_version=(3, 5))
+
+
 def test_a_program_that_is_no_python():
-    """/bin/true succeeds in everything, and is no Python."""
+    """A program that exits with 0 need not be Python."""
     with pytest.raises(UserError, match="true is not a Python interpreter"):
         interpreters.check_interpreter("/bin/true")
 
 
 def test_an_interpreter_that_hangs(tmp_path, monkeypatch):
-    """No answer is an answer."""
+    """An interpreter that does not answer in time is an error."""
     path = tmp_path / "python"
     path.write_text("#!/bin/sh\nexec sleep 600\n")
     path.chmod(0o755)
-    monkeypatch.setattr(interpreters, "ASKING_S", 0.2)
+    monkeypatch.setattr(interpreters, "TIMEOUT_S", 0.2)
     with pytest.raises(UserError, match=r"did not answer within 0.2 s"):
         interpreters.check_interpreter(path)
 
 
 def test_an_environment_instead_of_its_interpreter(tmp_path, environment):
-    """Of a folder the user is told which file was meant."""
+    """If the user names a folder, the message names the interpreter in it."""
     python = environment()
     with pytest.raises(UserError, match=f"is a folder; did you mean {python}"):
         interpreters.check_interpreter(tmp_path / "environment")
 
 
 def test_an_interpreter_without_pytest_benchmark(tmp_path):
-    """The command that installs it is told."""
+    """The message contains the command that installs it."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     with pytest.raises(UserError, match=r"no pytest and pytest-benchmark.*-m pip install pytest pytest-benchmark"):
         interpreters.check_interpreter(tmp_path / "bare" / "bin" / "python")
@@ -433,8 +440,8 @@ def test_an_interpreter_without_pytest_benchmark(tmp_path):
     ],
 )
 def test_documentation(path):
-    """Nothing that a benchmark can import or read as its configuration."""
-    assert interpreters.is_documentation(path)
+    """These files cannot be imported or read as configuration by a benchmark."""
+    assert is_documentation(path)
 
 
 @pytest.mark.parametrize(
@@ -463,17 +470,17 @@ def test_documentation(path):
     ],
 )
 def test_no_documentation(path):
-    """What is unknown counts as code."""
-    assert not interpreters.is_documentation(path)
+    """Unknown kinds of files count as code."""
+    assert not is_documentation(path)
 
 
 def test_identical():
-    """The same language, the same packages, and changes in nothing but documentation."""
+    """Sides are identical if Python and packages are equal and only documentation changed."""
     one = interpreters.InterpreterFacts(Path("/a/python"), "3.12.1", "cpython x", "/a", (("numpy", "2.0"),))
     twin = dataclasses.replace(one, python=Path("/b/python"), prefix="/b")
-    assert interpreters.identical((), one, one)
-    assert interpreters.identical(("README.md", "docs/a.rst"), one, twin)
-    assert not interpreters.identical(("README.md", "a.py"), one, one)
-    assert not interpreters.identical((), one, dataclasses.replace(twin, distributions=(("numpy", "2.1"),)))
+    assert prepare.identical((), one, one)
+    assert prepare.identical(("README.md", "docs/a.rst"), one, twin)
+    assert not prepare.identical(("README.md", "a.py"), one, one)
+    assert not prepare.identical((), one, dataclasses.replace(twin, distributions=(("numpy", "2.1"),)))
     for other in ({"version": "3.12.2"}, {"implementation": "cpython t"}):
-        assert not interpreters.identical((), one, dataclasses.replace(one, **other))
+        assert not prepare.identical((), one, dataclasses.replace(one, **other))

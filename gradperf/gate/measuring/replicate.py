@@ -15,7 +15,7 @@ from typing import Any
 
 from gradperf.gate.decision.trial import PLANTED
 from gradperf.gate.janitor import Janitor
-from gradperf.gate.sides.interpreters import Side
+from gradperf.gate.sides.prepare import Side
 from gradperf.pairs import stage
 from gradperf.pairs.meeting import failure, leave, meet
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding

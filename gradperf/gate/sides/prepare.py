@@ -1,0 +1,237 @@
+"""The two sides of a comparison: where each runs, with which Python, and which files it imports.
+
+The sides must differ in nothing but what is compared. Two revisions are two copies with equally long paths in one
+temporary folder. Two interpreters both run in the user's own folder. Each side imports its own files, even if the
+project is installed from the user's checkout: paths that lead there are replaced by the side's.
+"""
+
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gradperf.errors import UserError
+from gradperf.gate.janitor import Janitor
+from gradperf.gate.sides import checkout, copies
+from gradperf.gate.sides.documentation import is_documentation
+from gradperf.gate.sides.git import without_location
+from gradperf.gate.sides.interpreters import InterpreterFacts, check_interpreter
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared."""
+
+    name: Literal["base", "head"]
+    python: Path
+    folder: Path
+    """The folder in which pytest is started."""
+    environment: Mapping[str, str]
+    description: str
+    """One line for the report."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides, and how they differ."""
+
+    base: Side
+    head: Side
+    changed: tuple[str, ...]
+    """Paths that differ, from the repository's top."""
+    warnings: tuple[str, ...]
+    identical: bool
+    """Whether everything that a benchmark could import is the same."""
+    checkout: Path | None
+    """The user's checkout, from which no side may import; None if the sides run in it."""
+    environment: Mapping[str, Any]
+    """Commits and interpreters of both, for the record."""
+    folder: Path
+    """A temporary folder; the janitor removes it."""
+
+
+def prepare(
+    base: str | None, base_python: str | None, head_python: str | None, cwd: Path, janitor: Janitor
+) -> Sides:
+    """Make both sides; the janitor removes them.
+
+    With ``base_python`` alone, both run in ``cwd``, each with its interpreter. Otherwise the base is the revision
+    ``base``, or the commit at which the branch left the main branch. The head is the user's files as they are now.
+    """
+    cwd = Path(os.path.realpath(cwd))
+    facts = _interpreters(base_python, head_python, cwd)
+    if base is None and base_python is not None:
+        return _in_place(facts, cwd, _temporary_folder(janitor))
+    repo = checkout.repository(cwd)
+    top = Path(os.path.realpath(repo))
+    commit = checkout.default_base(repo) if base is None else checkout.resolve(repo, base)
+    folder = _temporary_folder(janitor)
+    if folder.is_relative_to(top):
+        raise UserError(f"the temporary folder {folder.parent} is in the repository; set TMPDIR to another one")
+    # Paths of equal length: they change where things lie in memory, and with that the times.
+    roots = {"base": folder / "base", "head": folder / "head"}
+    differences = copies.make(repo, commit, roots["base"], roots["head"], janitor.pipe())
+    descriptions = {
+        "base": f"commit {checkout.describe(repo, commit)}",
+        "head": _describe_head(repo, len(differences.uncommitted)),
+    }
+    same_python = facts["base"].python == facts["head"].python
+
+    def side(name: Literal["base", "head"]) -> Side:
+        place = roots[name] / cwd.relative_to(top)
+        try:
+            place.mkdir(
+                parents=True, exist_ok=True
+            )  # a side may lack it: then all its benchmarks are new or removed
+        except OSError:
+            raise UserError(f"{descriptions[name]} has a file where you have the folder {cwd}") from None
+        environment = without_location(os.environ)
+        environment["PYTHONPATH"] = os.pathsep.join(own_path(facts[name], repo, roots[name], cwd))
+        environment["PWD"] = str(place)
+        # The copy is ours: compile its files once, not in every process.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        return Side(
+            name=name,
+            python=facts[name].python,
+            folder=place,
+            environment=environment,
+            description=descriptions[name] + ("" if same_python else f", by {_describe_python(facts[name])}"),
+        )
+
+    return Sides(
+        base=side("base"),
+        head=side("head"),
+        changed=differences.changed,
+        warnings=tuple(checkout.warnings(repo)),
+        identical=identical(differences.changed, facts["base"], facts["head"]),
+        checkout=repo,
+        environment={
+            **_record(facts),
+            "base_commit": commit,
+            "head_commit": checkout.head(repo),
+            "uncommitted": list(differences.uncommitted),
+        },
+        folder=folder,
+    )
+
+
+def _in_place(facts: Mapping[str, InterpreterFacts], cwd: Path, folder: Path) -> Sides:
+    """Return two sides that run in the user's own folder."""
+
+    def side(name: Literal["base", "head"]) -> Side:
+        return Side(
+            name=name,
+            python=facts[name].python,
+            folder=cwd,
+            # Write no ``__pycache__`` into the user's folder. One that is there already is used.
+            environment={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            description=f"your files, by {_describe_python(facts[name])}",
+        )
+
+    return Sides(
+        base=side("base"),
+        head=side("head"),
+        changed=(),
+        warnings=(),
+        identical=identical((), facts["base"], facts["head"]),
+        checkout=None,
+        environment=_record(facts),
+        folder=folder,
+    )
+
+
+def identical(changed: Sequence[str], base: InterpreterFacts, head: InterpreterFacts) -> bool:
+    """Whether everything that a benchmark could import is the same on both sides."""
+    same_language = (base.version, base.implementation) == (head.version, head.implementation)
+    same_packages = base.prefix == head.prefix or base.distributions == head.distributions
+    return same_language and same_packages and all(map(is_documentation, changed))
+
+
+def _interpreters(base_python: str | None, head_python: str | None, cwd: Path) -> dict[str, InterpreterFacts]:
+    """Return the facts about both interpreters; if they are one, ask it once."""
+    base = check_interpreter(base_python or sys.executable, cwd)
+    head = base if base_python == head_python else check_interpreter(head_python or sys.executable, cwd)
+    return {"base": base, "head": head}
+
+
+def _temporary_folder(janitor: Janitor) -> Path:
+    """Make a temporary folder, announced to the janitor before it exists."""
+    folder = Path(os.path.realpath(tempfile.gettempdir())) / f"gradperf-{secrets.token_hex(8)}"
+    janitor.folder(folder)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _record(facts: Mapping[str, InterpreterFacts]) -> dict[str, Any]:
+    return {
+        f"{name}_python": {
+            "executable": str(interpreter.python),
+            "version": interpreter.version,
+            "implementation": interpreter.implementation,
+            "distributions": dict(interpreter.distributions),
+        }
+        for name, interpreter in facts.items()
+    }
+
+
+def _describe_head(repo: Path, uncommitted: int) -> str:
+    commit = f"your working tree: commit {checkout.describe(repo, 'HEAD')}"
+    if not uncommitted:
+        return f"{commit}, nothing uncommitted"
+    return f"{commit} with {uncommitted} uncommitted file{'s' if uncommitted > 1 else ''}"
+
+
+def _describe_python(facts: InterpreterFacts) -> str:
+    return f"Python {facts.version} ({facts.python})"
+
+
+def own_path(facts: InterpreterFacts, repo: Path, root: Path, cwd: Path) -> list[str]:
+    """Return the PYTHONPATH with which the side ``root`` imports its own files instead of those of ``repo``.
+
+    First come the folders of ``repo`` that the interpreter searches, then the side's ``src`` and top folder, then
+    entries of the user's PYTHONPATH that lie elsewhere.
+    """
+    top = Path(os.path.realpath(repo))
+    environments = [folder for folder in (facts.prefix, *facts.installed) if _strictly_within(folder, top)]
+    own: list[Path] = []
+    elsewhere: list[str] = []
+
+    def add(entry: str | Path) -> bool:
+        """Add the side's counterpart of a folder in the repository; return whether it is one."""
+        path = Path(os.path.realpath(cwd / entry))
+        # An environment in the repository is not code of the project.
+        if not path.is_relative_to(top) or any(path.is_relative_to(os.path.realpath(p)) for p in environments):
+            return False
+        own.append(root / path.relative_to(top))
+        return True
+
+    given = os.environ.get("PYTHONPATH", "")
+    for entry in given.split(os.pathsep) if given else ():
+        if not add(entry):
+            elsewhere.append(str(cwd / entry))
+    for entry in facts.searched:
+        add(entry)
+    for project in facts.projects:
+        for folder in _sources(Path(project)):
+            add(folder)
+    for folder in _sources(root):
+        own.append(folder)
+    return list(dict.fromkeys([*map(str, own), *elsewhere]))
+
+
+def _sources(project: Path) -> Iterator[Path]:
+    """Yield the folders in which a project's packages usually lie."""
+    # If src itself is a package, do not search it: its modules may have the names of Python's own.
+    if (project / "src").is_dir() and not (project / "src" / "__init__.py").exists():
+        yield project / "src"
+    yield project
+
+
+def _strictly_within(path: str, folder: Path) -> bool:
+    """Whether ``path`` is below ``folder``; an environment may also be the repository's top itself."""
+    real = Path(os.path.realpath(path))
+    return real != folder and real.is_relative_to(folder)
