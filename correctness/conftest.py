@@ -1,15 +1,15 @@
-"""Correctness is proven in both dtypes, unless ``--dtype`` says otherwise; caught faults are counted at the end."""
+"""Checks correctness in both dtypes, unless ``--dtype`` is given; counts the planted faults that were caught."""
 
 from collections import Counter
 
 import hypothesis
 import pytest
 
-from gradperf.suite import plugin
+from gradperf.suite import selection
 
 PLANTED = "planted_fault"
 
-# A slow machine is no failure.
+# A test must not fail because the machine is slow.
 hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -17,15 +17,15 @@ hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"{PLANTED}: a test that plants one fault and sees it caught")
+    config.addinivalue_line("markers", f"{PLANTED}: a test that plants one fault, which a check must catch")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    plugin.parametrize(metafunc, all_dtypes=True)
+    selection.parametrize(metafunc, all_dtypes=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many of the planted faults were caught; a fault is caught when its test passed from end to end."""
+    """Show how many of the planted faults were caught; a fault is caught if its whole test passed."""
 
     def tests(*outcomes: str) -> dict[str, pytest.TestReport]:
         reports = (report for outcome in outcomes for report in terminalreporter.stats.get(outcome, ()))
@@ -36,10 +36,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not caught and not slipped:
         return
     reasons = Counter(_reason(report) for report in skipped.values())
-    told = "".join(f", {count} not planted here ({reason})" for reason, count in reasons.items())
-    terminalreporter.write_line(f"caught {len(caught)} of {len(caught) + len(slipped)} planted faults{told}")
+    left_out = "".join(f", {count} not planted here ({reason})" for reason, count in reasons.items())
+    terminalreporter.write_line(f"caught {len(caught)} of {len(caught) + len(slipped)} planted faults{left_out}")
 
 
 def _reason(report: pytest.TestReport) -> str:
-    # A skip's report holds where it was, and "Skipped: " before its reason.
+    # The report of a skip holds its place, and its reason after "Skipped: ".
     return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else "skipped"

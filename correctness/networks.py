@@ -1,4 +1,4 @@
-"""Networks that no notebook has: drawn ones, and three that are hard to get right."""
+"""Networks beyond those of the notebooks: drawn at random, and three that are hard to get right."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from gradperf.problems.training import SGD, Adam, Layer, Training, gaussian, sta
 
 
 def half_zero(generator, problem):
-    """Every other row of x is zero: without a bias its pre-activations are exactly 0."""
+    """Return x with zeros in every other row, whose pre-activations are exactly 0 without a bias, and y."""
     x = generator.standard_normal((problem.batch, problem.features))
     x[::2] = 0
     return x, generator.standard_normal((problem.batch, problem.layers[-1].outputs))
@@ -35,7 +35,7 @@ _BASE = Training(
 )
 
 DEEP = _BASE
-"""Three hidden layers, every activation, biases here and there, mean loss, Adam at a rate that moves it."""
+"""Three hidden layers, every activation, some biases, mean loss, Adam at a rate that changes the weights."""
 
 KINK = replace(
     _BASE,

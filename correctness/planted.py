@@ -1,8 +1,8 @@
-"""Faults planted on purpose, each one wrong line in a copy of the code.
+"""Planted faults: each is one wrong line in a copy of the code.
 
-The line that is changed is quoted, so a fault that no longer fits the code fails loudly instead of proving nothing.
-Two kinds of copy: a framework's folder, imported under another name into this process (``planted``), and the whole
-package, run in a process of its own as a user runs it (``planted_package``, ``time_as_a_user``).
+The changed line is quoted, so a fault that no longer fits the code fails. There are two kinds of copy: a
+framework's folder, imported into this process under another name (``planted``), and the whole package, run in a
+process of its own as a user runs it (``planted_package``, ``time_as_a_user``).
 """
 
 import hashlib
@@ -25,6 +25,7 @@ import pytest
 import gradperf
 from correctness.networks import DEEP, KINK, SQUARE
 from gradperf import cases, problems
+from gradperf.frameworks.contract import Style
 
 ROOT = Path(__file__).parent.parent
 _COUNT = itertools.count()
@@ -32,7 +33,7 @@ _COUNT = itertools.count()
 
 @dataclass(frozen=True)
 class Fault:
-    """One wrong line, and the problem on which it matters."""
+    """One wrong line, and the problem on which it has an effect."""
 
     what: str
     framework: str
@@ -44,19 +45,19 @@ class Fault:
     dtype: str = "float64"
     family: str = "training"
     caught_by: str = ""
-    """What the message of the check says, for faults that one check alone can catch."""
+    """A pattern for the message of the check, for faults that only one check can catch."""
     cpus: int = 1
-    """CPUs without which nobody could see the fault."""
+    """CPUs that are needed to see the fault."""
     in_seconds: bool = False
-    """Whether it shows in seconds alone, of the CPU or of a call's end, for which its CPUs must be free."""
+    """Whether only times show it, so that its CPUs must be free."""
     options: tuple = ()
-    """What a user gives on the command line beside the case; for faults in the whole package."""
+    """Command-line options beside the case; for faults in the whole package."""
     spares: tuple = ()
-    """Benchmarks of the case that the fault does not touch: they are rightly recorded."""
+    """Benchmarks of the case that the fault does not affect, which are recorded."""
 
     @property
     def id(self):
-        """Name it in a test id."""
+        """Return its name in a test id."""
         return f"{self.framework}.{self.style}: {self.what}"
 
 
@@ -69,7 +70,7 @@ def _change(root, fault):
 
 @contextmanager
 def planted(fault, folder):
-    """Give the style's module and the runtime, out of a copy of the framework with the fault in it."""
+    """Yield the style and the runtime of a copy of the framework with the fault in it."""
     name = f"planted{next(_COUNT)}"
     root = folder / name
     shutil.copytree(Path(gradperf.__file__).parent / "frameworks" / fault.framework, root / fault.framework)
@@ -83,7 +84,7 @@ def planted(fault, folder):
     try:
         package = f"{name}.{fault.framework}"
         yield (
-            importlib.import_module(f"{package}.{fault.family}.{fault.style}"),
+            Style.of(importlib.import_module(f"{package}.{fault.family}.{fault.style}")),
             importlib.import_module(f"{package}.runtime"),
         )
     finally:
@@ -105,7 +106,7 @@ def _problem(name):
 
 @contextmanager
 def prepared(fault, choice, settings, folder):
-    """Give the case, the faulty style and its runtime, unless the user's options leave them out."""
+    """Yield the case, the faulty style and its runtime; skip if the user's options leave them out."""
     case = cases.Case(_problem(fault.problem), fault.framework, fault.style, "cpu", fault.dtype)
     skip_unless_chosen(fault, choice)
     if reason := cases.obstacle(case, settings.threads):
@@ -115,7 +116,7 @@ def prepared(fault, choice, settings, folder):
 
 
 def skip_unless_chosen(fault, choice):
-    """Skip what the user's options leave out."""
+    """Skip the test if the user's options leave out its style."""
     for axis in ("framework", "style"):
         if (named := getattr(choice, axis)) and getattr(fault, axis) not in named:
             pytest.skip(f"--{axis} leaves it out")
@@ -128,20 +129,20 @@ def planted_package(fault, folder):
 
 
 def time_as_a_user(folder, family, *options, timeout_s=300):
-    """Time with what lies in ``folder`` before all that is installed; give the exit status and what was printed.
+    """Time with the package in ``folder`` instead of the installed one; return the exit code and what was printed.
 
-    As short as it can be: the files of one family, no fresh processes, few rounds. The results lie in ``folder``,
-    not in the checkout, and those of an earlier run are dropped.
+    As short as possible: the files of one family, no fresh processes, few rounds. The results are written to
+    ``folder``, not to the checkout, and those of an earlier run are removed.
     """
     shutil.rmtree(folder / "results", ignore_errors=True)
     files = [ROOT / "perf" / f"test_{family}.py", *([ROOT / "perf/test_phases.py"] if family == "training" else [])]
     command = [sys.executable, "-m", "pytest", *files, *options, "--device", "cpu", "--no-first-calls"]
-    # The messages alone: a traceback would quote the checks, and with them every message they might give.
+    # Only the messages: a traceback would quote the source of the checks with all their messages.
     command += ["--tb=line", "--benchmark-max-time=0.01", "-p", "no:cacheprovider"]
     # The suite's own setting would put the checkout's package before the copy.
     first = [str(folder), str(Path(gradperf.__file__).parent.parent)]
     command += [f"--benchmark-storage=file://{folder / 'results'}", "-o", f"pythonpath={shlex.join(first)}"]
-    # What this process bound, that one must bind itself.
+    # The new process must bind the threads itself.
     bound = [name for name in os.environ if name.endswith("_NUM_THREADS") or name in ("NPROC", "XLA_FLAGS")]
     environment = {name: value for name, value in os.environ.items() if name not in bound}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (*first, environment.get("PYTHONPATH", ""))))
@@ -158,7 +159,7 @@ def time_as_a_user(folder, family, *options, timeout_s=300):
 
 
 def recorded(folder, problem):
-    """Give the names of the benchmarks of ``problem`` that a run recorded in ``folder``."""
+    """Return the names of the benchmarks of ``problem`` that a run recorded in ``folder``."""
     runs = [json.loads(file.read_text()) for file in (folder / "results").rglob("*.json")]
     return [
         benchmark["name"]
@@ -169,10 +170,10 @@ def recorded(folder, problem):
 
 
 def seen(fault, look):
-    """Give what ``look()`` found, or None: nothing was found although the fault could show.
+    """Return what ``look()`` found, or None if it found nothing although the fault could show.
 
-    A fault that shows in seconds alone may not where other processes take the CPUs. It is looked at up to four
-    times, and missed only if it never showed although its CPUs were free before and after each look.
+    A fault that only times show may be hidden while other processes use the CPUs. So ``look`` is called up to four
+    times. The fault is missed only if it never showed although its CPUs were free before and after each call.
     """
     if len(os.sched_getaffinity(0)) < fault.cpus:
         pytest.skip(f"needs {fault.cpus} CPUs")
@@ -190,7 +191,7 @@ def seen(fault, look):
 
 
 def _free(count):
-    """Tell whether as many busy threads of this process get most of a CPU each, here and now."""
+    """Return whether ``count`` busy threads of this process get most of a CPU each at this moment."""
     data, stop = bytes(2**20), threading.Event()
 
     def work():

@@ -1,4 +1,4 @@
-"""Every case agrees with its reference: the gate that ``perf/`` passes its cases through before it times them."""
+"""Every case agrees with its reference. ``perf/`` makes the same check before it times a case."""
 
 import pytest
 
@@ -7,15 +7,15 @@ from gradperf.checks import agreement
 
 @pytest.mark.family("training")
 def test_training(agreed):
-    """First gradients, the losses along the way, the final weights and the way there."""
+    """First gradients, the losses of all steps, the final weights and their change."""
     assert agreed.gradient_error < 1e-5
 
 
 @pytest.mark.family("training", offers="phases")
 def test_phases(agreed):
-    """The backward pass that is timed apart gives the first gradients too."""
+    """The backward pass that is timed apart returns the first gradients too."""
     case = agreed.case
-    phases = case.module.phases(case.problem, agreed.inputs, case.device, case.dtype)
+    phases = case.implementation.phases(case.problem, agreed.inputs, case.device, case.dtype)
     agreement.check_phases(agreed, phases)
 
 

@@ -1,6 +1,6 @@
-"""Every case behaves when it is called: the second gate that ``perf/`` passes its cases through before timing.
+"""Every case passes the checks of its conduct. ``perf/`` makes the same checks before it times a case.
 
-In the dtype that each problem was published in: how a style behaves does not depend on it.
+Only in the dtype that each problem was published in, as conduct does not depend on the dtype.
 """
 
 import pytest
@@ -10,17 +10,17 @@ from gradperf.checks import conduct
 
 @pytest.mark.family("training", published=True)
 def test_training(agreed, settings):
-    """Computes anew, ends ready, compiles nothing, does the problem's work and no more, on the threads given."""
+    """It computes again, ends ready, compiles nothing, and does exactly the problem's work on the given threads."""
     conduct.examine(agreed, settings)
 
 
 @pytest.mark.family("matmul", published=True)
 def test_matmul(agreed, settings):
-    """The same of the matrix products."""
+    """The same for the matrix products."""
     conduct.examine(agreed, settings)
 
 
 @pytest.mark.family("derivative", published=True)
 def test_derivative(agreed, settings):
-    """The same of the derivatives."""
+    """The same for the derivatives."""
     conduct.examine(agreed, settings)

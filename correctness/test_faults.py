@@ -1,7 +1,7 @@
-"""Each planted fault is caught by the check that every case passes through, ``gradperf.checks.agreement.agree``.
+"""``gradperf.checks.agreement.agree``, which checks every case, catches each planted fault.
 
 A fault is one wrong line in a style that is timed (``planted.py``). "Notebook D" is one of the five notebooks that
-gradperf reproduces: its two columns disagree because of two errors, which both stand below.
+gradperf reproduces. Its two columns disagree because of two errors; both are planted below.
 """
 
 from dataclasses import replace
@@ -314,7 +314,7 @@ FAULTS = [
         *BACKPROP,
         "np.square(residual).sum() / divisor, ",
         "-np.square(residual).sum() / divisor, ",
-        caught_by="holds a number that is no square",
+        caught_by="holds a number that is not a sum of squares",
     ),
     Fault(
         "inputs rounded on the way",
@@ -395,7 +395,7 @@ PHASE_FAULTS = [
 @pytest.mark.planted_fault
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 def test_fault_is_caught(fault, choice, settings, tmp_path):
-    """The check goes red on the faulty copy, with a message that says where."""
+    """The check fails on the faulty copy, with a message that states where."""
     with prepared(fault, choice, settings, tmp_path) as (case, style, runtime):
         expected = f"(?s){case.problem.name}.*{fault.caught_by}"
         with pytest.raises(agreement.Disagreement, match=expected):
@@ -405,7 +405,7 @@ def test_fault_is_caught(fault, choice, settings, tmp_path):
 @pytest.mark.planted_fault
 @pytest.mark.parametrize("fault", PHASE_FAULTS, ids=lambda fault: fault.id)
 def test_fault_in_a_phase_is_caught(fault, choice, settings, tmp_path):
-    """The halves that are timed apart are checked themselves: the whole training of these copies is right."""
+    """The halves that are timed apart have checks of their own: the whole training of these copies is right."""
     with prepared(fault, choice, settings, tmp_path) as (case, style, runtime):
         agreed = agreement.agree(case, settings, style, runtime)
         phases = style.phases(case.problem, agreed.inputs, case.device, case.dtype)
@@ -419,13 +419,13 @@ def test_fault_in_a_phase_is_caught(fault, choice, settings, tmp_path):
     ids=lambda fault: f"{fault.framework}.{fault.style} {fault.file} {fault.problem} {fault.dtype}",
 )
 def test_copy_without_fault_agrees(fault, choice, settings, tmp_path):
-    """The same copy without the fault passes, so it is the fault that is caught and not the copying."""
+    """The same copy without the fault passes, so the check catches the fault and not the copy."""
     with prepared(replace(fault, wrong=fault.right), choice, settings, tmp_path) as (case, style, runtime):
         agreement.agree(case, settings, style, runtime)
 
 
 def test_faults_are_enough_and_distinct():
-    """At least 60, in every framework, each one of its own."""
+    """There are at least 60 different faults, in every framework."""
     assert len({fault.id for fault in FAULTS}) == len(FAULTS) >= 60
     assert len({(f.framework, f.file, f.right, f.wrong, f.problem) for f in FAULTS}) == len(FAULTS)
     assert {fault.framework for fault in FAULTS} == {"numpy", "torch", "tensorflow", "jax"}

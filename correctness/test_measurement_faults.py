@@ -1,11 +1,11 @@
-"""Faults of measurement: the numbers are right, or nearly, and the time would not mean what it says.
+"""Faults of measurement: the numbers are right, or nearly right, but the time would not measure the work.
 
-Each is one wrong line, caught by a check that every case passes through before or after it is timed. Those of a
-style are planted in this process; those that change a process, its threads, its arithmetic or its clock, in a copy
-of the whole package that is run as a user runs it.
+Each is one wrong line, caught by a check before or after the timing. Faults of a style are planted in this
+process. Faults that change a process, its threads, its arithmetic or its clock are planted in a copy of the whole
+package, which runs as a user runs it.
 
-No fault is so small that a busy machine could hide it: one that shows in seconds shows by a factor of ten or more,
-or is planted while its CPUs are free.
+No fault is so small that a busy machine could hide it: one that only times show changes them by a factor of ten or
+more, or is planted while its CPUs are free.
 """
 
 import re
@@ -48,7 +48,7 @@ _INPUT_GRADIENT = _MORE.format("153,600")
 
 
 def copies_of_the_first(copy):
-    """Hand out copies of the first call's results: every caller gets arrays of his own."""
+    """Return source code that returns copies of the first call's results at every call."""
     return f"""    kept: dict[str, Any] = {{}}
 
     def once() -> dict[str, Any]:
@@ -72,7 +72,7 @@ FAULTS = [
         "copies of the first call",
         *BY_HAND,
         _RUN,
-        # By a list, so slowly that the machine's speed alone would not tell.
+        # By a list, which is slow enough that the machine's speed alone would not reveal it.
         copies_of_the_first("np.array(array.tolist(), array.dtype)"),
         caught_by=_LESS.format(0, 50),
     ),
@@ -137,7 +137,7 @@ FAULTS = [
         "        parameters = initial\n        update",
         caught_by="of the second call disagrees",
     ),
-    # Work left out, and work that nobody asked for.
+    # Work left out, and unneeded work.
     Fault(
         "every other gradient left out",
         *BY_HAND,
@@ -308,7 +308,7 @@ FAULTS = [
         "torch.compile at every step",
         *TENSORS,
         "            loss, tape = forward(parameters)\n            gradients = backward",
-        # A backend that writes no C++, which would take seconds.
+        # A backend without C++, which would take seconds to compile.
         "            loss, tape = torch.compile(forward, backend='eager')(parameters)\n"
         "            gradients = backward",
         caught_by="compiles inside the timed part, 50 times in one call: torch.compile was called",
@@ -377,7 +377,7 @@ FAULTS = [
         "torch.tensor(array[::-1].copy(), device=device)",
         caught_by="inputs changed on the way through torch",
     ),
-    # Over before it is done.
+    # Returned before it is done.
     Fault(
         "filled by a thread when the call is over",
         *BY_HAND,
@@ -399,7 +399,7 @@ FAULTS = [
 
     return later
 """,
-        caught_by="losses of the first call holds a number that is no square: nan",
+        caught_by="losses of the first call holds a number that is not a sum of squares: nan",
     ),
     Fault(
         "computed when the results are looked at",
@@ -422,7 +422,7 @@ FAULTS = [
     return Later
 """,
         "two_layer_784x30x10",
-        caught_by="does less work|faster than this machine|its results were there",
+        caught_by="does less work|faster than this machine|its results were ready",
     ),
     Fault(
         "asynchronous execution, not waited for",
@@ -441,9 +441,9 @@ FAULTS = [
         "float64",
         "matmul",
         in_seconds=True,
-        caught_by="the call returned after .* ms, and its results were there .* ms later",
+        caught_by="the call returned after .* ms, and its results were ready .* ms later",
     ),
-    # More threads than the run says.
+    # More threads than were asked for.
     Fault(
         "threads that compute along",
         *BY_HAND,
@@ -593,7 +593,7 @@ RUN_FAULTS = [
         family="matmul",
         caught_by="subnormal numbers are flushed to zero in this process",
     ),
-    # Data whose arithmetic is timed otherwise.
+    # Data whose arithmetic takes another time.
     Fault(
         "subnormal data",
         "numpy",
@@ -659,7 +659,7 @@ RUN_FAULTS = [
         spares=("test_training",),
         caught_by="(both halves|forward): .* operations in matrix products counted, .* needed",
     ),
-    # Honest until it is timed.
+    # Right until it is timed.
     Fault(
         "copies of an early call, once it was checked",
         "numpy",
@@ -734,7 +734,7 @@ RUN_FAULTS = [
 
 @dataclass(frozen=True)
 class Clock:
-    """A wrong clock, ``clocks.clock`` for ``--benchmark-timer``."""
+    """A wrong clock, given as ``--benchmark-timer``."""
 
     what: str
     source: str
@@ -750,7 +750,7 @@ class Clock:
     spares = ()
 
 
-# It is read some 20,000 times when it is checked, and then for each round twice.
+# The check reads it about 20,000 times; then each round reads it twice.
 _AFTER_THE_CHECK = """import time
 
 reads, last = 0, 0.0
@@ -769,13 +769,13 @@ CLOCKS = [
     Clock(
         "milliseconds",
         "import time\n\ndef clock():\n    return time.perf_counter() * 1e3\n",
-        "this is no clock of seconds: it moved by .* asleep",
+        "this clock does not count seconds: it moved by .* asleep",
     ),
-    Clock("nanoseconds", "from time import perf_counter_ns as clock\n", "this is no clock of seconds"),
+    Clock("nanoseconds", "from time import perf_counter_ns as clock\n", "this clock does not count seconds"),
     Clock(
         "ten percent too fast",
         "import time\n\ndef clock():\n    return time.perf_counter() * 1.1\n",
-        "this is no clock of seconds",
+        "this clock does not count seconds",
     ),
     Clock(
         "running backwards",
@@ -797,7 +797,7 @@ def clock():
     Clock(
         "CPU seconds, which stop while it waits",
         "from time import process_time as clock\n",
-        "this is no clock of seconds: it moved by .* asleep",
+        "this clock does not count seconds: it moved by .* asleep",
     ),
     Clock(
         "time that stops at work",
@@ -810,7 +810,7 @@ def clock():
     last = max(last, time.perf_counter() - time.process_time())
     return last
 """,
-        "this is no clock of seconds: it moved by .* at work",
+        "this clock does not count seconds: it moved by .* at work",
     ),
     Clock(
         "the time of day, which can be set back",
@@ -844,7 +844,7 @@ def clock():
 @pytest.mark.planted_fault
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 def test_fault_is_caught(fault, choice, settings, tmp_path):
-    """The check goes red on the faulty copy, with a message that says what was found."""
+    """The check fails on the faulty copy, with a message that states what is wrong."""
     with prepared(fault, choice, settings, tmp_path) as (case, style, runtime):
 
         def look():
@@ -854,34 +854,34 @@ def test_fault_is_caught(fault, choice, settings, tmp_path):
                 return str(caught)
             return None
 
-        told = seen(fault, look)
-    assert told is not None, "it was not caught"
-    assert re.search(f"(?s){case.problem.name}.*{fault.caught_by}", told), told
+        message = seen(fault, look)
+    assert message is not None, "it was not caught"
+    assert re.search(f"(?s){case.problem.name}.*{fault.caught_by}", message), message
 
 
 def time_case(fault, folder, *options):
-    """Time one case as a user does; give the exit status and all that was printed."""
+    """Time one case as a user does; return the exit code and all that was printed."""
     case = ["--framework", fault.framework, "--style", fault.style, "--problem", fault.problem]
     return time_as_a_user(folder, fault.family, *case, *options)
 
 
 def check_caught(fault, folder, *options):
-    """The run fails, says why, and records nothing of the faulty case."""
+    """Check that the run fails with the expected message, and records nothing of the faulty case."""
 
     def look():
-        status, told = time_case(fault, folder, *options)
-        # In CPU seconds a fault may show where it does harm and not where it lies: that is looked at again.
-        shown = status and (not fault.in_seconds or re.search(fault.caught_by, told))
-        return told if shown else None
+        code, printed = time_case(fault, folder, *options)
+        # CPU seconds may show the fault in another benchmark than the one with the fault: then look again.
+        shown = code and (not fault.in_seconds or re.search(fault.caught_by, printed))
+        return printed if shown else None
 
-    told = seen(fault, look)
-    assert told is not None, "it was not caught"
-    assert re.search(fault.caught_by, told), told
+    printed = seen(fault, look)
+    assert printed is not None, "it was not caught"
+    assert re.search(fault.caught_by, printed), printed
     assert [name for name in recorded(folder, fault.problem) if not name.startswith(fault.spares)] == []
 
 
 def skip_unless_possible(fault, choice):
-    """Skip what the user left out, and what cannot run here."""
+    """Skip the test if the user's options leave out its style, or if its framework cannot run here."""
     skip_unless_chosen(fault, choice)
     try:
         frameworks.load(fault.framework, 1)
@@ -901,7 +901,7 @@ def test_fault_fails_a_run(fault, choice, tmp_path):
 @pytest.mark.planted_fault
 @pytest.mark.parametrize("clock", CLOCKS, ids=lambda clock: clock.what)
 def test_clock_fails_a_run(clock, choice, tmp_path):
-    """A user's run by a clock that counts no seconds fails, with a message, and records nothing of the case."""
+    """A user's run with a wrong clock fails, with a message, and records nothing of the case."""
     skip_unless_chosen(clock, choice)
     (tmp_path / "clocks.py").write_text(clock.source)
     check_caught(clock, tmp_path, *clock.options, f"--benchmark-timer={clock.name}")
@@ -913,19 +913,19 @@ def test_clock_fails_a_run(clock, choice, tmp_path):
     ids=lambda fault: fault.framework,
 )
 def test_run_without_fault_passes(fault, choice, tmp_path):
-    """The same run of a copy without a fault passes and records the case; and it is the copy that runs."""
+    """The same run of a copy without a fault passes and records the case. The header shows that the copy runs."""
     skip_unless_possible(fault, choice)
     header = 'return f"gradperf: tier'
     harmless = replace(fault, file="suite/plugin.py", right=header, wrong=header.replace(":", ", a copy:"))
     planted_package(harmless, tmp_path)
-    status, told = time_case(fault, tmp_path)
-    assert status == 0, told
-    assert "gradperf, a copy: tier" in told
+    code, printed = time_case(fault, tmp_path)
+    assert code == 0, printed
+    assert "gradperf, a copy: tier" in printed
     assert recorded(tmp_path, fault.problem)
 
 
 def test_faults_are_enough_and_distinct():
-    """At least 25, in every framework, each one of its own and caught by a check that is named."""
+    """There are at least 25 different faults, in every framework; each names the message of its check."""
     faults = FAULTS + RUN_FAULTS
     assert len({fault.id for fault in faults}) == len(faults) >= 25
     assert {fault.framework for fault in faults} == {"numpy", "torch", "tensorflow", "jax"}

@@ -1,4 +1,4 @@
-"""A network is data: every training style runs networks that no notebook has, with no line of its own for them."""
+"""A network is data: every training style runs networks beyond those of the notebooks, without code for them."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from gradperf.problems.training import SGD, Adam
 pytestmark = pytest.mark.family("training", problem="tiny_3x2x1")
 
 COMPILES = {"torch.compiled", "torch.cuda_graph"}
-"""Styles of numpy and torch that are built anew for every network, in seconds rather than milliseconds."""
+"""Styles of numpy and torch that take seconds to build for each network."""
 
 
 @pytest.mark.parametrize("network", [DEEP, KINK, SQUARE], ids=lambda network: network.name)

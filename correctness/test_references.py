@@ -46,20 +46,20 @@ def check_against_central_differences(problem, seed):
 
 @pytest.mark.parametrize("problem", TRAINING, ids=lambda problem: problem.name)
 def test_gradients_by_central_differences(problem):
-    """The reference gradient of every problem is the slope of its loss."""
+    """The reference gradient of every problem agrees with central differences of its loss."""
     check_against_central_differences(problem.at_tier("quick"), seed=0)
 
 
 @given(networks(optimizer=st.none()), st.integers(0, 1000))
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_gradients_of_any_network_by_central_differences(problem, seed):
-    """So is that of a network of any depth, width, activation, bias and loss."""
+    """The same holds for a network of any depth, width, activation, bias and loss."""
     arrays = problem.inputs(seed, "float64")
     a = arrays["x"]
     for number, layer in enumerate(problem.layers, start=1):
         z = a @ arrays[f"w{number}"] + arrays.get(f"b{number}", 0.0)
         if layer.activation in ("relu", "shifted_relu") and np.abs(z).min() < 1e-2:
-            return  # a kink within reach of the difference: there is no slope to compare with
+            return  # a kink within the difference: there is no slope to compare with
         a = np.tanh(z) if layer.activation == "tanh" else z
         if layer.activation in ("relu", "shifted_relu"):
             a = np.maximum(z, 0) - (0.5 if layer.activation == "shifted_relu" else 0)
@@ -90,7 +90,7 @@ def test_polynomial_has_the_published_first_gradient_and_final_loss():
 def test_two_layer_network_has_the_published_losses():
     """B: the loss starts at about 3e7, and 500 steps bring it below the 1e-2 that the notebook's runs stay under.
 
-    The notebook seeds nothing, and the final loss hangs on the data: seeds 0 to 11 end between 3e-8 and 1e-4.
+    The notebook sets no seed, and the final loss depends on the data: seeds 0 to 11 end between 3e-8 and 1e-4.
     """
     problem = problems.find("two_layer_1000x100x10")
     losses = problem.reference(problem.inputs(0, "float64"))["losses"]
@@ -99,7 +99,7 @@ def test_two_layer_network_has_the_published_losses():
 
 
 def test_digit_images_have_the_published_moments():
-    """C2: standardised pixels, and 0.83 for the deviation of the first layer's output with Kaiming weights."""
+    """C2: standardised pixels, and the first layer's output with Kaiming weights has deviation 0.83."""
     problem = problems.find("shifted_relu_784x50x1").at_tier("quick")
     inputs = problem.inputs(0, "float64")
     assert inputs["x"].mean() == pytest.approx(0, abs=0.01)
@@ -110,7 +110,7 @@ def test_digit_images_have_the_published_moments():
 
 
 def test_adam_by_its_closed_forms():
-    """Adam's first step is lr·g/(|g| + eps); with a constant gradient so is every other."""
+    """Adam's first step is lr·g/(|g| + eps); with a constant gradient every other step is the same."""
     adam = Adam(lr=0.25)
     problem = Training("line", 1, 1, (Layer(1),), "sum", adam, 3, "float64", gaussian, standard_normal)
     inputs = {"x": np.array([[1e-9]]), "y": np.array([[1e9]]), "w1": np.array([[0.0]])}
@@ -140,7 +140,7 @@ def test_matrix_product_by_exact_sums(m, k, n, seed):
 
 
 def test_sine_derivative_by_central_differences():
-    """The known answer is the slope of sin."""
+    """The analytic derivative agrees with central differences of sin."""
     problem = problems.find("sine_derivative_100")
     x = problem.inputs(0, "float64")["x"]
     slope = (np.sin(x + 1e-6) - np.sin(x - 1e-6)) / 2e-6
@@ -150,7 +150,7 @@ def test_sine_derivative_by_central_differences():
 @pytest.mark.parametrize("problem", problems.entries(), ids=lambda problem: problem.name)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_inputs_are_the_same_for_the_same_seed(problem, dtype):
-    """The seed alone decides the numbers; another seed gives others, where anything is drawn."""
+    """The seed alone decides the numbers. Another seed draws others, unless nothing is drawn."""
     small = problem.at_tier("quick")
     again, other = problems.sha256(small.inputs(0, dtype)), problems.sha256(small.inputs(1, dtype))
     assert problems.sha256(small.inputs(0, dtype)) == again
@@ -170,13 +170,13 @@ def test_networks_of_one_shape_share_their_numbers():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e-40])
 def test_inputs_must_be_normal_numbers(bad):
-    """NaN, infinity and subnormal numbers are refused where the data are made."""
+    """Inputs that are NaN, infinite or subnormal raise an error."""
     with pytest.raises(ValueError, match="x holds a"):
         problems.frozen({"x": np.array([1.0, bad])}, "float32")
 
 
 def test_a_hash_depends_on_name_dtype_shape_and_bytes():
-    """Two inputs with one hash are the same numbers under the same names."""
+    """Inputs with the same hash are the same numbers under the same names."""
     x = np.arange(6.0)
     different = [{"x": x}, {"y": x}, {"x": x.astype("float32")}, {"x": x.reshape(2, 3)}, {"x": x + 1}]
     assert len({problems.sha256(arrays) for arrays in different}) == len(different)
@@ -187,6 +187,6 @@ def test_a_hash_depends_on_name_dtype_shape_and_bytes():
     [{"layers": ()}, {"batch": 0}, {"steps": 0}, {"optimizer": None}, {"input_gradient": True}, {"powers": 2}],
 )
 def test_what_no_style_could_compute_is_refused(change):
-    """A network without layers, data or steps, or with powers of three columns, is no problem at all."""
+    """A network without layers, data or steps, or with powers of three columns, raises an error."""
     with pytest.raises(ValueError, match="tiny_3x2x1"):
         replace(problems.find("tiny_3x2x1"), **change)

@@ -1,7 +1,7 @@
-"""The operations and bytes that a problem is said to take are those that it takes.
+"""The operations and bytes that a problem states are those that it takes.
 
-The truth is threefold: a count by hand in ``docs/problems.md``; XLA's own cost analysis of a step; and the matrix
-products that each framework counts in its styles, which ``test_conduct.py`` holds to the same numbers.
+They are compared with a count by hand in ``docs/problems.md`` and with XLA's cost analysis of a step.
+``test_conduct.py`` compares them with the matrix products that each framework counts.
 """
 
 import re
@@ -20,7 +20,7 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "problems.md"
 
 
 def written_out():
-    """Give the table of the count by hand: the operations of each line, matrix products and others apart."""
+    """Return the table of the count by hand: for each line, operations in matrix products and others."""
     lines = re.findall(r"^\| `(.+?)` \| .+ \| ([\d,]*) \| ([\d,]*) \|$", DOCUMENT.read_text(), re.MULTILINE)
     return [[int(number.replace(",", "") or 0) for number in numbers] for _, *numbers in lines]
 
@@ -37,7 +37,7 @@ def test_count_by_hand_agrees():
 
 @pytest.mark.parametrize("problem", [*TRAININGS, DEEP], ids=lambda problem: problem.name)
 def test_xla_counts_the_same(problem):
-    """XLA's cost analysis of a step agrees, but for powers, to it products, and for sums, to it n − 1 each."""
+    """XLA's cost analysis of a step agrees, except that it counts powers as products and a sum as n − 1."""
     try:
         frameworks.load("jax", 1)
     except frameworks.Unavailable as reason:
@@ -54,7 +54,7 @@ def test_xla_counts_the_same(problem):
 
 @pytest.mark.parametrize("problem", [*TRAININGS, DEEP], ids=lambda problem: problem.name)
 def test_bytes_are_those_of_the_arrays(problem):
-    """Inputs and parameters are read, results are written; twice as wide numbers are twice as many bytes."""
+    """Inputs and parameters are read, results are written; float64 takes twice the bytes of float32."""
     inputs = problem.inputs(0, "float64")
     results = replace(problem, steps=1).reference(inputs)
     moved = sum(array.nbytes for array in (*inputs.values(), *results.values()))
@@ -68,13 +68,13 @@ def test_bytes_are_those_of_the_arrays(problem):
     "problem", [DEEP, replace(DEEP, optimizer=None, steps=1)], ids=["trained", "differentiated"]
 )
 def test_a_deep_network_is_counted(style, problem):
-    """Three products a layer, but two for the first: numpy's own arrays count what the formula says."""
+    """Three products for each layer, two for the first: numpy's counting arrays agree with the formula."""
     runtime = frameworks.load("numpy", 1)
     case = cases.Case(problem, "numpy", style, "cpu", "float64")
     inputs = problem.inputs(0, "float64")
 
     def prepare(inputs):
-        return case.module.prepare(problem, inputs, "cpu", "float64")
+        return case.implementation.prepare(problem, inputs, "cpu", "float64")
 
     counted = runtime.product_flops(prepare(inputs), prepare, inputs)
     widths = list(zip(problem.widths, problem.widths[1:], strict=False))
@@ -83,7 +83,7 @@ def test_a_deep_network_is_counted(style, problem):
 
 
 def test_counted_arrays_compute_the_same():
-    """What counts must not change what is computed."""
+    """Counting does not change the results."""
     from gradperf.frameworks.numpy.counting import Counted
 
     rng = np.random.default_rng(0)

@@ -1,22 +1,22 @@
-"""Cases: one problem × style × device × dtype each, the product of what lies in the folders.
+"""Cases: one problem × style × device × dtype each, and the user's choice among them.
 
-Also the user's choice among them: every value is checked against what exists before anything runs, and a value
-that the user named must lead to at least one case that can run here.
+Every name that the user gives is checked before anything runs, and must lead to at least one case that can run
+here.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any
 
 from gradperf import frameworks, problems
 from gradperf.errors import UserError, unknown
+from gradperf.frameworks.contract import Style
 from gradperf.problems import Problem
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is equal for all cases of a run."""
+    """What all cases of a run have in common."""
 
     tier: str = "quick"
     threads: int = 1
@@ -34,7 +34,7 @@ class Choice:
     dtype: tuple[str, ...] = ()
 
     def items(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Give each axis with the values named on it."""
+        """Yield each axis with the values named on it."""
         for axis in fields(self):
             yield axis.name, getattr(self, axis.name)
 
@@ -56,22 +56,22 @@ class Case:
 
     @property
     def group(self) -> str:
-        """The table it stands in: all styles of one problem, device and dtype."""
+        """Return the name of its table: all styles of one problem, device and dtype."""
         return f"{self.problem.name} {self.device} {self.dtype}"
 
     @property
-    def module(self) -> Any:
-        """Import the style's module."""
+    def implementation(self) -> Style:
+        """Import and return the style itself."""
         return frameworks.style(self.framework, self.problem.family, self.style)
 
     def value(self, axis: str) -> str:
-        """Give the name that this case has on an axis of :class:`Choice`."""
+        """Return the value of this case on an axis of :class:`Choice`."""
         return self.problem.name if axis == "problem" else str(getattr(self, axis))
 
 
 @cache
 def obstacle(case: Case, threads: int) -> str | None:
-    """One line that says why ``case`` cannot run here, or None. Imports its framework."""
+    """Return on one line why ``case`` cannot run here, or None. Imports its framework."""
     try:
         runtime = frameworks.load(case.framework, threads)
     except frameworks.Unavailable as error:
@@ -79,27 +79,25 @@ def obstacle(case: Case, threads: int) -> str | None:
     if reason := runtime.missing(case.device):
         return reason
     try:
-        module = case.module
+        style = case.implementation
     except Exception as error:  # what a style imports beside its framework may be missing or broken
         return f"{case.framework}.{case.style} cannot be imported: {type(error).__name__}: {error}"
-    supports = getattr(module, "supports", None)
-    found: str | None = supports(case.problem, case.device, case.dtype) if supports else None
-    return found
+    return style.supports(case.problem, case.device, case.dtype)
 
 
 def existing(axis: str) -> tuple[str, ...]:
-    """Everything that can be named on ``axis``."""
+    """Return every value that exists on ``axis``."""
     match axis:
         case "framework":
             return frameworks.names()
         case "style":
-            found = (
+            styles = (
                 style
                 for framework in frameworks.names()
                 for family in problems.families()
                 for style in frameworks.styles(framework, family)
             )
-            return tuple(dict.fromkeys(found))
+            return tuple(dict.fromkeys(styles))
         case "problem":
             return tuple(problem.name for problem in problems.entries())
         case "device":
@@ -121,9 +119,9 @@ def check_names(choice: Choice) -> None:
 
 
 def chosen(choice: Choice, settings: Settings, *, all_dtypes: bool = True) -> list[Case]:
-    """Every case that ``choice`` leaves; those that cannot run here too.
+    """Return every case that matches ``choice``, even if it cannot run here.
 
-    Where no dtype is named, ``all_dtypes=False`` takes the one that each problem was published in.
+    If no dtype is named, ``all_dtypes=False`` takes the one that each problem was published in.
     """
     named = choice.problem or existing("problem")
     return [
@@ -139,7 +137,7 @@ def chosen(choice: Choice, settings: Settings, *, all_dtypes: bool = True) -> li
 
 
 def check_named_can_run(cases: Iterable[Case], choice: Choice, threads: int) -> None:
-    """Raise UserError when a value that the user named leads to no case that can run here."""
+    """Raise UserError if a value that the user named leads to no case that can run here."""
     cases = list(cases)
     for axis, values in choice.items():
         for value in values:
@@ -148,17 +146,17 @@ def check_named_can_run(cases: Iterable[Case], choice: Choice, threads: int) -> 
             if not with_value:
                 raise UserError(f"--{axis} {value}: no case has it together with the other options given")
             if None not in reasons:
-                told = "\n  ".join(dict.fromkeys(reason for reason in reasons if reason))
-                raise UserError(f"--{axis} {value} was asked for, and cannot run here:\n  {told}")
+                listed = "\n  ".join(dict.fromkeys(reason for reason in reasons if reason))
+                raise UserError(f"--{axis} {value} was asked for, and cannot run here:\n  {listed}")
 
 
 def find(id_: str, settings: Settings) -> Case:
-    """Find the case with this id; raises UnknownName or UserError with what is wrong."""
+    """Return the case with this id; raises UnknownName or UserError with what is wrong."""
     parts = id_.split("-")
     if len(parts) != 4 or "." not in parts[1]:
         raise UserError(
-            f"{id_!r} is no case id. One looks like <problem>-<framework>.<style>-<device>-<dtype>, "
-            "for instance two_layer_784x30x10-torch.autograd-cpu-float64; `gradperf list` shows all."
+            f"{id_!r} is not a case id. An id is <problem>-<framework>.<style>-<device>-<dtype>, "
+            "for example two_layer_784x30x10-torch.autograd-cpu-float64; `gradperf list` shows all."
         )
     problem, (framework, _, style), device, dtype = parts[0], parts[1].partition("."), parts[2], parts[3]
     choice = Choice((framework,), (style,), (problem,), (device,), (dtype,))
@@ -167,7 +165,7 @@ def find(id_: str, settings: Settings) -> Case:
     if not cases:
         family = problems.find(problem).family
         if device not in frameworks.devices(framework):
-            known = " and ".join(frameworks.devices(framework))
-            raise UserError(f"{id_}: {framework} computes on {known} alone, not on {device}")
+            supported = " and ".join(frameworks.devices(framework))
+            raise UserError(f"{id_}: {framework} runs only on {supported}, not on {device}")
         raise unknown(f"{framework} style for {family}", style, frameworks.styles(framework, family))
     return cases[0]

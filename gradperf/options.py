@@ -1,15 +1,87 @@
-"""The options that say what to run: one table, read by pytest and by the command line alike.
+"""The options that choose what runs, and the readers of all option values.
 
-No framework and no numpy is imported here: the thread count must be known before either is.
+pytest and the command line share this table and these readers. A reader takes the text of one value and returns the
+value. It raises ``argparse.ArgumentTypeError`` if the text is wrong; both parsers report that as one message.
+
+This module imports no framework and no numpy: the thread count must be known before either is imported.
 """
 
 import os
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
-from gradperf.errors import UserError, unknown
+from gradperf.errors import unknown
 
 TIERS = ("short", "quick", "full")
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers of at least ``least``."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise ArgumentTypeError(f"expected a whole number of at least {least}, not {text!r}")
+        return number
+
+    return read
+
+
+def share(*, most: float = 1, zero: bool = False) -> Callable[[str], float]:
+    """Return a reader of shares such as ``1%`` or ``0.01``: below 1, at most ``most``, and 0 only with ``zero``."""
+
+    def read(text: str) -> float:
+        number = text.strip()
+        try:
+            value = float(number[:-1]) / 100 if number.endswith("%") else float(number)
+        except ValueError:
+            value = -1.0
+        if not (0 < value < 1 and value <= most) and not (zero and value == 0):
+            raise ArgumentTypeError(f"expected a share between 0 and {most:g}, such as 1% or 0.01, not {text!r}")
+        return value
+
+    return read
+
+
+def positive_number(text: str) -> float:
+    """Read a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise ArgumentTypeError(f"expected a number above 0, not {text!r}")
+    return number
+
+
+def tier(text: str) -> str:
+    """Read the name of a tier."""
+    if text not in TIERS:
+        raise ArgumentTypeError(str(unknown("tier", text, TIERS)))
+    return text
+
+
+def threads(text: str) -> int:
+    """Read a thread count, at most one for each CPU: more threads compete for the CPUs and distort every time."""
+    count = whole_number(1)(text)
+    # macOS has no sched_getaffinity.
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count > cpus:
+        raise ArgumentTypeError(f"this process may use {cpus} CPU{'' if cpus == 1 else 's'}, not {count}")
+    return count
+
+
+def names(text: str) -> list[str]:
+    """Read names separated by commas."""
+    split = [name.strip() for name in text.split(",")]
+    if "" in split:
+        raise ArgumentTypeError("a name is empty; leave this option out to choose everything")
+    return split
+
 
 AXES = {
     "framework": "numpy, torch, tensorflow, jax",
@@ -19,61 +91,38 @@ AXES = {
     "dtype": "float32, float64",
 }
 
+
+class _Setting(NamedTuple):
+    read: Callable[[str], Any]
+    default: Any
+    help: str
+
+
 SETTINGS = {
-    "tier": (
-        "quick",
-        "short: a few steps, for the gate; quick: shorter trainings; full: the published sizes (default: quick)",
+    "tier": _Setting(
+        tier, "quick", "short: a few steps, for the gate; quick: shorter trainings; full: the published sizes"
     ),
-    "threads": ("1", "threads of every library, bound before import (default: 1)"),
-    "seed": ("0", "seed of inputs and weights (default: 0)"),
+    "threads": _Setting(threads, 1, "threads of every library, set before import"),
+    "seed": _Setting(whole_number(0), 0, "seed of inputs and weights"),
 }
 
 
 def add(add_option: Callable[..., Any], settings: Iterable[str] = SETTINGS, *, axes: bool = True) -> None:
-    """Add the options to a parser of pytest's or argparse's."""
+    """Add the options to a parser of pytest or argparse, by its method ``add_option``."""
     for axis, example in AXES.items() if axes else ():
         add_option(
             f"--{axis}",
-            action="append",
+            action="extend",
+            type=names,
             default=[],
             metavar="NAME",
             help=f"only these (may be repeated, or separated by commas): {example}",
         )
     for name in settings:
-        default, text = SETTINGS[name]
-        add_option(f"--{name}", default=default, metavar="VALUE", help=text)
+        read, default, text = SETTINGS[name]
+        add_option(f"--{name}", type=read, default=default, metavar="VALUE", help=f"{text} (default: {default})")
 
 
-def names(axis: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Split repeated and comma-separated values into names, each once; raises UserError for an empty one."""
-    split = [name.strip() for value in values for name in value.split(",")]
-    if "" in split:
-        raise UserError(f"--{axis} was given an empty name; leave the option out to take every {axis}")
-    return tuple(dict.fromkeys(split))
-
-
-def whole_number(option: str, text: str, least: int) -> int:
-    """Read a whole number; raises UserError when it is none, or below ``least``."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = None
-    if number is None or number < least:
-        raise UserError(f"--{option} takes a whole number from {least} up, not {text!r}")
-    return number
-
-
-def threads(text: str) -> int:
-    """Read a thread count; more than there are CPUs would measure their quarrel, and torch dies of 100,000."""
-    count = whole_number("threads", text, least=1)
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if count > cpus:
-        raise UserError(f"--threads {count}: this process may use {cpus} CPU{'' if cpus == 1 else 's'}")
-    return count
-
-
-def tier(text: str) -> str:
-    """Check the name of a tier."""
-    if text not in TIERS:
-        raise unknown("tier", text, TIERS)
-    return text
+def named(parsed: Namespace) -> dict[str, tuple[str, ...]]:
+    """Return the names that were given on each axis, each once; empty for an axis without any."""
+    return {axis: tuple(dict.fromkeys(getattr(parsed, axis))) for axis in AXES}

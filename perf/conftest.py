@@ -1,9 +1,9 @@
-"""The benchmarks take each problem in the dtype it was published in, unless ``--dtype`` says otherwise."""
+"""Runs the benchmarks in the dtype that each problem was published in, unless ``--dtype`` is given."""
 
 import pytest
 
-from gradperf.suite import plugin
+from gradperf.suite import selection
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    plugin.parametrize(metafunc, all_dtypes=False)
+    selection.parametrize(metafunc, all_dtypes=False)

@@ -1,4 +1,4 @@
-"""The derivative at all points, as often in one call as the problem says."""
+"""The derivative at all points, several times in one call."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""The harness times itself: a style that does nothing, through the path that every case takes.
+"""The harness times itself: a style that does nothing, on the path that every case takes.
 
-One call a round, as the shortest cases are timed: the clock is read twice for each.
+One call for each round, as the shortest cases are timed: the clock is read twice for each call.
 """
 
 import pytest

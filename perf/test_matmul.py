@@ -1,4 +1,4 @@
-"""Matrix products: as many in one call as the problem says."""
+"""Matrix products, several in one call if they are small."""
 
 import pytest
 

@@ -1,21 +1,19 @@
-"""Forward and backward pass of one step, timed apart, for the styles that have the two.
+"""Forward and backward pass of one step, timed apart, for the styles that have phases.
 
-A backward pass uses up what its forward pass saved, so each timed call gets a fresh one, made outside the timing.
+A backward pass uses up what its forward pass saved. So each timed backward pass gets a fresh forward pass, untimed.
 """
 
 import pytest
 
 from gradperf.checks import conduct
-from gradperf.pairs.stage import stage
 
 pytestmark = pytest.mark.family("training", offers="phases")
 
 
 @pytest.fixture
-def phases(examined):
-    """Give the two halves, after backward(forward()) agreed with the first gradients."""
-    # The gate's first process of this side has checked them.
-    return conduct.halves(examined) if stage() == "repeat" else conduct.check_halves(examined)
+def phases(examined, duties):
+    """Return the two halves, after backward(forward()) agreed with the first gradients."""
+    return conduct.check_halves(examined) if duties.checks_fully else conduct.halves(examined)
 
 
 def test_forward(examined, phases, timed, benchmark):

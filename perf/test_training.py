@@ -1,4 +1,4 @@
-"""A whole training per call: every step, forward, backward and update."""
+"""A whole training in one call: the forward pass, backward pass and update of every step."""
 
 import pytest
 

@@ -13,13 +13,16 @@ MISTAKES = [
     (("--problem", "matmul_0x2x2"), "unknown problem 'matmul_0x2x2'."),
     (("--device", "cud"), "unknown device 'cud'. Did you mean 'cuda'? There are: cpu, cuda."),
     (("--dtype", "float23"), "unknown dtype 'float23'. Did you mean 'float32'? There are: float32, float64."),
-    (("--tier", "fast"), "unknown tier 'fast'."),
-    (("--threads", "0"), "--threads takes a whole number from 1 up, not '0'"),
-    (("--threads", "x"), "--threads takes a whole number from 1 up, not 'x'"),
-    (("--threads", "100000"), "--threads 100000: this process may use"),
-    (("--seed", "-1"), "--seed takes a whole number from 0 up, not '-1'"),
+    (
+        ("--tier", "fast"),
+        "argument --tier: unknown tier 'fast'. Did you mean 'short'? There are: short, quick, full.",
+    ),
+    (("--threads", "0"), "argument --threads: expected a whole number of at least 1, not '0'"),
+    (("--threads", "x"), "argument --threads: expected a whole number of at least 1, not 'x'"),
+    (("--threads", "100000"), "argument --threads: this process may use"),
+    (("--seed", "-1"), "argument --seed: expected a whole number of at least 0, not '-1'"),
     (("--framework", "numpy", "--device", "cuda"), "--framework numpy: no case has it together"),
-    (("--style", ","), "--style was given an empty name; leave the option out to take every style"),
+    (("--style", ","), "argument --style: a name is empty; leave this option out to choose everything"),
     (("--problem", "matmul_999999x999999x9"), "matmul_999999x999999x9: its matrices take 7,451 GiB in float64"),
     (("--framework", "numpy", "--style", "autograd"), "--framework numpy: no case has it together"),
 ]
@@ -109,7 +112,7 @@ def test_compare_that_swallows_the_path(run_pytest, path):
 
 
 def test_compare_with_a_run_that_does_not_exist(run_pytest):
-    """It is an error before anything is timed: whoever names a run wants that one."""
+    """A named run that does not exist is an error before anything is timed."""
     done = run_pytest(ROOT / "perf", *NUMPY, "--benchmark-compare=0099")
     assert "--benchmark-compare=0099: no such recorded run in" in done.stderr
     assert done.returncode == 4
@@ -127,7 +130,7 @@ def test_compare_with_a_run_that_does_not_exist(run_pytest):
     ],
 )
 def test_results_that_would_be_lost(run_pytest, option, message):
-    """What pytest-benchmark would find out only after everything was timed is told before."""
+    """What pytest-benchmark would notice only after the timing is an error before it."""
     done = run_pytest(ROOT / "perf", *NUMPY, option, storage=False)
     assert message in done.stderr
     assert done.returncode == 4
@@ -143,7 +146,7 @@ def test_storage_without_a_scheme(run_pytest, tmp_path):
 
 
 def test_broken_numpy(run_pytest, run_gradperf, stand_in):
-    """Nothing works without numpy, and the message says that it is numpy."""
+    """Nothing works without numpy, and the message says so."""
     broken = stand_in("numpy", "raise ImportError('libscipy_openblas64_: cannot open shared object file')")
     for done in (run_pytest(ROOT / "perf", extra_path=broken), run_gradperf("list", extra_path=broken)):
         assert "numpy cannot be imported: ImportError: libscipy_openblas64_" in done.stderr
@@ -154,10 +157,10 @@ def test_broken_numpy(run_pytest, run_gradperf, stand_in):
 @pytest.mark.parametrize(
     ("id_", "message"),
     [
-        ("nonsense", "'nonsense' is no case id. One looks like <problem>-<framework>.<style>-<device>-<dtype>"),
+        ("nonsense", "'nonsense' is not a case id. An id is <problem>-<framework>.<style>-<device>-<dtype>"),
         ("tiny_3x2x1-numpy.by_hnd-cpu-float64", "unknown style 'by_hnd'. Did you mean 'by_hand'?"),
         ("tiny_3x2x1-numpy.loops-cpu-float64", "unknown numpy style for training 'loops'."),
-        ("tiny_3x2x1-numpy.by_hand-cuda-float64", "numpy computes on cpu alone, not on cuda"),
+        ("tiny_3x2x1-numpy.by_hand-cuda-float64", "numpy runs only on cpu, not on cuda"),
         ("tiny_9x2x1-numpy.by_hand-cpu-float64", "unknown problem 'tiny_9x2x1'. Did you mean 'tiny_3x2x1'?"),
         ("matmul_64x64x64-numpy.loops-cpu-float32", "cannot run here: 262,144 Python calls in one product"),
     ],
@@ -173,13 +176,13 @@ def test_case_that_cannot_be_run(run_gradperf, id_, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--steps", "0"), "--steps takes a whole number from 1 up"),
-        (("--steps", "99999999999999999"), "not enough memory for this; fewer steps or a smaller problem may do"),
+        (("--steps", "0"), "argument --steps: expected a whole number of at least 1, not '0'"),
+        (("--steps", "99999999999999999"), "not enough memory; try fewer steps or a smaller problem"),
         (("--json", "/nowhere/at/all.json"), "--json: cannot write /nowhere/at/all.json: No such file"),
     ],
 )
 def test_option_of_a_run(run_gradperf, arguments, message):
-    """So it does with its options, before the case runs."""
+    """A wrong option is an error before the case runs."""
     done = run_gradperf("run", "tiny_3x2x1-numpy.by_hand-cpu-float64", *arguments)
     assert message in done.stderr
     assert done.returncode == 2

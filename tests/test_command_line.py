@@ -1,14 +1,87 @@
-"""``gradperf list`` and ``gradperf run`` show what they say they show."""
+"""The command line: its commands and options, what ``list`` and ``run`` show, and closed pipes and full disks."""
 
 import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from gradperf import problems
+import gradperf
+from gradperf import options, problems
+from tests.conftest import ROOT
+
+NAMES = ("list", "run", "pair", "gate", "certificate", "show", "neighbours", "doctor")
+
+
+def test_version(run_gradperf):
+    """The version is that of the package; pyproject.toml reads it from there."""
+    done = run_gradperf("--version")
+    assert (done.returncode, done.stdout) == (0, f"gradperf {gradperf.__version__}\n")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "gradperf.__version__"}
+    assert f"\nversion: {gradperf.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_no_command(run_gradperf):
+    """Without a command there is the list of commands, and no success."""
+    done = run_gradperf()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert all(f"\n    {name}" in done.stderr for name in NAMES)
+
+
+def test_unknown_command(run_gradperf):
+    """An unknown command is one message that lists the commands."""
+    done = run_gradperf("nonsense")
+    assert (done.returncode, done.stdout) == (2, "")
+    usage, message = done.stderr.splitlines()
+    assert usage.startswith("usage: gradperf ")
+    assert message.startswith("gradperf: error: argument COMMAND: invalid choice: 'nonsense'")
+    assert all(name in message for name in NAMES)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], *([name, "--help"] for name in NAMES)], ids=" ".join)
+def test_help_is_light(words):
+    """Help imports neither numpy nor pytest nor a framework, so the threads can still be bound."""
+    source = f"""
+import sys
+from gradperf.commands.main import main
+try:
+    main({words})
+except SystemExit as ended:
+    assert ended.code == 0
+print(sorted({{"numpy", "pytest", "torch", "jax", "tensorflow"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n[]\n")
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "value"),
+    [
+        (options.share(), "1%", 0.01),
+        (options.share(), " 0.05 ", 0.05),
+        (options.share(most=0.5), "50%", 0.5),
+        (options.share(zero=True), "0", 0.0),
+        (options.whole_number(0), "0", 0),
+        (options.positive_number, "0.5", 0.5),
+        (options.names, "numpy, torch", ["numpy", "torch"]),
+    ],
+)
+def test_readers(read, text, value):
+    """A reader returns the value of its text; tests/gate/test_bad_input.py has the texts that are refused."""
+    assert read(text) == value
+
+
+def test_repeated_names(run_gradperf):
+    """Names may be repeated and separated by commas; each counts once."""
+    words = ["list", "--json", "--framework", "numpy", "--problem", "tiny_3x2x1"]
+    once = run_gradperf(*words, "--style", "by_hand", "--style", "outer_product")
+    assert run_gradperf(*words, "--style", "by_hand,outer_product", "--style", "by_hand").stdout == once.stdout
+    assert {row["style"] for row in json.loads(once.stdout)} == {"by_hand", "outer_product"}
 
 
 def test_list_shows_every_case_of_numpy(run_gradperf):
@@ -24,7 +97,7 @@ def test_list_shows_every_case_of_numpy(run_gradperf):
 
 
 def test_list_as_json(run_gradperf):
-    """The same, for programs."""
+    """``--json`` prints the same list for programs."""
     rows = json.loads(run_gradperf("list", "--framework", "numpy", "--problem", "tiny_3x2x1", "--json").stdout)
     assert {row["style"] for row in rows} == {"by_hand", "by_hand_inplace", "outer_product"}
     assert all(row["runs_here"] and row["reason"] is None for row in rows)
@@ -60,7 +133,7 @@ def test_run_shows_what_the_notebooks_show(run_gradperf, tmp_path):
 
 
 def test_run_depends_on_the_seed(run_gradperf, tmp_path):
-    """Another seed is another problem, with another hash."""
+    """Another seed draws other inputs, with another hash."""
     hashes = set()
     for seed in ("0", "1"):
         file = tmp_path / f"{seed}.json"
@@ -92,11 +165,13 @@ COMMANDS = [
     (("--help",), 0),
     (("list", "--framework", "nonsense"), 2),
     (("show",), 2),
+    (("--version",), 0),
+    ((), 2),
 ]
 
 
 def ended(words, stdout, stderr):
-    """Give the exit code of a command, with buffers as users have them."""
+    """Run a command with buffered output, as users do."""
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-m", "gradperf", *words]
     return subprocess.run(command, stdout=stdout, stderr=stderr, env=buffered, timeout=300, check=False, text=True)
@@ -104,7 +179,7 @@ def ended(words, stdout, stderr):
 
 @pytest.mark.parametrize(("words", "code"), COMMANDS)
 def test_nobody_reads(words, code):
-    """The exit code is the same where nobody reads what is printed, as after ``| head``."""
+    """A closed pipe, as after ``| head``, does not change the exit code."""
     read, written = os.pipe()
     os.close(read)
     assert ended(words, written, written).returncode == code
@@ -117,7 +192,7 @@ def test_nobody_reads(words, code):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_full_disk():
-    """Output that is lost is no success, and one message; where not even that can be written, still no success."""
+    """Lost output is one message and no success, even if the message cannot be written either."""
     with Path("/dev/full").open("w") as full:
         done = ended(COMMANDS[0][0], full, subprocess.PIPE)
         assert ended(COMMANDS[0][0], full, full).returncode == 2

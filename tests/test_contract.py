@@ -1,6 +1,7 @@
 """Every framework's folder and every style's file keeps the contract of ``gradperf/frameworks/contract.py``."""
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import tomllib
@@ -31,18 +32,18 @@ def loaded(framework):
 
 
 @pytest.mark.parametrize("framework", frameworks.names())
-def test_framework_has_devices_and_the_verbs_of_a_runtime(framework):
-    """The folder says which devices it knows, and its runtime has every verb of ``contract.Runtime``."""
+def test_framework_has_devices_and_the_functions_of_a_runtime(framework):
+    """The folder names its devices, and its runtime has every function of ``contract.Runtime``."""
     assert set(frameworks.devices(framework)) <= {"cpu", "cuda"}
     runtime = loaded(framework)
-    for verb in (name for name in vars(Runtime) if not name.startswith("_")):
-        assert callable(getattr(runtime, verb)), verb
+    for name in (name for name in vars(Runtime) if not name.startswith("_")):
+        assert callable(getattr(runtime, name)), name
     assert runtime.missing("cpu") is None
 
 
 @pytest.mark.parametrize("framework", frameworks.names())
 def test_framework_has_its_extra_and_its_tox_factor(framework):
-    """A new framework is a folder, an extra and a tox factor; numpy is in the core."""
+    """A new framework needs a folder, an extra and a tox factor; numpy is a dependency of the package."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert framework in project["optional-dependencies"] or any(
         dependency.startswith(framework) for dependency in project["dependencies"]
@@ -52,28 +53,28 @@ def test_framework_has_its_extra_and_its_tox_factor(framework):
 
 @pytest.mark.parametrize("framework", frameworks.names())
 def test_framework_has_training_and_the_other_families(framework):
-    """Each framework computes problems of every family; doing nothing takes none."""
+    """Each framework computes problems of every family; only numpy has the empty style."""
     without = [family for family in problems.families() if not frameworks.styles(framework, family)]
     assert without == ([] if framework == "numpy" else ["nothing"])
 
 
 @pytest.mark.parametrize(("framework", "family", "style"), STYLES)
 def test_style_has_the_functions_of_the_contract(framework, family, style):
-    """``prepare``, and ``supports`` and ``phases`` where there are any, take what the contract says."""
+    """``prepare``, ``supports`` and ``phases`` take the arguments of the contract."""
     loaded(framework)
-    module = frameworks.style(framework, family, style)
-    assert module.__doc__
-    assert module.__doc__.splitlines()[0].endswith((".", ","))
-    assert list(inspect.signature(module.prepare).parameters) == PARAMETERS
-    if hasattr(module, "supports"):
-        assert list(inspect.signature(module.supports).parameters) == ["problem", "device", "dtype"]
-    if hasattr(module, "phases"):
-        assert list(inspect.signature(module.phases).parameters) == PARAMETERS
+    described = importlib.import_module(f"gradperf.frameworks.{framework}.{family}.{style}").__doc__
+    assert described
+    assert described.splitlines()[0].endswith((".", ","))
+    functions = frameworks.style(framework, family, style)
+    assert list(inspect.signature(functions.prepare).parameters) == PARAMETERS
+    assert list(inspect.signature(functions.supports).parameters) == ["problem", "device", "dtype"]
+    if functions.phases is not None:
+        assert list(inspect.signature(functions.phases).parameters) == PARAMETERS
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "gradperf").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT)))
 def test_frameworks_are_imported_in_their_own_folder_alone(file):
-    """``import torch`` stands only below ``gradperf/frameworks/torch``, and so for every framework but numpy."""
+    """``import torch`` is only allowed in ``gradperf/frameworks/torch``; the same for every framework but numpy."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -94,7 +95,7 @@ def test_folder_itself_imports_nothing(framework):
 
 
 def test_case_ids_can_be_read_back():
-    """A dash separates the parts of an id, so no name has one; and no two problems have the same."""
+    """A dash separates the parts of an id, so no name has one, and no two problems have the same name."""
     names = [problem.name for problem in problems.entries()]
     names += [part for style in STYLES for part in style]
     assert not [name for name in names if "-" in name or "." in name]
@@ -103,7 +104,7 @@ def test_case_ids_can_be_read_back():
 
 
 def test_every_test_of_the_suite_names_a_family():
-    """The benchmarks are few lines: adding a case edits none of them."""
+    """Each benchmark names its family and is short: a new case edits none of them."""
     for file in (ROOT / "perf").glob("test_*.py"):
         spec = importlib.util.spec_from_file_location(file.stem, file)
         module = importlib.util.module_from_spec(spec)

@@ -15,45 +15,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradperf.case_pairs.worker import Worker
-from gradperf.doctor import examination, spread
-from gradperf.errors import UserError
-from gradperf.gate.measuring.replicate import TURNS
-from gradperf.gate.measuring.worker import cpus
-from gradperf.machine import facts
+from gradperf.doctor import examination, noise, report
+from gradperf.doctor.noise import Noise
+from gradperf.machine import load
+from gradperf.machine.cpus import Cpus
+from gradperf.pairs.turns import Value
+from gradperf.text.quantities import percent
 from tests.conftest import run_process
 
 # --- estimates ---
 
 
-@pytest.mark.parametrize(
-    ("probability", "degrees", "quantile"),
-    [
-        (0.95, 1, 6.31375),
-        (0.975, 2, 4.30265),
-        (0.99, 3, 4.54070),
-        (0.95, 23, 1.71387),
-        (0.99, 23, 2.49987),
-        (0.975, 30, 2.04227),
-        (0.99, 120, 2.35782),
-        (0.5, 5, 0.0),
-    ],
-)
-def test_quantiles_of_t(probability, degrees, quantile):
-    """As printed in every table of it."""
-    assert spread.t_quantile(probability, degrees) == pytest.approx(quantile, abs=6e-6)
-
-
-@pytest.mark.parametrize(("probability", "degrees"), [(0.9, 0), (1.0, 3), (0.3, 3)])
-def test_no_quantile_where_there_is_none(probability, degrees):
-    with pytest.raises(ValueError, match="no quantile"):
-        spread.t_quantile(probability, degrees)
-
-
 def test_known_spreads_give_known_changes():
     """Spreads of 5 % and 1 %, estimated from many processes: 1.96·√2·5 %, and (2.500 + 1.714)·1 %/√24."""
     draw = np.random.default_rng(1)
-    found = spread.Spread(
+    found = Noise(
         "case",
         tuple(0.003 * np.exp(draw.normal(0, 0.05, 4000))),
         tuple(draw.normal(0, 0.01, 4000)),
@@ -69,7 +45,7 @@ def test_two_stored_runs_differ_by_less_in_95_of_100(processes):
     below = 0
     for _ in range(1500):
         medians_s = np.exp(draw.normal(-5, 0.1, processes))
-        estimate = spread.Spread("case", tuple(medians_s), (0.0, 0.0)).smallest_stored
+        estimate = Noise("case", tuple(medians_s), (0.0, 0.0)).smallest_stored
         one, other = draw.normal(-5, 0.1, 2)
         below += abs(one - other) < math.log1p(estimate)
     assert below / 1500 == pytest.approx(0.95, abs=0.017)  # three standard errors
@@ -77,15 +53,15 @@ def test_two_stored_runs_differ_by_less_in_95_of_100(processes):
 
 def test_few_pairs_make_the_gate_careful():
     """Two pairs that agree with each other, and not with 0, are no proof of a small spread."""
-    few = spread.Spread("case", (1.0, 1.0), (0.024, 0.027))
+    few = Noise("case", (1.0, 1.0), (0.024, 0.027))
     assert few.gate_sigma == pytest.approx(0.02555, rel=1e-3)
-    assert few.smallest_gate > 2 * spread.smallest_gate(0.02555)
+    assert few.smallest_gate > 2 * Noise("case", (1.0, 1.0), (0.02555,) * 24).smallest_gate
 
 
 def test_gate_sees_the_smallest_change_in_95_of_100():
     """And alarms in 1 of 100 without any: a t test on 24 pairs, 10,000 times each."""
     draw, sigma = np.random.default_rng(2), 0.02
-    change = math.log1p(spread.smallest_gate(sigma))
+    change = math.log1p(Noise("case", (1.0, 1.0), (sigma,) * 24).smallest_gate)
 
     def alarms(slower):
         values = draw.normal(slower, sigma, (10_000, 24))
@@ -99,161 +75,31 @@ def test_gate_sees_the_smallest_change_in_95_of_100():
 # --- measuring ---
 
 
-class Scripted:
-    """A worker whose second process is 10 % slower, on a machine that gets slower at every turn."""
+def test_each_kind_of_measurement_is_repeated(monkeypatch):
+    """Two processes and two pairs whatever time it takes; more while they fit; each case keeps its own values."""
 
-    started = 0
-    drift = 1.0
-    orders: list = []  # noqa: RUF012 - emptied by each test
+    def pair(first, second, settings, coin, *, equal_calls):
+        assert first == second
+        assert equal_calls
+        return [Value(0.01 * number, 1.0, 1.0, (None, None)) for number, _ in enumerate(first.cases)]
 
-    def __init__(self):
-        """Count the processes."""
-        self.number = Scripted.started = Scripted.started + 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def send(self, *order):
-        """Write the order down."""
-        self.orders.append((self.number, *order))
-
-    def answer(self):
-        """Tell a time for anything."""
-        Scripted.drift *= 1.001
-        call_s = 0.001 * Scripted.drift * (1.1 if self.number == 2 else 1)
-        return {"call_s": call_s, "median_s": call_s}
-
-    def ask(self, *order):
-        """Do both."""
-        self.send(*order)
-        return self.answer()
-
-
-@pytest.fixture
-def scripted(monkeypatch):
-    monkeypatch.setattr(Scripted, "started", 0)
-    monkeypatch.setattr(Scripted, "drift", 1.0)
-    monkeypatch.setattr(Scripted, "orders", [])
-    monkeypatch.setattr(spread, "Worker", Scripted)
-    return Scripted.orders
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_pair_takes_balanced_turns_of_equal_length(scripted, seed):
-    """Each side begins equally often, so the drift cancels and the 10 % are seen, with either sign."""
-    coin = spread.random.Random(seed)
-    found = spread.process_pair(["case"], 1, coin)["case"]
-    assert abs(found) == pytest.approx(math.log(1.1), abs=0.0005)
-    turns = [order for order in scripted if order[1] == "turn"]
-    assert len(turns) == 2 * TURNS
-    assert len({count for _, _, count in turns}) == 1
-    begins = [number for number, *_ in turns[::2]]
-    assert begins.count(1) == begins.count(2) == TURNS // 2
-
-
-def test_roles_of_a_pair_are_drawn(scripted):
-    """The one launched first is not always the first side, nor do turns come in an order that could be guessed."""
-    signs = set()
-    for seed in range(20):
-        Scripted.started = 0
-        signs.add(spread.process_pair(["case"], 1, spread.random.Random(seed))["case"] > 0)
-    assert signs == {True, False}
-    begins = [number for number, *_ in [order for order in scripted if order[1] == "turn"][::2]]
-    assert len({tuple(begins[k : k + TURNS]) for k in range(0, len(begins), TURNS)}) == 20
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_pair_takes_its_turns_on_one_cpu(scripted, monkeypatch, threads):
-    """Both sides are kept on the same CPU before their turns; not where they compute in several threads."""
-    monkeypatch.setattr(spread, "cpus", lambda: [4, 6])
-    kept = set()
-    for seed in range(10):
-        scripted.clear()
-        Scripted.started = 0
-        spread.process_pair(["case"], threads, spread.random.Random(seed))
-        orders = [order[1:] for order in scripted]
-        cpus = [number for what, number, *_ in orders if what == "cpu"]
-        kept |= set(cpus)
-        if threads == 1:
-            assert len(cpus) == 2
-            assert len(set(cpus)) == 1
-            first = next(place for place, order in enumerate(orders) if order[0] == "turn")
-            assert {order[0] for order in orders[:first]} == {"prepare", "cpu"}
-            assert {number for number, what, *_ in scripted if what == "cpu"} == {1, 2}
-    assert kept == ({4, 6} if threads == 1 else set())
-
-
-@pytest.mark.skipif(len(cpus()) < 2, reason="it takes two CPUs on which a process can be kept")
-def test_process_stays_on_its_cpu():
-    """A measuring process is kept on the CPU that was ordered, until it prepares its next case."""
-    with Worker() as worker:
-        everywhere = os.sched_getaffinity(worker._process.pid)
-        for cpu in everywhere:
-            worker.ask("cpu", cpu)
-            assert os.sched_getaffinity(worker._process.pid) == {cpu}
-        worker.ask("prepare", "matmul_64x64x64-numpy.operator-cpu-float32", 1)
-        assert os.sched_getaffinity(worker._process.pid) == everywhere
-
-
-def test_stored_run_takes_as_many_rounds_as_pytest_would(scripted):
-    """0.2 s of calls that take a millisecond, in one fresh process for all cases."""
-    assert spread.stored_run(["a", "b"], 1).keys() == {"a", "b"}
-    assert [order[1:] for order in scripted] == [
-        ("prepare", "a", 1),
-        ("rounds", 200),
-        ("prepare", "b", 1),
-        ("rounds", 199),
-    ]
-
-
-def test_two_of_each_whatever_time_it_takes(scripted):
-    """And no more than fit, where time is short."""
-    (found,) = spread.measured(["case"], 1, -1.0)
-    assert len(found.stored_s) == len(found.gate_log_ratios) == 2
-
-
-def test_worker_obeys(tmp_path, monkeypatch):
-    """It computes the case that it was given, answers in order, and is not misled by what lies where it starts."""
-    (tmp_path / "numpy.py").write_text("raise SystemExit('not the numpy that was meant')")
-    monkeypatch.chdir(tmp_path)
-    with Worker() as worker:
-        worker.send("prepare", "tiny_3x2x1-numpy.by_hand-cpu-float32", 1)
-        worker.send("turn", 2)
-        worker.send("rounds", 3)
-        answers = [worker.answer() for _ in range(3)]
-        assert [set(answer) for answer in answers] == [{"call_s"}, {"call_s"}, {"median_s"}]
-        assert all(0 < value < 10 for answer in answers for value in answer.values())
-        busy = worker.ask("busy", 0.05)
-        assert 0 < busy["cpu_s"] <= busy["wall_s"] * 1.1
-        assert busy["wall_s"] >= 0.05
-
-
-@pytest.mark.parametrize(
-    ("order", "told"),
-    [
-        (("turn", 1), "cannot obey 'turn 1'"),
-        (("dance",), "cannot obey 'dance'"),
-        (("prepare", "tiny_3x2x1-numpy.by_foot-cpu-float32", 1), "by_foot"),
-        (("prepare", "nothing", "many"), "ended by itself, with exit code 1"),
-    ],
-)
-def test_worker_tells_why_it_cannot(order, told, capfd):
-    with pytest.raises(UserError, match=re.escape(told)), Worker() as worker:
-        worker.ask(*order)
+    monkeypatch.setattr(noise, "median_s", lambda cases, *rest: dict.fromkeys(cases, 0.001))
+    monkeypatch.setattr(noise, "measure", pair)
+    one, other = noise.measure_noise(["a", "b"], 1, -1.0)
+    assert (one.case, one.stored_s, one.gate_log_ratios) == ("a", (0.001, 0.001), (0.0, 0.0))
+    assert (other.case, other.gate_log_ratios) == ("b", (0.01, 0.01))
+    assert len(noise.measure_noise(["a"], 1, 0.05)[0].stored_s) > 2
 
 
 # --- judging ---
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIBRARY = {"version": "0.3", "architecture": "Zen", "threading_layer": "pthreads", "num_threads": 1}
-HEALTHY = examination.Examined(
+HEALTHY = examination.Examination(
     threads=1,
-    start=facts.Moment(NOW, 0.1, facts.CpuTimes(0, 0)),
-    end=facts.Moment(NOW + timedelta(seconds=60), 1.0, facts.CpuTimes(1000, 5)),
-    cpus=facts.Cpus("AMD EPYC", 4, 2, None, "performance"),
+    start=load.Moment(NOW, 0.1, load.CpuTimes(0, 0)),
+    end=load.Moment(NOW + timedelta(seconds=60), 1.0, load.CpuTimes(1000, 5)),
+    cpus=Cpus("AMD EPYC", 4, 2, None, "performance"),
     processes=2,
     measured_cpus=1.97,
     memory_bytes=2**34,
@@ -262,9 +108,9 @@ HEALTHY = examination.Examined(
     variables={},
     blas={"name": "openblas", "version": "0.3", "configuration": None, "loaded": {"openblas": LIBRARY}},
     versions={"numpy": "2.4.6"},
-    spreads=(
-        spread.Spread("two_layer", (1.0, 1.1, 1.0, 1.1, 1.0) * 4, (0.0, 0.01) * 10),
-        spread.Spread("tiny", (1.0, 1.02, 1.0, 1.02, 1.0) * 4, (0.0, 0.03) * 10),
+    noise=(
+        Noise("two_layer", (1.0, 1.1, 1.0, 1.1, 1.0) * 4, (0.0, 0.01) * 10),
+        Noise("tiny", (1.0, 1.02, 1.0, 1.02, 1.0) * 4, (0.0, 0.03) * 10),
     ),
 )
 FAULTS = {
@@ -274,8 +120,8 @@ FAULTS = {
         {"threads": 2, "cpus": replace(HEALTHY.cpus, quota=1.5)},
         "2 threads asked for, and 1.5 effective CPUs there",
     ),
-    "steal": ({"end": replace(HEALTHY.end, cpu_times=facts.CpuTimes(1000, 20))}, "The host took 2.0 %"),
-    "governor": ({"cpus": replace(HEALTHY.cpus, governor="powersave")}, "the governor 'powersave'"),
+    "steal": ({"end": replace(HEALTHY.end, cpu_times=load.CpuTimes(1000, 20))}, "The host took 2.0 %"),
+    "governor": ({"cpus": replace(HEALTHY.cpus, governor="powersave")}, "The governor 'powersave'"),
     "coarse timer": ({"timer": examination.Timer(1.5e-2, 1e-7, monotonic=True)}, "steps of 15 ms"),
     "dead timer": ({"timer": examination.Timer(None, 0.0, monotonic=True)}, "steps of more than was waited for"),
     "timer that goes back": ({"timer": examination.Timer(4e-8, 5e-8, monotonic=False)}, "may go back"),
@@ -284,14 +130,14 @@ FAULTS = {
         "openblas runs 2 threads instead of 1",
     ),
     "few processes": (
-        {"spreads": tuple(spread.Spread(s.case, s.stored_s[:5], s.gate_log_ratios[:4]) for s in HEALTHY.spreads)},
+        {"noise": tuple(Noise(s.case, s.stored_s[:5], s.gate_log_ratios[:4]) for s in HEALTHY.noise)},
         "Only 4 processes",
     ),
 }
 
 
 def test_healthy_machine_is_not_warned_about():
-    assert examination.warnings(HEALTHY) == []
+    assert report.warnings(HEALTHY) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -299,18 +145,18 @@ def test_each_fault_is_told(fault):
     """By a warning of its own, in the text and in the record alike."""
     changed, words = FAULTS[fault]
     sick = replace(HEALTHY, **changed)
-    told = [warning for warning in examination.warnings(sick) if words in warning]
-    assert len(told) == 1, examination.warnings(sick)
-    assert words in " ".join(" ".join(examination.told(sick)).split())
-    assert examination.record(sick)["warnings"] == examination.warnings(sick)
+    told = [warning for warning in report.warnings(sick) if words in warning]
+    assert len(told) == 1, report.warnings(sick)
+    assert words in " ".join(" ".join(report.lines(sick)).split())
+    assert report.record(sick)["warnings"] == report.warnings(sick)
 
 
 def test_verdict_is_that_of_the_worst_case():
     """What it says can be shown must hold for every case that was measured."""
-    stored, gate = HEALTHY.spreads[0].smallest_stored, HEALTHY.spreads[1].smallest_gate
-    assert stored > HEALTHY.spreads[1].smallest_stored
-    assert gate > HEALTHY.spreads[0].smallest_gate
-    assert examination.sentence(HEALTHY) == (
+    stored, gate = HEALTHY.noise[0].smallest_stored, HEALTHY.noise[1].smallest_gate
+    assert stored > HEALTHY.noise[1].smallest_stored
+    assert gate > HEALTHY.noise[0].smallest_gate
+    assert report.sentence(HEALTHY) == (
         f"Comparing stored runs here cannot show a change below {100 * stored:.0f} %; "
         f"the gate can show {100 * gate:.1f} %."
     )
@@ -320,41 +166,23 @@ def test_facts_that_are_not_known_are_said_to_be_unknown():
     """Nothing raises, and no None is shown."""
     nothing = replace(
         HEALTHY,
-        start=facts.Moment(NOW, None, None),
-        end=facts.Moment(NOW, None, None),
-        cpus=facts.Cpus(None, None, None, None, None),
+        start=load.Moment(NOW, None, None),
+        end=load.Moment(NOW, None, None),
+        cpus=Cpus(None, None, None, None, None),
         memory_bytes=None,
         blas=None,
         versions={},
         timer=examination.Timer(None, 0.0, monotonic=False),
     )
-    text = "\n".join(examination.told(nothing))
+    text = "\n".join(report.lines(nothing))
     assert "None" not in text
-    assert text.count("not told here") == 4
-    assert json.dumps(examination.record(nothing), allow_nan=False)
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [
-        (7e6, ">999 %"),
-        (9.99, "999 %"),
-        (1.1, "110 %"),
-        (0.123, "12 %"),
-        (0.0996, "10 %"),
-        (0.0994, "9.9 %"),
-        (0.001, "0.1 %"),
-        (0.0005, "0.05 %"),
-        (0, "0 %"),
-    ],
-)
-def test_percent(share, text):
-    assert examination.percent(share) == text
+    assert text.count("not known here") == 4
+    assert json.dumps(report.record(nothing), allow_nan=False)
 
 
 def test_timer_of_this_machine():
     """A reading takes some time, and a step is no shorter than the clock can tell."""
-    found = examination.timer(10_000)
+    found = examination.examine_timer(10_000)
     assert found.monotonic
     assert found.step_s > 0
     assert 0 < found.call_s < 1
@@ -364,7 +192,7 @@ def test_timer_that_goes_back(monkeypatch):
     """A planted one is found out."""
     readings = iter([step * 1e-3 - (step == 50) * 1e-2 for step in range(100)])
     monkeypatch.setattr(examination.time, "perf_counter", lambda: next(readings))
-    found = examination.timer(100)  # in ten batches: it goes back between two of them
+    found = examination.examine_timer(100)  # in ten batches: it goes back between two of them
     assert not found.monotonic
     assert found.step_s == pytest.approx(1e-3)
 
@@ -390,10 +218,10 @@ def test_doctor_ends_with_the_plain_sentence(examined):
         r"Comparing stored runs here cannot show a change below \S+ %; the gate can show \S+ %\.", text
     )
     assert record["sentence"] in text
-    assert examination.percent(record["smallest_stored"]) in record["sentence"]
-    assert examination.percent(record["smallest_gate"]) in record["sentence"]
+    assert percent(record["smallest_stored"]) in record["sentence"]
+    assert percent(record["smallest_gate"]) in record["sentence"]
     for case in record["spreads"]:
-        again = spread.Spread(case["case"], tuple(case["stored_s"]), tuple(case["gate_log_ratios"]))
+        again = Noise(case["case"], tuple(case["stored_s"]), tuple(case["gate_log_ratios"]))
         assert again.smallest_stored == pytest.approx(case["smallest_stored"])
         assert again.smallest_gate == pytest.approx(case["smallest_gate"])
 
@@ -426,9 +254,9 @@ def test_doctor_tells_variables_as_they_were_and_threads_as_they_are(examined):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--seconds", "4"), "--seconds takes a whole number from 5 up, not '4'"),
+        (("--seconds", "4"), "argument --seconds: expected a whole number of at least 5, not '4'"),
         (("--seconds", "soon"), "not 'soon'"),
-        (("--threads", "0"), "--threads takes a whole number from 1 up"),
+        (("--threads", "0"), "argument --threads: expected a whole number of at least 1"),
         (("--json", "missing/doctor.json"), "cannot write missing/doctor.json"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The first call and the memory of a case: what is in the numbers, and what happens where there is none."""
+"""The first call and the memory of a case: what the numbers include, and the reasons for a missing number."""
 
 import os
 import re
@@ -17,6 +17,7 @@ import pytest
 from gradperf import cases
 from gradperf.checks import agreement
 from gradperf.first_call import measure as first_call
+from gradperf.first_call.fresh_process import StandIn
 from gradperf.first_call.measure import FreshProcesses, NotMeasured
 from tests.conftest import soon
 
@@ -31,7 +32,7 @@ ONE_OF_EACH = [
 
 
 def case_of(id_):
-    """Give the case, or skip where its framework is missing."""
+    """Return the case, or skip if its framework is missing."""
     case = cases.find(id_, SETTINGS)
     if reason := cases.obstacle(case, SETTINGS.threads):
         pytest.skip(reason)
@@ -40,26 +41,27 @@ def case_of(id_):
 
 @pytest.fixture(scope="module")
 def processes():
-    """Give processes that all tests share, as the cases of a run do."""
+    """Yield processes that all tests share, as the cases of a run do."""
     with FreshProcesses() as shared:
         yield shared
 
 
 @pytest.fixture
 def measure(tmp_path, processes):
-    """Give ``measure(source)``: the first call of a style that wraps numpy's ``by_hand``."""
+    """Return ``measure(source)``: the first call of a style that wraps numpy's ``by_hand``."""
 
     def run(source, processes=processes, id_=NUMPY, **named):
         module = f"style{uuid.uuid4().hex}"
         (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
-        return first_call.measure(case_of(id_), SETTINGS, processes, style_module=module, paths=[tmp_path], **named)
+        stand_in = StandIn(module, (str(tmp_path),))
+        return first_call.measure(case_of(id_), SETTINGS, processes, stand_in=stand_in, **named)
 
     return run
 
 
 @pytest.fixture
 def marked(monkeypatch, tmp_path):
-    """Give what waits until nothing is left, of the processes and files of a test that have its mark."""
+    """Return a function that waits until no marked process or file of the test is left, and returns the rest."""
     mark = uuid.uuid4().hex
     folder = tmp_path / "temporary"
     folder.mkdir()
@@ -90,7 +92,7 @@ def marked(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("id_", ONE_OF_EACH)
 def test_first_call_agrees_with_the_reference(id_, processes):
-    """In each framework, and by a fork: importing it starts no thread and no device."""
+    """In each framework, in a fork: importing it starts no thread and no device."""
     case = case_of(id_)
     found = first_call.measure(case, SETTINGS, processes)
     assert found.forked
@@ -103,7 +105,7 @@ def test_first_call_agrees_with_the_reference(id_, processes):
 
 
 def test_a_new_interpreter_measures_the_same():
-    """What is done where a fork is not sound."""
+    """It replaces a fork if that is not safe."""
     with FreshProcesses(fork=False) as processes:
         found = first_call.measure(case_of(NUMPY), SETTINGS, processes)
     assert not found.forked
@@ -112,14 +114,14 @@ def test_a_new_interpreter_measures_the_same():
 
 
 def test_several_threads_can_be_forked():
-    """The BLAS has started its threads when numpy was imported."""
+    """The BLAS starts threads when numpy is imported."""
     settings = cases.Settings(threads=2)
     with FreshProcesses() as processes:
         assert first_call.measure(cases.find(NUMPY, settings), settings, processes).forked
 
 
 def test_only_what_was_proven_is_forked(tmp_path):
-    """Not for a GPU."""
+    """Nothing is forked for a GPU."""
     from gradperf.first_call import fresh_process
 
     case = cases.find("tiny_3x2x1-torch.autograd-cuda-float32", SETTINGS)
@@ -127,7 +129,7 @@ def test_only_what_was_proven_is_forked(tmp_path):
 
 
 def test_prepare_and_the_first_call_are_timed_and_imports_are_not(measure):
-    """Each sleeps for a time of its own."""
+    """Import, ``prepare`` and the first call sleep for different times."""
     found = measure(
         """
         import time
@@ -151,7 +153,7 @@ def test_prepare_and_the_first_call_are_timed_and_imports_are_not(measure):
 
 
 def test_compilation_is_in_it(processes):
-    """The first call of what is compiled takes far longer than those after it."""
+    """The first call of a compiled style takes far longer than later calls."""
     case = case_of("tiny_3x2x1-jax.jit-cpu-float64")
     found = first_call.measure(case, SETTINGS, processes)
     run = agreement.agree(case, SETTINGS).run
@@ -166,7 +168,7 @@ def test_compilation_is_in_it(processes):
 
 @pytest.mark.parametrize("where", ["prepare", "run"])
 def test_memory_is_what_was_allocated_at_most(measure, where):
-    """200 MB, given back before the end."""
+    """200 MB that are freed before the end."""
     found = measure(
         f"""
         import numpy as np
@@ -191,12 +193,12 @@ def test_memory_is_what_was_allocated_at_most(measure, where):
 
 
 def test_memory_of_nearly_nothing_is_nearly_nothing(processes):
-    """Neither the imports nor the fork are in it."""
+    """It includes neither the imports nor the fork."""
     assert first_call.measure(case_of(NUMPY), SETTINGS, processes).memory_peak_bytes < 3e6
 
 
 def test_a_wrong_first_call_is_none(measure):
-    """Right from the second call on is not enough."""
+    """A style that is right only from the second call on fails."""
     with pytest.raises(agreement.Disagreement, match="first call in a fresh process"):
         measure(
             """
@@ -216,7 +218,7 @@ def test_a_wrong_first_call_is_none(measure):
 
 DEATHS = {
     "import os, signal; print('so it goes', flush=True); os.kill(os.getpid(), signal.SIGSEGV)": (
-        "ended by SIGSEGV; its last words: so it goes"
+        "ended by SIGSEGV; its last output: so it goes"
     ),
     "import os; os._exit(0)": "ended with exit code 0 and no answer",
     "import os; os._exit(3)": "ended with exit code 3 and no answer",
@@ -229,7 +231,7 @@ DEATHS = {
 
 @pytest.mark.parametrize("death", DEATHS)
 def test_no_number_has_a_reason_on_one_line(measure, death):
-    """And the next one is measured all the same."""
+    """The reason is one line that names the case."""
     with pytest.raises(NotMeasured, match=re.escape(DEATHS[death])) as raised:
         measure(f"def prepare(*arguments):\n    {death}", limit_s=1)
     assert NUMPY in str(raised.value)
@@ -237,7 +239,7 @@ def test_no_number_has_a_reason_on_one_line(measure, death):
 
 
 def test_what_a_framework_prints_is_no_answer(measure):
-    """On standard output and error, as text and past Python."""
+    """On standard output and error, through Python and past it."""
     found = measure(
         """
         import os
@@ -254,10 +256,10 @@ def test_what_a_framework_prints_is_no_answer(measure):
 
 
 def test_nothing_is_left(measure, marked):
-    """Neither processes, those of a child that was stopped with all that it started, nor files."""
+    """No process, not even one that a stopped child started, and no file."""
     with FreshProcesses() as processes:
         first_call.measure(case_of(NUMPY), SETTINGS, processes)
-        assert len(marked.running()) == 1  # the nursery
+        assert len(marked.running()) == 1  # the launcher
         with pytest.raises(NotMeasured, match="took longer"):
             measure(
                 """
@@ -271,25 +273,25 @@ def test_nothing_is_left(measure, marked):
                 processes,
                 limit_s=1,
             )
-        # Killed is not yet gone.
+        # A killed process may exist a little longer.
         assert soon(lambda: len(marked.running()) == 1)
     assert marked() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_a_run_that_was_stopped(tmp_path, marked, number):
-    """By Ctrl-C, or at once."""
+    """By Ctrl-C, or killed."""
     (tmp_path / "sleeps.py").write_text(
         "import pathlib, time\n"
         f"def prepare(*arguments):\n    pathlib.Path({str(tmp_path / 'there')!r}).touch()\n    time.sleep(60)\n"
     )
     program = (
         "from gradperf import cases\n"
-        "from gradperf.first_call import measure\n"
+        "from gradperf.first_call import fresh_process, measure\n"
         "settings = cases.Settings()\n"
         "with measure.FreshProcesses() as processes:\n"
         f"    measure.measure(cases.find({NUMPY!r}, settings), settings, processes,\n"
-        f"                       style_module='sleeps', paths=[{str(tmp_path)!r}])\n"
+        f"                    stand_in=fresh_process.StandIn('sleeps', ({str(tmp_path)!r},)))\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not (tmp_path / "there").exists():
@@ -299,8 +301,8 @@ def test_nothing_is_left_of_a_run_that_was_stopped(tmp_path, marked, number):
     assert marked() == []
 
 
-def test_a_nursery_that_died_is_replaced(measure):
-    """Its reason is told once, and the next case is measured."""
+def test_a_launcher_that_died_is_replaced(measure):
+    """The first case has the reason, and the next one is measured."""
     kill = "import os, signal\ndef prepare(*arguments):\n    os.kill(os.getppid(), signal.SIGKILL)\n    os._exit(1)"
     with FreshProcesses() as processes:
         with pytest.raises(NotMeasured, match="the process that starts others ended"):
@@ -313,7 +315,7 @@ LISTS_CACHES = """
     from gradperf.frameworks.numpy.training import by_hand
 
     def prepare(*arguments):
-        # torch.compile keeps a header there, which is of this run.
+        # torch.compile keeps a header of this run there.
         folder = os.path.dirname(os.path.dirname(os.environ["CUDA_CACHE_PATH"]))
         assert tempfile.gettempdir() == os.environ["TMPDIR"] == folder
         for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH"):
@@ -327,7 +329,7 @@ LISTS_CACHES = """
 
 
 def test_compile_caches_are_cold_for_the_time_and_warm_for_the_memory(measure, tmp_path):
-    """In each measurement anew."""
+    """In each measurement."""
     seen = tmp_path / "seen"
     for _ in range(2):
         measure(LISTS_CACHES.format(seen=str(seen)))
@@ -335,7 +337,7 @@ def test_compile_caches_are_cold_for_the_time_and_warm_for_the_memory(measure, t
 
 
 def test_persistent_caches_are_off(processes, tmp_path, monkeypatch):
-    """Those that the user has switched on; everything else in these variables stays."""
+    """Caches that the user switched on are off; everything else in these variables stays."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -349,7 +351,7 @@ def test_persistent_caches_are_off(processes, tmp_path, monkeypatch):
 
 
 def test_torch_compiles_anew_each_time(measure, tmp_path):
-    """Its cache is empty before, and holds one new library afterwards."""
+    """Its cache is empty before the call and holds one new library afterwards."""
     case_of("tiny_3x2x1-torch.compiled-cpu-float64")
     seen = tmp_path / "seen"
     source = f"""

@@ -1,16 +1,17 @@
-"""The cases that the gate times in this repository: all that are named exist, ten of each framework."""
+"""The cases that the gate times in this repository, ten for each framework, and what its processes may skip."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from gradperf.suite import gate_set
+from gradperf.suite import duties, gate_set
 from tests.conftest import ROOT
 
 
 @pytest.fixture
 def marked(run_pytest, tmp_path):
-    """Give ``marked(*arguments)``: id, group, and whether it may be the control, of each case marked ``gate``."""
+    """Return ``marked(*arguments)``: id, group and whether it may be the control, of each case marked ``gate``."""
     (tmp_path / "spy.py").write_text(
         "def pytest_collection_finish(session):\n"
         "    for item in session.items:\n"
@@ -32,7 +33,7 @@ def marked(run_pytest, tmp_path):
 
 
 def test_ten_of_each_framework(marked):
-    """A style that was renamed would leave the set in silence."""
+    """No case of the set is missing, such as one whose style was renamed."""
     found = marked()
     assert Counter(group for _, group, _ in found) == {"numpy": 10, "torch": 10, "tensorflow": 10, "jax": 10}
     assert len(found) == len(gate_set.CASES)
@@ -42,7 +43,19 @@ def test_ten_of_each_framework(marked):
 
 @pytest.mark.parametrize("problem", ["two_layer_784x30x10", "tiny_bias_adam_3x2x1"])
 def test_first_control_is_quick_to_start(marked, problem):
-    """Two more processes of each pair run it, so it should not import a framework where that can be avoided."""
+    """The first control imports no framework but numpy, because two more processes of each pair run it."""
     arguments = () if problem == "two_layer_784x30x10" else ("--problem", f"matmul_64x64x64,{problem}")
     first = next(id_ for id_, _, control in marked(*arguments) if control)
     assert first.startswith(f"{problem}-numpy.by_hand-")
+
+
+def test_only_repeating_processes_skip_checks():
+    """The first process of each side checks all that a user's run checks, except for first calls."""
+    own, listing, first, repeat = (
+        duties.of(stage, first_calls=True) for stage in (None, "list", "first", "repeat")
+    )
+    assert own == duties.Duties(True, True, True, True, True)
+    assert listing == replace(first, refuses_named=True)
+    assert first == replace(own, refuses_named=False, skips_at_collection=False, measures_first_calls=False)
+    assert repeat == replace(first, checks_fully=False, records=False)
+    assert not duties.of(None, first_calls=False).measures_first_calls

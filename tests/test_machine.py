@@ -1,16 +1,15 @@
-"""The facts of a machine are read right where they can be read, and are None where they cannot."""
+"""The facts of a machine are read correctly, and are None if they cannot be read."""
 
 import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gradperf.frameworks import versions
-from gradperf.machine import facts
+from gradperf.machine import cpus, gpus, libraries, load, memory
 from gradperf.suite import storage
 
 V2 = "30 1 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -22,7 +21,7 @@ V1 = (
 
 @pytest.fixture
 def fake(tmp_path):
-    """Give ``fake(files)``: a root with these files, by path."""
+    """Return ``fake(files)``, which writes files, by path, below a root and returns the root."""
 
     def write(files):
         for path, text in files.items():
@@ -48,7 +47,7 @@ def fake(tmp_path):
     ],
 )
 def test_cpu_model(fake, text, model):
-    assert facts.cpu_model(fake({"proc/cpuinfo": text})) == model
+    assert cpus.cpu_model(fake({"proc/cpuinfo": text})) == model
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_cpu_model(fake, text, model):
             {"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": V2, "sys/fs/cgroup/cpu.max": "150000 100000\n"},
             1.5,
         ),
-        # The group above limits too.
+        # The limit of the group above applies too.
         (
             {
                 "proc/self/cgroup": "0::/a/b\n",
@@ -83,7 +82,7 @@ def test_cpu_model(fake, text, model):
             },
             0.5,
         ),
-        # In a container: the path is the host's, the group itself is mounted.
+        # In a container: the path is the host's, and the group itself is mounted.
         (
             {
                 "proc/self/cgroup": "4:cpu,cpuacct:/docker/1f\n",
@@ -108,24 +107,24 @@ def test_cpu_model(fake, text, model):
     ],
 )
 def test_cpu_quota(fake, files, quota):
-    assert facts.cpu_quota(fake(files)) == quota
+    assert cpus.cpu_quota(fake(files)) == quota
 
 
 def test_effective_cpus_are_the_fewest_of_all_that_limit():
-    assert facts.Cpus(None, 8, 4, 1.5, None).effective == 1.5
-    assert facts.Cpus(None, 8, 4, None, None).effective == 4
-    assert facts.Cpus(None, 8, None, 12.0, None).effective == 8
-    assert facts.Cpus(None, None, None, None, None).effective is None
+    assert cpus.Cpus(None, 8, 4, 1.5, None).effective == 1.5
+    assert cpus.Cpus(None, 8, 4, None, None).effective == 4
+    assert cpus.Cpus(None, 8, None, 12.0, None).effective == 8
+    assert cpus.Cpus(None, None, None, None, None).effective is None
 
 
 def test_governor(fake):
-    """Every kind that a CPU has; a CPU without one says nothing."""
+    """All governors in use are named; a CPU without one is left out."""
     folder = "sys/devices/system/cpu"
-    assert facts.governor(fake({f"{folder}/cpufreq/boost": "1", f"{folder}/cpu9/online": "1"})) is None
+    assert cpus.governor(fake({f"{folder}/cpufreq/boost": "1", f"{folder}/cpu9/online": "1"})) is None
     root = fake({f"{folder}/cpu{n}/cpufreq/scaling_governor": "performance\n" for n in (0, 1, 10)})
-    assert facts.governor(root) == "performance"
+    assert cpus.governor(root) == "performance"
     fake({f"{folder}/cpu10/cpufreq/scaling_governor": "powersave\n"})
-    assert facts.governor(root) == "performance, powersave"
+    assert cpus.governor(root) == "performance, powersave"
 
 
 def stat(*ticks):
@@ -133,34 +132,34 @@ def stat(*ticks):
 
 
 def test_steal_is_the_share_of_the_wanted_time(fake):
-    """100 ticks more were wanted, 20 of them stolen; time idle, waiting for disks, and guests count for nothing."""
-    earlier = facts.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
-    later = facts.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
-    assert facts.steal(earlier, later) == pytest.approx(0.2)
+    """Of 100 ticks wanted, 20 were stolen. Idle time, waiting for disks and guests do not count."""
+    earlier = load.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
+    later = load.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
+    assert load.steal(earlier, later) == pytest.approx(0.2)
 
 
 def test_used_time_is_without_what_was_stolen(fake):
-    """All ticks but those of idling and stealing count, in seconds."""
+    """All ticks except idle and stolen ones count, in seconds."""
     ticks_per_s = os.sysconf("SC_CLK_TCK")
-    earlier = facts.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
-    later = facts.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
-    assert facts.used_s(earlier, later) == pytest.approx(80 / ticks_per_s)
-    assert facts.used_s(None, later) is None
-    assert facts.used_s(later, earlier) == 0
+    earlier = load.cpu_times(fake(stat(1000, 10, 100, 50_000, 70, 5, 5, 30, 500, 5)))
+    later = load.cpu_times(fake(stat(1050, 12, 120, 90_000, 99, 9, 9, 50, 540, 6)))
+    assert load.used_s(earlier, later) == pytest.approx(80 / ticks_per_s)
+    assert load.used_s(None, later) is None
+    assert load.used_s(later, earlier) == 0
 
 
-def test_steal_where_there_is_nothing_to_tell(fake):
-    """Unknown is None, nothing wanted is nothing stolen, and an account that goes back is not negative."""
-    now = facts.cpu_times(fake(stat(100, 0, 0, 0, 0, 0, 0, 9, 0, 0)))
-    assert facts.cpu_times(fake({"proc/stat": "cpu 1 2 3\n"})) is None
-    assert facts.steal(now, None) is None
-    assert facts.steal(None, now) is None
-    assert facts.steal(now, now) == 0
-    assert facts.steal(now, facts.CpuTimes(now.wanted_ticks + 10, now.stolen_ticks - 1)) == 0
+def test_steal_without_data(fake):
+    """Unknown times give None, no wanted time gives 0, and times that go back give no negative share."""
+    now = load.cpu_times(fake(stat(100, 0, 0, 0, 0, 0, 0, 9, 0, 0)))
+    assert load.cpu_times(fake({"proc/stat": "cpu 1 2 3\n"})) is None
+    assert load.steal(now, None) is None
+    assert load.steal(None, now) is None
+    assert load.steal(now, now) == 0
+    assert load.steal(now, load.CpuTimes(now.wanted_ticks + 10, now.stolen_ticks - 1)) == 0
 
 
-def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
-    """Another system, an empty /proc, no tool."""
+def test_no_fact_raises(tmp_path, monkeypatch):
+    """Another system, an empty /proc, a missing tool: every fact is None."""
 
     def fails(*_):
         raise OSError
@@ -169,24 +168,24 @@ def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getloadavg", fails, raising=False)
     monkeypatch.setattr(os, "sysconf", fails, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    monkeypatch.setattr(facts.platform, "processor", lambda: "")
-    assert facts.cpus(tmp_path) == facts.Cpus(None, None, None, None, None)
-    moment = facts.moment(tmp_path)
+    monkeypatch.setattr(cpus.platform, "processor", lambda: "")
+    assert cpus.detect_cpus(tmp_path) == cpus.Cpus(None, None, None, None, None)
+    moment = load.moment(tmp_path)
     assert (moment.load, moment.cpu_times) == (None, None)
-    assert facts.memory_bytes() is None
-    assert facts.gpus(str(tmp_path / "missing")) is None
+    assert memory.memory_bytes() is None
+    assert gpus.detect_gpus(str(tmp_path / "missing")) is None
 
 
 @pytest.mark.parametrize(
-    ("script", "found"),
+    ("script", "expected"),
     [
         (
             """test "$1" = --query-gpu=name,driver_version,memory.total || exit 1
             echo 'NVIDIA H100, 570.86.15, 81559 MiB'
             echo 'NVIDIA T4, 570.86.15, [N/A]'""",
             (
-                facts.Gpu("NVIDIA H100", "570.86.15", "81559 MiB"),
-                facts.Gpu("NVIDIA T4", "570.86.15", "[N/A]"),
+                gpus.Gpu("NVIDIA H100", "570.86.15", "81559 MiB"),
+                gpus.Gpu("NVIDIA T4", "570.86.15", "[N/A]"),
             ),
         ),
         ("echo 'No devices were found'", ()),
@@ -194,16 +193,16 @@ def test_no_fact_raises_where_it_cannot_be_read(tmp_path, monkeypatch):
         ("exec sleep 60", None),
     ],
 )
-def test_gpus_as_the_tool_tells_them(tmp_path, script, found):
+def test_gpus_as_the_tool_lists_them(tmp_path, script, expected):
     tool = tmp_path / "smi"
     tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
-    assert facts.gpus(str(tool), timeout_s=0.5 if "sleep" in script else 60) == found
+    assert gpus.detect_gpus(str(tool), timeout_s=0.5 if "sleep" in script else 60) == expected
 
 
 def test_identity_is_equal_twice_and_survives_json():
     """So two runs of one machine differ in nothing."""
-    once, again = facts.identity(), facts.identity()
+    once, again = storage.identity(), storage.identity()
     assert once == again == json.loads(json.dumps(once))
     assert storage.differences(once, json.loads(json.dumps(again))) == []
     assert once["versions"] == versions.installed()
@@ -221,14 +220,14 @@ def test_identity_is_equal_twice_and_survives_json():
 
 def test_identity_tells_what_differs():
     """Value by value: a driver, a governor, a BLAS."""
-    ours = facts.identity()
+    ours = storage.identity()
     theirs = json.loads(json.dumps(ours))
     theirs["governor"] = "powersave"
     theirs["gpus"]["0"] = {"driver": "550", "name": "T4", "memory": "1 MiB"}
     theirs["blas"]["version"] = "0.0.1"
-    told = storage.differences({**ours, "gpus": {"0": {"driver": "570", "name": "T4", "memory": "1 MiB"}}}, theirs)
-    assert [line.partition(":")[0] for line in told] == ["blas.version", "governor", "gpus.0.driver"]
-    assert "gpus.0.driver: 550 then, 570 now" in told
+    lines = storage.differences({**ours, "gpus": {"0": {"driver": "570", "name": "T4", "memory": "1 MiB"}}}, theirs)
+    assert [line.partition(":")[0] for line in lines] == ["blas.version", "governor", "gpus.0.driver"]
+    assert "gpus.0.driver: 550 then, 570 now" in lines
 
 
 def library(path, internal, user="blas", threads=1):
@@ -242,7 +241,7 @@ def library(path, internal, user="blas", threads=1):
 
 
 def test_blas_is_numpys_own_whatever_else_is_loaded(monkeypatch):
-    """A run that chose JAX loads scipy's BLAS too: no other machine for that."""
+    """A run that selects JAX loads scipy's BLAS too, which must not make it another machine."""
     import numpy
 
     site = Path(numpy.__file__).resolve().parents[1]
@@ -252,65 +251,44 @@ def test_blas_is_numpys_own_whatever_else_is_loaded(monkeypatch):
         library(site / "numpy.libs/libgomp.so", "openmp", user="openmp"),
         library(site / "numpy.libs/libscipy_openblas64_.so", "openblas", threads=3),
     ]
-    monkeypatch.setattr(facts, "pools", lambda: wheels)
-    assert list(facts.blas()["loaded"]) == ["openblas"]
-    assert facts.blas()["loaded"]["openblas"]["num_threads"] == 3
-    monkeypatch.setattr(facts, "pools", lambda: [*wheels[:3], library("/usr/lib/libmkl_rt.so.2", "mkl")])
-    assert list(facts.blas()["loaded"]) == ["mkl"]
+    monkeypatch.setattr(libraries, "thread_pools", lambda: wheels)
+    assert list(libraries.blas()["loaded"]) == ["openblas"]
+    assert libraries.blas()["loaded"]["openblas"]["num_threads"] == 3
+    monkeypatch.setattr(libraries, "thread_pools", lambda: [*wheels[:3], library("/usr/lib/libmkl_rt.so.2", "mkl")])
+    assert list(libraries.blas()["loaded"]) == ["mkl"]
 
 
-def test_blas_tells_the_threads_that_were_bound():
-    """In a process of its own, bound to one thread before numpy; nothing tells where its files lie."""
+def test_blas_has_the_threads_that_were_bound():
+    """A fresh process binds one thread before it imports numpy. The facts contain no file path."""
     source = (
         "import json, sys\n"
-        "from gradperf.machine import facts, threads\n"
+        "from gradperf.machine import libraries, threads\n"
         "from gradperf.suite import plugin\n"
         "assert 'numpy' not in sys.modules, 'imported too early'\n"
         "threads.bind(1)\n"
-        "print(json.dumps(facts.blas()))\n"
+        "print(json.dumps(libraries.blas()))\n"
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["name"]
-    assert all(one["num_threads"] == 1 for one in found["loaded"].values())
+    blas = json.loads(done.stdout)
+    assert blas["name"]
+    assert all(one["num_threads"] == 1 for one in blas["loaded"].values())
     assert ".so" not in done.stdout
 
 
-def test_record_of_a_run():
-    """What was asked, what came of it, what went on; passwords stay out of it."""
-    start = facts.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, facts.CpuTimes(1000, 10))
-    end = facts.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, facts.CpuTimes(1100, 15))
-    output = {"benchmarks": [{}, {}]}
-    command = ["pytest", "perf", "--benchmark-storage=elasticsearch+https://me:secret@host/x", "a@b"]
-    storage.describe_run(output, command=command, start=start, end=end, selected=3, tier="quick", threads=1, seed=7)
-    assert json.loads(json.dumps(output))["gradperf"] == {
-        "command": ["pytest", "perf", "--benchmark-storage=elasticsearch+https://***@host/x", "a@b"],
-        "started": "2026-01-02T03:04:05+00:00",
-        "finished": "2026-01-02T03:05:06+00:00",
-        "load": {"start": 0.5, "end": 1.5},
-        "steal": 0.05,
-        "benchmarks_selected": 3,
-        "benchmarks_finished": 2,
-        "tier": "quick",
-        "threads": 1,
-        "seed": 7,
-    }
-
-
 def test_machine_info_holds_the_identity():
-    """Beside what pytest-benchmark knows, whose measured clock goes."""
+    """The identity is added to pytest-benchmark's own facts, and the measured clock is removed."""
     info = {"node": "here", "cpu": {"hz_actual": [1, 0], "brand_raw": "x"}}
     storage.describe_machine(info)
-    assert info == {"node": "here", "cpu": {"brand_raw": "x"}, **facts.identity()}
+    assert info == {"node": "here", "cpu": {"brand_raw": "x"}, **storage.identity()}
 
 
 def test_environment_is_that_of_numerical_libraries(monkeypatch):
-    """What changes their work is told; what belongs to others, and may be secret, is not."""
+    """Variables that change their work are recorded. Others, which may be secret, are not."""
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/home/somebody/.terraformrc")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    found = facts.environment()
-    assert found["OPENBLAS_CORETYPE"] == "Haswell"
-    assert found["TF_ENABLE_ONEDNN_OPTS"] == "0"
-    assert not {"TF_CLI_CONFIG_FILE", "PATH", "HOME"} & found.keys()
+    variables = libraries.environment()
+    assert variables["OPENBLAS_CORETYPE"] == "Haswell"
+    assert variables["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    assert not {"TF_CLI_CONFIG_FILE", "PATH", "HOME"} & variables.keys()

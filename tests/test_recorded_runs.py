@@ -2,10 +2,16 @@
 
 import json
 import sys
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
 
 import pytest
 
-from gradperf.suite import storage
+from gradperf.cases import Settings
+from gradperf.checks import ceilings
+from gradperf.machine import libraries, load
+from gradperf.suite import recording, storage
+from gradperf.suite.record import Facts, RunFacts, read_benchmark, read_run
 from tests.conftest import ROOT, run_process
 
 FEW = (
@@ -77,7 +83,7 @@ def test_extra_info_says_what_was_measured(recorded):
         info = benchmark["extra_info"]
         if info["problem"] == "nothing":
             continue
-        assert set(EXTRA_INFO) <= info.keys()
+        assert set(EXTRA_INFO) <= info.keys() == {fact.name for fact in fields(Facts)}
         if info["part"] == "all":
             assert set(OF_WHOLE_STEPS) <= info.keys()
             assert 0 < info["peak_fraction"] < 2
@@ -249,12 +255,49 @@ def test_run_says_what_went_on_meanwhile(recorded):
     """Command, load, ceilings, pools, and how many of the selected benchmarks finished."""
     _, files = recorded
     run = files[0]["gradperf"]
+    assert run["schema"] == 1
     assert run["command"][:2] == ["pytest", str(ROOT / "perf")]
     assert run["benchmarks_selected"] == run["benchmarks_finished"] == len(files[0]["benchmarks"])
     assert {(ceiling["device"], ceiling["dtype"]) for ceiling in run["ceilings"]} >= {("cpu", "float32")}
     assert set(run["pools"].values()) == {1}
     assert run["started"] <= run["finished"]
     assert files[0]["commit_info"].keys() >= {"id", "dirty"}
+
+
+def test_facts_of_a_run(monkeypatch):
+    """What was asked, what came of it, what went on; passwords stay out of it."""
+    start = load.Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 0.5, load.CpuTimes(1000, 10))
+    end = load.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, load.CpuTimes(1100, 15))
+    command = ["pytest", "perf", "--benchmark-storage=elasticsearch+https://me:secret@host/x", "a@b"]
+    monkeypatch.setattr(ceilings, "known", dict)  # other tests of this process may have measured some
+    begun = recording.Recording(Settings("quick", 1, 7), processes=None, start=start, selected=3)
+    run = recording.run_facts(begun, command, end, finished=2)
+    assert json.loads(json.dumps(asdict(run))) == {
+        "schema": 1,
+        "command": ["pytest", "perf", "--benchmark-storage=elasticsearch+https://***@host/x", "a@b"],
+        "started": "2026-01-02T03:04:05+00:00",
+        "finished": "2026-01-02T03:05:06+00:00",
+        "load": {"start": 0.5, "end": 1.5},
+        "steal": 0.05,
+        "benchmarks_selected": 3,
+        "benchmarks_finished": 2,
+        "tier": "quick",
+        "threads": 1,
+        "seed": 7,
+        "pools": libraries.pool_sizes(),
+        "environment": libraries.environment(),
+        "ceilings": [],
+    }
+
+
+def test_facts_are_read_as_they_were_written(recorded):
+    """Of each benchmark and of the run; and what holds nothing is read as nothing."""
+    _, files = recorded
+    for benchmark in files[0]["benchmarks"]:
+        assert asdict(read_benchmark(benchmark).facts) == benchmark["extra_info"]
+    assert json.loads(json.dumps(asdict(read_run(files[0])))) == files[0]["gradperf"]
+    assert read_benchmark({}).facts == Facts()
+    assert read_run({}) == RunFacts()
 
 
 def test_stored_run_shows_the_same_table(recorded, tmp_path, run_gradperf):

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from gradperf import problems
 from gradperf.commands import show
 from gradperf.errors import UserError
-from gradperf.suite import table
+from gradperf.suite import baseline, storage, table
 from gradperf.suite.break_even import Cost, break_even
-from gradperf.text import quantities
+from gradperf.suite.record import read_benchmark
+from gradperf.text import printable, quantities
+from gradperf.text.table import Terminal
 
 BASELINES = {"polynomial_degree4": "numpy.by_hand", "matmul_64x64x64": "numpy.operator"}
 FACTS = (
@@ -79,8 +81,18 @@ def measured(label, step_s, first_call_s, **info):
     )
 
 
-def lines(records, **options):
-    return table.lines(records, baseline_of=BASELINES.get, **options)
+def lines(records, width=80, ascii_only=False, baseline_of=BASELINES.get):
+    return table.lines(
+        [read_benchmark(one) for one in records], baseline_of=baseline_of, terminal=Terminal(width, ascii_only)
+    )
+
+
+def compared(records):
+    return baseline.compare([read_benchmark(one) for one in records], BASELINES.get)
+
+
+def harness_cost(records):
+    return baseline.harness_cost([read_benchmark(one) for one in records])
 
 
 RUN = [
@@ -135,8 +147,8 @@ def test_wide():
 def test_ascii():
     """The same for a terminal that has no other characters."""
     plain = "\n".join(lines(RUN, width=80, ascii_only=True))
-    table = NARROW.translate(str.maketrans({"–": "-", "×": "x", "µ": "u"})).splitlines()[:7]
-    assert plain.splitlines()[:7] == [line.replace("  ±%", " +-%") for line in table]
+    expected = NARROW.translate(str.maketrans({"–": "-", "×": "x", "µ": "u"})).splitlines()[:7]
+    assert plain.splitlines()[:7] == [line.replace("  ±%", " +-%") for line in expected]
     assert plain.isascii()
 
 
@@ -293,7 +305,7 @@ def test_every_line_fits_and_nothing_breaks_it(records, width, ascii_only):
     assert all(len(line) <= width for line in told)
     assert all(line.isprintable() for line in told)
     assert not ascii_only or "".join(told).isascii()
-    assert len(table.against_baselines(records, BASELINES.get)) == len(records)
+    assert len(compared(records)) == len(records)
 
 
 @given(runs_of_all_kinds, st.integers(80, 200))
@@ -343,13 +355,11 @@ def test_baseline_is_of_the_same_device_or_else_of_another():
         record("numpy.empty", problem="nothing"),
         record("numpy.by_hand", problem="unknown"),
     ]
-    found = table.against_baselines(records, BASELINES.get)
+    found = compared(records)
     assert [against.ratio_to_baseline for against in found] == [1, 2, pytest.approx(0.5), None, None, None, None]
     assert [against.is_baseline for against in found] == [True] + 6 * [False]
     assert [against.baseline_device for against in found] == ["cpu", "cpu", "cpu", None, None, None, None]
-    with_its_own = table.against_baselines(
-        [*records, record("numpy.by_hand", step_s=1e-6, device="cuda")], BASELINES.get
-    )
+    with_its_own = compared([*records, record("numpy.by_hand", step_s=1e-6, device="cuda")])
     assert with_its_own[2].ratio_to_baseline == pytest.approx(5)
 
 
@@ -363,7 +373,7 @@ def test_title_tells_where_the_baseline_is():
 
 def test_ratio_is_per_step():
     """A call of 10 steps beside one of 50."""
-    _, found = table.against_baselines([record(), record("jax.scan", steps=10)], BASELINES.get)
+    _, found = compared([record(), record("jax.scan", steps=10)])
     assert found.ratio_to_baseline == pytest.approx(1)
 
 
@@ -376,7 +386,7 @@ def test_break_even_in_doubt():
         measured("jax.jit", 0.97e-5, 0.2),
         measured("jax.grad", 1e-5, 0.2),
     ]
-    found = table.against_baselines(records, BASELINES.get)
+    found = compared(records)
     assert [against.near for against in found] == [False, True, True, False, True]
     shown = {line.split()[0]: line[line.index("ms") + 2 :].split()[0] for line in lines(records)[2:7]}
     assert shown == {
@@ -394,7 +404,7 @@ def test_no_break_even_without_both_first_calls():
         [measured("numpy.by_hand", 1e-5, None), measured("jax.scan", 1e-6, 1)],
         [measured("numpy.by_hand", 1e-5, 1), measured("jax.scan", 1e-6, None)],
     ):
-        assert [a.break_even_steps for a in table.against_baselines(records, BASELINES.get)] == [None, None]
+        assert [a.break_even_steps for a in compared(records)] == [None, None]
 
 
 def total_s(cost, steps):
@@ -448,12 +458,12 @@ def test_harness_cost():
     """The slowest empty style beside the shortest call in a table, halves of steps left out."""
     empty = [record("numpy.empty", problem="nothing", step_s=s, steps=1) for s in (2e-7, 4e-7)]
     cases = [record(step_s=1e-6), record("jax.scan", step_s=8e-7), record(step_s=1e-9, part="forward")]
-    cost = table.harness_cost(empty + cases)
+    cost = harness_cost(empty + cases)
     assert cost.call_s == 4e-7
     assert cost.shortest == "polynomial_degree4-jax.scan-cpu-float64"
     assert cost.share == pytest.approx(0.01)
-    assert table.harness_cost(cases) is None
-    assert table.harness_cost(empty).share is None
+    assert harness_cost(cases) is None
+    assert harness_cost(empty).share is None
     assert lines(empty) == ["harness: an empty style takes 400 ns per call"]
 
 
@@ -490,11 +500,11 @@ def test_harness_warns(step_s, warns):
         (quantities.duration, 1e9, ">999 h"),
         (quantities.memory, 512, "512 B"),
         (quantities.memory, 1.2e12, "1.20 TB"),
-        (quantities.percent, 0.0, "0"),
-        (quantities.percent, 0.0004, "<0.1"),
-        (quantities.percent, 0.0996, "10"),
-        (quantities.percent, 0.1234, "12"),
-        (quantities.percent, 1e9, ">999"),
+        (quantities.percent_number, 0.0, "0"),
+        (quantities.percent_number, 0.0004, "<0.1"),
+        (quantities.percent_number, 0.0996, "10"),
+        (quantities.percent_number, 0.1234, "12"),
+        (quantities.percent_number, 1e9, ">999"),
         (quantities.magnitude, 2.06e-8, "2e-8"),
         (quantities.magnitude, 0.0, "0"),
         (quantities.count, 999_999, "999,999"),
@@ -509,8 +519,27 @@ def test_quantities(tell, value, told):
 
 def test_percent_with_two_decimals():
     """For shares, of which there may be very little."""
-    told = [quantities.percent(share, 2) for share in (0.00001, 0.0004, 0.004, 0.04, 0.4, 1)]
+    told = [quantities.percent_number(share, 2) for share in (0.00001, 0.0004, 0.004, 0.04, 0.4, 1)]
     assert told == ["<0.01", "0.04", "0.4", "4.0", "40", "100"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (7e6, ">999 %"),
+        (9.99, "999 %"),
+        (1.1, "110 %"),
+        (0.123, "12 %"),
+        (0.0996, "10 %"),
+        (0.0994, "9.9 %"),
+        (0.001, "0.1 %"),
+        (0.0005, "0.05 %"),
+        (0, "0 %"),
+    ],
+)
+def test_percent(share, text):
+    """With the sign, for sentences."""
+    assert quantities.percent(share) == text
 
 
 UNITS = {unit.name: unit.size for unit in quantities.TIMES + quantities.MEMORIES}
@@ -523,12 +552,12 @@ def test_quantities_fit_and_say_what_they_mean(value):
         (quantities.number, 7, 2),
         (quantities.duration, 7, 3),
         (quantities.memory, 7, 3),
-        (quantities.percent, 4, 0),
+        (quantities.percent_number, 4, 0),
         (quantities.magnitude, 6, 1),
     ):
         told = tell(value)
         assert len(told) <= most
-        if told[0] not in "<>" and tell is not quantities.percent:
+        if told[0] not in "<>" and tell is not quantities.percent_number:
             amount, _, unit = told.replace(",", "").partition(" ")
             meant = float(amount) * UNITS.get(unit, 1)
             assert meant == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits))
@@ -568,7 +597,7 @@ def test_show_a_file(tmp_path, shown):
     file = store(tmp_path / "0001_x.json", RUN, datetime=when, machine_info={"cpu_model": "AMD EPYC"})
     out = shown(file).out.splitlines()
     assert out[0] == f"{file}, recorded 2026-11-21 22:30 UTC, on AMD EPYC"
-    assert out[2:] == table.lines(RUN, baseline_of=problems.baseline_of, width=100)
+    assert out[2:] == lines(RUN, width=100, baseline_of=problems.baseline_of)
     assert any("base" in line for line in out[3:8])
 
 
@@ -622,27 +651,35 @@ def test_show_refuses_what_is_no_run(tmp_path, text, message):
     file = tmp_path / "bad.json"
     file.write_bytes(text)
     with pytest.raises(UserError, match=rf"bad\.json: {message}"):
-        show.read(file)
+        storage.read(file)
     with pytest.raises(UserError, match=rf"there is no recorded run in it\n  .*bad\.json: {message}"):
-        show.newest(tmp_path)
+        storage.newest(tmp_path)
+
+
+def test_show_refuses_a_record_of_a_later_schema(tmp_path):
+    """Its facts may mean something else; this schema and none are read."""
+    for run in ({}, {"gradperf": {}}, {"gradperf": {"schema": 1}}, {"gradperf": {"schema": "2"}}):
+        assert len(storage.read(store(tmp_path / "run.json", RUN, **run)).benchmarks) == len(RUN)
+    with pytest.raises(UserError, match=r"run\.json: has schema 2, from a later gradperf"):
+        storage.read(store(tmp_path / "run.json", RUN, gradperf={"schema": 2}))
 
 
 def test_show_refuses_what_is_not_there(tmp_path):
     """A folder without runs, and no file at all."""
     with pytest.raises(UserError, match="there is no recorded run in it"):
-        show.newest(tmp_path)
+        storage.newest(tmp_path)
     with pytest.raises(UserError, match=r"no\.json: cannot be read: No such file or directory"):
         show.show_run(argparse.Namespace(run=tmp_path / "no.json"))
 
 
 def test_show_in_ascii(tmp_path):
     """For an output that cannot hold the signs; names of files are held to it too."""
-    run = show.read(store(tmp_path / "µ\x1b.json", RUN))
-    told = show.lines(run, 80, ascii_only=True)
+    run = storage.read(store(tmp_path / "µ\x1b.json", RUN))
+    told = show.lines(run, Terminal(80, ascii_only=True))
     assert told[0].endswith("/??.json")
     assert "".join(told).isascii()
-    assert show.lines(run, 80, ascii_only=False)[0].endswith("/µ?.json")
-    assert [show.encodes(name, "±") for name in ("utf-8", "latin-1", "ascii", "nonsense", None)] == [
+    assert show.lines(run, Terminal(80))[0].endswith("/µ?.json")
+    assert [printable.encodes(name, "±") for name in ("utf-8", "latin-1", "ascii", "nonsense", None)] == [
         True,
         True,
         False,

@@ -1,4 +1,4 @@
-"""A tox environment's name is checked against what is installed in it."""
+"""The name of a tox environment must agree with the versions installed in it."""
 
 import pytest
 
@@ -30,13 +30,13 @@ def test_names_are_read(environment, expected):
         ("perf-torch213", {"numpy": "2.4.6", "torch": "2.13.0+cpu"}, 1),
     ],
 )
-def test_contradictions_are_told(environment, found, wrong):
-    """A version that differs or is missing is told, and a numpy that could be any; 0.10 is not 0.1."""
+def test_contradictions_are_reported(environment, found, wrong):
+    """A version that differs or is missing is reported, and a missing numpy; 0.10 is not 0.1."""
     assert len(versions.contradictions(environment, found)) == wrong
 
 
 def test_command_fails_on_a_contradiction(capsys):
-    """Tox stops at it, before anything is measured."""
+    """The exit code is 1, so tox stops before anything is measured."""
     assert versions.main("perf-numpy19") == 1
     assert "numpy 1.9 in the name" in capsys.readouterr().err
     assert versions.main("perf") == 0

@@ -1,6 +1,8 @@
-"""What the workflows may do on GitHub: as little as they need, by code that cannot be exchanged behind our back."""
+"""The workflows on GitHub have as few rights as they need, and run only actions that cannot change."""
 
+import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,32 +12,34 @@ PERFORMANCE = "performance.yml"
 
 
 def objections(text):
-    """List what must not be in a workflow. Read as text: pull requests from forks run it with what it says."""
+    """List what must not be in a workflow; the text is checked, as pull requests from forks run it as it is."""
     code = "\n".join(line.split(" #")[0] if not line.lstrip().startswith("#") else "" for line in text.splitlines())
-    found = []
+    problems = []
     if "\npermissions: {}\n" not in code:
-        found.append("permissions are not taken away at the top")
+        problems.append("permissions are not taken away at the top")
     granted = re.findall(r"^ +permissions:(.*(?:\n {6}\S.*)*)", code, re.MULTILINE)
-    found += [f"a job is granted {grant.strip()!r}" for grant in granted if grant != "\n      contents: read"]
+    problems += [f"a job is granted {grant.strip()!r}" for grant in granted if grant != "\n      contents: read"]
     if "pull_request_target" in code or "workflow_run" in code:
-        found.append("it is started with the rights of the target")
+        problems.append("it is started with the rights of the target")
     if "secrets" in code or "github.token" in code:
-        found.append("it uses a secret")
-    found += [
+        problems.append("it uses a secret")
+    problems += [
         f"{action} is not pinned by a hash, with its version beside it"
         for action in re.findall(r"uses: *(.*)", text)
         if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
     ]
     checkouts = re.split(r"uses: actions/checkout@", code)[1:]
-    found += ["checkout leaves its token behind" for step in checkouts if "persist-credentials: false" not in step]
+    problems += [
+        "checkout leaves its token behind" for step in checkouts if "persist-credentials: false" not in step
+    ]
     if re.search(r"run:.*\$\{\{ *github\.(?:event|head_ref|base_ref)", code):
-        found.append("what a pull request may be called becomes part of a command")
-    return found
+        problems.append("what a pull request may be called becomes part of a command")
+    return problems
 
 
 @pytest.mark.parametrize("name", sorted(file.name for file in FOLDER.glob("*.y*ml")))
 def test_rights(name):
-    """Read access alone, no secrets, no action that can change, nobody's token on the disk."""
+    """A workflow has read access alone, no secret, no action that can change and no token on the disk."""
     assert objections((FOLDER / name).read_text()) == []
 
 
@@ -54,15 +58,24 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault(fault):
-    """Each right too much is noticed."""
+    """Each planted fault is found, and nothing else is."""
     text = (FOLDER / PERFORMANCE).read_text()
     before, after = FAULTS[fault]
     assert before in text
     assert len(objections(text.replace(before, after))) == 1
 
 
+def test_versions():
+    """The tests run on every Python that the package says it supports."""
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())["project"]
+    supported = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    (tested,) = re.findall(r"^        python: (\[.*\])$", (FOLDER / "ci.yml").read_text(), re.MULTILINE)
+    assert json.loads(tested) == supported
+    assert f">={supported[0]}" == project["requires-python"]
+
+
 def test_gate():
-    """The gate has the history that it looks for its base in, ends some day, and is kept where it failed."""
+    """The gate has the whole history, a time limit, and keeps its record if it fails."""
     text = (FOLDER / PERFORMANCE).read_text()
     assert re.search(r"^on:\n  pull_request:\n\n", text, re.MULTILINE)
     assert re.search(r"^    timeout-minutes: \d+$", text, re.MULTILINE)

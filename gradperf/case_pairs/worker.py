@@ -1,134 +1,73 @@
-"""A process of its own that computes on command: what two fresh processes time alike is not the luck of one.
+"""A child process that computes cases on command: ``python -m gradperf.case_pairs.worker ORDERS ANSWERS``.
 
-The process is ``python -m gradperf.case_pairs.worker``. It reads one order a line and answers each with one line of
-JSON:
+It reads one order from the file descriptor ORDERS, obeys and ends. Orders and answers are lines of JSON:
 
-``busy SECONDS``
-    Count for so long; ``{"cpu_s": …, "wall_s": …}``.
-``prepare CASE THREADS``
-    Bind the threads, import numpy, prepare the case by its style and call it until it is warm; ``{"call_s": …}``,
-    the median of the warm calls. A process may prepare several cases; later orders are about the last one.
-``neighbours THREADS FRAMEWORK…``
-    Bind the threads, import these frameworks and have each multiply two matrices, so that their pools of threads
-    are there; ``{}``.
-``rounds COUNT``
-    Time so many calls, each by itself, as ``pytest perf`` does; ``{"median_s": …}``.
-``cpu NUMBER``
-    Stay on that CPU, with all threads, until the next case is prepared; ``{}``.
-``turn COUNT``
-    Time so many calls as one; ``{"call_s": …}``, the mean.
-
-It ends when its input does: closed, or gone with the process that gave the orders. So nothing is left behind,
-however that one ended. Nothing but answers goes to the output; what a library prints goes to standard error.
+``{"do": "turns", "cases": […], "beside": […], "threads", "tier", "seed"}``
+    Import and use the frameworks ``beside``. Then prepare each case, and take turns at it as
+    :mod:`gradperf.pairs.child.turns` describes; answer ``{"ended": case, "outcome", "reason"}``. At last ``{"bye":
+    0, "errors": []}``.
+``{"do": "rounds", "cases": […], "threads", "tier", "seed", "rounds_s", "least_rounds"}``
+    Time each call of each case by itself, as ``pytest perf`` does; answer ``{"median_s": {case: seconds}}``.
+``{"do": "count"}``
+    Answer ``{}``; at the next order ``{"seconds": …}`` count for that long, and answer ``{"cpu_s", "wall_s"}``.
 """
 
-import json
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from statistics import median
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from gradperf.errors import UserError
-from gradperf.gate.measuring.worker import Affinity
 from gradperf.machine import threads
-
-WARM_S = 0.05
-WARM_CALLS = 3
-"""A case is called for so long, and so often, before it counts as warm."""
+from gradperf.pairs.child.channel import Channel
+from gradperf.pairs.child.turns import Benchmark, Turns, is_warm
 
 
-class Worker:
-    """The side that gives orders; ends the process on the way out of ``with``."""
+def main() -> int:
+    """Obey the order; return the exit code."""
+    channel = Channel(*map(int, sys.argv[1:]))
+    order = channel.order()
+    match order["do"]:
+        case "turns":
+            _take_turns(channel, order)
+        case "rounds":
+            channel.answer(median_s={id_: _median_s(prepared(id_, order), order) for id_ in order["cases"]})
+        case "count":
+            channel.answer()
+            channel.answer(**_count(channel.order()["seconds"]))
+    return 0
 
-    def __init__(self) -> None:
-        """Start a process that waits for orders."""
-        self._process = subprocess.Popen(  # noqa: S603 - this very file
-            # -P: whatever lies in the working directory does not shadow numpy.
-            [sys.executable, "-P", "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # Out of the terminal's foreground: Ctrl-C is for the one who gives the orders, who then ends this one.
-            process_group=0,
-        )
 
-    def send(self, *order: object) -> None:
-        """Give an order without waiting; each :meth:`answer` belongs to the earliest order not yet answered."""
-        assert self._process.stdin is not None
+def _take_turns(channel: Channel, order: Mapping[str, Any]) -> None:
+    turns = Turns(channel)
+    _use(order["beside"], order["threads"])
+    for id_ in order["cases"]:
+        turns.case, turns.was_ready = id_, False
         try:
-            print(*order, file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            raise self._died() from None
-
-    def answer(self) -> dict[str, Any]:
-        """Wait for an answer; raises UserError when the process died, or could not obey."""
-        assert self._process.stdout is not None
-        if not (line := self._process.stdout.readline()):
-            raise self._died()
-        found: dict[str, Any] = json.loads(line)
-        if "error" in found:
-            raise UserError(found["error"])
-        return found
-
-    def ask(self, *order: object) -> dict[str, Any]:
-        """Give an order and wait for the answer."""
-        self.send(*order)
-        return self.answer()
-
-    def _died(self) -> UserError:
-        return UserError(f"a measuring process ended by itself, with exit code {self._process.wait()}")
-
-    def __enter__(self) -> Self:
-        """Give the worker itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the process, at once where its answers are no longer wanted."""
-        if kind is not None:
-            self._process.kill()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with suppress(BrokenPipeError):  # it is gone already
-            self._process.stdin.close()
-        self._process.stdout.close()
-        try:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=10)
-        finally:  # after a second Ctrl-C too
-            self._process.kill()
-            self._process.wait()
+            turns.take(Benchmark(prepared(id_, order)))
+        except UserError as error:
+            channel.answer(ended=id_, outcome="failed", reason=str(error))
+        else:
+            channel.answer(ended=id_, outcome="passed", reason="")
+    channel.answer(bye=0, errors=[])
 
 
-def busy(seconds: float) -> dict[str, float]:
-    """Count for ``seconds``; tell how much CPU time that got."""
-    cpu_s, wall_s = time.process_time(), time.perf_counter()
-    while time.perf_counter() - wall_s < seconds:
-        sum(range(1000))
-    return {"cpu_s": time.process_time() - cpu_s, "wall_s": time.perf_counter() - wall_s}
-
-
-def prepared(id_: str, count: int) -> Callable[[], Any]:
-    """Bind ``count`` threads and prepare the case ``id_``, with the inputs of seed 0."""
-    threads.bind(count)
+def prepared(id_: str, order: Mapping[str, Any]) -> Callable[[], Any]:
+    """Bind the threads and prepare the case ``id_``."""
+    threads.bind(order["threads"])
     from gradperf import cases, frameworks
 
-    settings = cases.Settings(threads=count)
+    settings = cases.Settings(order["tier"], order["threads"], order["seed"])
     case = cases.find(id_, settings)
-    frameworks.load(case.framework, count)
+    frameworks.load(case.framework, settings.threads)
     inputs = case.problem.inputs(settings.seed, case.dtype)
-    run: Callable[[], Any] = case.module.prepare(case.problem, inputs, case.device, case.dtype)
+    run: Callable[[], Any] = case.implementation.prepare(case.problem, inputs, case.device, case.dtype)
     return run
 
 
-def neighbours(count: int, names: list[str]) -> dict[str, Any]:
-    """Bind ``count`` threads; import the frameworks called ``names``, and use each once."""
+def _use(names: list[str], count: int) -> None:
+    """Have each framework multiply two matrices, so that its pools of threads exist."""
     threads.bind(count)
     from gradperf import frameworks, problems
 
@@ -137,71 +76,26 @@ def neighbours(count: int, names: list[str]) -> dict[str, Any]:
         frameworks.load(name, count)
         inputs = problem.inputs(0, "float32")
         frameworks.style(name, problem.family, "operator").prepare(problem, inputs, "cpu", "float32")()
-    return {}
 
 
-def each_s(call: Callable[[], Any], count: int) -> list[float]:
-    """Seconds of each of ``count`` calls."""
-    taken = []
-    for _ in range(count):
-        start_s = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start_s)
-    return taken
+def _median_s(call: Callable[[], Any], order: Mapping[str, Any]) -> float:
+    """Return the median seconds of a call, over as many rounds as ``pytest perf`` would take."""
+    benchmark = Benchmark(call)
+    calls, spent_s = 0, 0.0
+    while not is_warm(calls, spent_s, None):
+        call_s = benchmark.timed(1)
+        calls, spent_s = calls + 1, spent_s + call_s
+    rounds = max(order["least_rounds"], round(order["rounds_s"] / call_s))
+    return median(benchmark.timed(1) for _ in range(rounds))
 
 
-def turn_s(call: Callable[[], Any], count: int) -> float:
-    """Seconds of one call, on average over ``count`` in a row."""
-    start_s = time.perf_counter()
-    for _ in range(count):
-        call()
-    return (time.perf_counter() - start_s) / count
-
-
-def warmed_s(call: Callable[[], Any]) -> float:
-    """Call until warm; seconds of one call then, the median."""
-    each_s(call, 1)  # the first one allocates and may compile
-    taken: list[float] = []
-    while len(taken) < WARM_CALLS or sum(taken) < WARM_S:
-        taken += each_s(call, 1)
-    return median(taken)
-
-
-def serve() -> None:
-    """Obey orders until there are no more."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    call: Callable[[], Any] | None = None
-    affinity = Affinity()
-    # Not "for line in": that reads ahead.
-    while line := sys.stdin.readline():
-        found: dict[str, Any]
-        try:
-            match line.split():
-                case ["busy", seconds]:
-                    found = dict(busy(float(seconds)))
-                case ["prepare", id_, count]:
-                    affinity.leave()
-                    call = prepared(id_, int(count))
-                    found = {"call_s": warmed_s(call)}
-                case ["neighbours", count, *names]:
-                    found = neighbours(int(count), names)
-                case ["rounds", count] if call:
-                    found = {"median_s": median(each_s(call, int(count)))}
-                case ["cpu", number]:
-                    affinity.stay(int(number))
-                    found = {}
-                case ["turn", count] if call:
-                    found = {"call_s": turn_s(call, int(count))}
-                case _:
-                    found = {"error": f"a measuring process cannot obey {line.strip()!r}"}
-        except UserError as error:
-            found = {"error": str(error)}
-        try:
-            print(json.dumps(found), file=answers, flush=True)
-        except BrokenPipeError:  # nobody listens any more
-            os._exit(0)  # the interpreter would complain about the output when it closes it
+def _count(seconds: float) -> dict[str, float]:
+    """Count for ``seconds``; return the CPU time that this took."""
+    cpu_s, wall_s = time.process_time(), time.perf_counter()
+    while time.perf_counter() - wall_s < seconds:
+        sum(range(1000))
+    return {"cpu_s": time.process_time() - cpu_s, "wall_s": time.perf_counter() - wall_s}
 
 
 if __name__ == "__main__":
-    serve()
+    sys.exit(main())

@@ -1,14 +1,14 @@
-"""Agreement with the float64 reference. A case is timed, or shown, only after :func:`agree` let it pass.
+"""Agreement with the float64 reference. A case is timed, or shown, only after :func:`agree` accepted it.
 
-Checked for every case, each time through the style's own ``prepare``:
+Checked for every case, through the style's own ``prepare``:
 
-- the inputs' SHA-256, after the round trip through the framework;
-- names, shapes and dtypes of what comes back, and that it is there when the call returns;
+- the SHA-256 of the inputs, after the round trip through the framework;
+- names, shapes and dtypes of the outputs, and that they are ready when the call returns;
 - the first gradients, read off one large step of the code that is timed: norm-relative error within
   :data:`GRADIENT_BOUND`, and ``allclose``;
-- the losses along the way and the final weights: ``allclose``;
-- the way travelled, final minus initial weights: at a learning rate of 1e-6 the weights themselves would pass
-  ``allclose`` if nothing had been trained at all;
+- the losses of all steps and the final weights: ``allclose``;
+- final minus initial weights: at a learning rate of 1e-6 the weights themselves would pass ``allclose`` without any
+  training;
 - the same again on a second call, which must start from the same initial state;
 - Adam once more at a rate that float32 can resolve.
 """
@@ -17,31 +17,29 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from gradperf import frameworks, problems
 from gradperf.cases import Case, Settings
-from gradperf.frameworks.contract import Backward, Forward, Outputs, Run, Runtime, each
+from gradperf.frameworks.contract import Backward, Forward, Outputs, Run, Runtime, Style, each
 from gradperf.problems import Array, Arrays, Problem
 
 GRADIENT_BOUND = {"float32": 1e-5, "float64": 1e-11}
-"""Largest ‖g − g_ref‖ / ‖g_ref‖ of a first gradient. A style that cannot meet it has a ``GRADIENT_BOUND`` of its
-own, with the reason."""
+"""Largest allowed ‖g − g_ref‖ / ‖g_ref‖ of a first gradient."""
 
 ALLCLOSE = {"float32": (1e-3, 1e-5), "float64": (1e-9, 1e-11)}
-"""rtol and atol. float32: those of the published notebooks. atol is in units of the array's largest entry where
-that is above 1: an entry that is small because large terms cancel has the rounding errors of the large ones."""
+"""rtol and atol. float32: those of the published notebooks. atol is in units of the largest entry of the array, if
+that is above 1: an entry that is small because large terms cancel has the rounding errors of the large terms."""
 
 
 class Disagreement(AssertionError):
-    """A style that does not compute what the reference computes."""
+    """A style does not compute what the reference computes."""
 
 
 @dataclass(frozen=True)
 class Agreed:
-    """A case that agreed, ready to be timed."""
+    """A case that agrees with its reference, ready to be timed."""
 
     case: Case
     runtime: Runtime
@@ -53,37 +51,37 @@ class Agreed:
     gradients: Arrays
     reference_gradients: Arrays
     gradient_error: float | None
-    """Largest norm-relative error of a first gradient; None where nothing is differentiated."""
+    """Largest norm-relative error of a first gradient; None without a gradient."""
     trajectory_error: float
-    """Largest norm-relative error of what the timed function returned."""
+    """Largest norm-relative error of the outputs of the timed function."""
 
     @property
     def final_loss(self) -> float | None:
-        """Loss at the last step; None where there is none."""
+        """Return the loss at the last step, or None without a loss."""
         return float(self.outputs["losses"][-1]) if "losses" in self.outputs else None
 
 
 @lru_cache(maxsize=16)
 def drawn(problem: Problem, seed: int, dtype: str) -> tuple[Arrays, str]:
-    """Inputs in ``dtype``, and their hash."""
+    """Return the inputs in ``dtype``, and their hash."""
     inputs = problem.inputs(seed, dtype)
     return inputs, problems.sha256(inputs)
 
 
 @lru_cache(maxsize=64)
 def truth(variant: Problem, problem: Problem, seed: int, dtype: str) -> Arrays:
-    """The float64 reference of ``variant``, from the inputs of ``problem`` as they were rounded to ``dtype``."""
+    """Return the float64 reference of ``variant`` for the inputs of ``problem``, rounded to ``dtype``."""
     return variant.reference(drawn(problem, seed, dtype)[0])
 
 
-def agree(case: Case, settings: Settings, style: Any = None, runtime: Runtime | None = None) -> Agreed:
-    """Prepare ``case``, check it against the reference, and give what is to be timed.
+def agree(case: Case, settings: Settings, style: Style | None = None, runtime: Runtime | None = None) -> Agreed:
+    """Prepare ``case``, check it against the reference, and return what is to be timed.
 
-    ``style`` and ``runtime`` stand in for the case's own modules. Raises :class:`Disagreement` with both numbers,
-    the largest error, and where it is; ``frameworks.Unavailable`` where the framework cannot be imported.
+    ``style`` and ``runtime`` replace the case's own. Raises :class:`Disagreement` with both numbers, the largest
+    error and where it is; raises ``frameworks.Unavailable`` if the framework cannot be imported.
     """
     runtime = runtime or frameworks.load(case.framework, settings.threads)
-    style = style or case.module
+    style = style or case.implementation
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     check_round_trip(case, runtime, inputs, digest)
 
@@ -94,11 +92,31 @@ def agree(case: Case, settings: Settings, style: Any = None, runtime: Runtime | 
     if (differentiated := case.problem.gradient_problem()) is not None:
         reference_gradients = truth(differentiated, case.problem, settings.seed, case.dtype)
         gradients = case.problem.gradients_shown(inputs, outputs)
-        check_norms(case, style, gradients, reference_gradients)
+        check_norms(case, gradients, reference_gradients)
     if (rehearsal := case.problem.rehearsal()) is not None:
         _trained(case, settings, style, runtime, rehearsal)
     if probe != case.problem:
         run, outputs = _trained(case, settings, style, runtime, case.problem)
+    return _agreed(case, settings, runtime, run, outputs, gradients, reference_gradients)
+
+
+def agree_again(case: Case, settings: Settings) -> Agreed:
+    """Prepare a case that just agreed in another process, and check only what is timed; raises as :func:`agree`."""
+    runtime = frameworks.load(case.framework, settings.threads)
+    run, outputs = _trained(case, settings, case.implementation, runtime, case.problem)
+    return _agreed(case, settings, runtime, run, outputs, {}, {})
+
+
+def _agreed(
+    case: Case,
+    settings: Settings,
+    runtime: Runtime,
+    run: Run,
+    outputs: Arrays,
+    gradients: Arrays,
+    reference_gradients: Arrays,
+) -> Agreed:
+    inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     return Agreed(
         case=case,
         runtime=runtime,
@@ -114,34 +132,13 @@ def agree(case: Case, settings: Settings, style: Any = None, runtime: Runtime | 
     )
 
 
-def agree_again(case: Case, settings: Settings) -> Agreed:
-    """Prepare a case that agreed in another process a moment ago, and check only what is timed; raises as agree."""
-    runtime = frameworks.load(case.framework, settings.threads)
-    inputs, digest = drawn(case.problem, settings.seed, case.dtype)
-    run, outputs = _trained(case, settings, case.module, runtime, case.problem)
-    reference = truth(case.problem, case.problem, settings.seed, case.dtype)
-    return Agreed(
-        case=case,
-        runtime=runtime,
-        run=run,
-        inputs=inputs,
-        inputs_sha256=digest,
-        framework_version=runtime.version(),
-        outputs=outputs,
-        gradients={},
-        reference_gradients={},
-        gradient_error=None,
-        trajectory_error=largest_error(outputs, reference),
-    )
-
-
 def _trained(
-    case: Case, settings: Settings, style: Any, runtime: Runtime, problem: Problem
+    case: Case, settings: Settings, style: Style, runtime: Runtime, problem: Problem
 ) -> tuple[Run, dict[str, Array]]:
-    """Prepare ``problem`` in the style of ``case``, and check two calls of it against the reference."""
+    """Prepare ``problem`` in the style of ``case``, and check two calls against the reference."""
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     reference = truth(problem, case.problem, settings.seed, case.dtype)
-    run: Run = style.prepare(problem, inputs, case.device, case.dtype)
+    run = style.prepare(problem, inputs, case.device, case.dtype)
     outputs: dict[str, Array] = {}
     for call in ("first", "second"):
         where = f" of the {call} call"
@@ -151,15 +148,15 @@ def _trained(
         check_entries(case, outputs, reference, where)
         check_way(case, problem.steps, inputs, outputs, reference)
     if problem.family != "training":
-        check_norms(case, style, outputs, reference)
+        check_norms(case, outputs, reference)
     check_unchanged(case, inputs, digest)
     return run, outputs
 
 
 def check_timed(agreed: Agreed, returned: Outputs) -> None:
-    """What a call after all timed ones returns must be what those before them returned: nothing was carried over.
+    """Check that a call after the timed ones returns what the calls before them returned: nothing was carried over.
 
-    Compared by ``allclose``, as products of several threads are summed in any order.
+    Compared by ``allclose``, because several threads may sum in any order.
     """
     case, where = agreed.case, " of the call after the timed ones"
     outputs = to_numpy(case, agreed.runtime, returned, agreed.outputs, where)
@@ -177,13 +174,13 @@ def check_phases(agreed: Agreed, phases: tuple[Forward, Backward]) -> None:
         returned = backward(forward())
         check_ready(case, runtime, returned, where)
         outputs = to_numpy(case, runtime, returned, agreed.reference_gradients, where)
-        check_norms(case, case.module, outputs, agreed.reference_gradients)
+        check_norms(case, outputs, agreed.reference_gradients)
         check_entries(case, outputs, agreed.reference_gradients, where)
     check_unchanged(case, agreed.inputs, agreed.inputs_sha256)
 
 
 def _late_s(runtime: Runtime, forward: Forward) -> float:
-    """Seconds between the end of a call and that of what it computes."""
+    """Return the seconds from the return of a call until its results are ready."""
     state = forward()
     start_s = time.perf_counter()
     runtime.wait(state)
@@ -191,24 +188,24 @@ def _late_s(runtime: Runtime, forward: Forward) -> float:
 
 
 _LATE_S = 1e-3
-"""Waiting for what is there takes microseconds."""
+"""Waiting for results that are ready takes microseconds."""
 
 
 def check_round_trip(case: Case, runtime: Runtime, inputs: Arrays, digest: str) -> None:
-    """The framework must receive the very bytes that were drawn."""
+    """Check that the framework receives exactly the bytes that were drawn."""
     back = {n: runtime.to_numpy(runtime.from_numpy(array, case.device)) for n, array in inputs.items()}
     if (found := problems.sha256(back)) != digest:
         raise Disagreement(f"{case.id}: inputs changed on the way through {case.framework}: {found} ≠ {digest}")
 
 
 def check_unchanged(case: Case, inputs: Arrays, digest: str) -> None:
-    """No style may write into the inputs, which the next style shares."""
+    """Check that the style did not write into the inputs, which all styles share."""
     if problems.sha256(inputs) != digest:
         raise Disagreement(f"{case.id}: the style wrote into its inputs, which all styles share")
 
 
 def check_ready(case: Case, runtime: Runtime, outputs: Outputs, where: str = "") -> None:
-    """The call must end when its results are there, not when they are on their way."""
+    """Check that the call returned when its results were ready, not before."""
     if late := dict.fromkeys(name for name, array in each(outputs) if not runtime.ready(array)):
         raise Disagreement(f"{case.id}: the call returned before {', '.join(late)}{where} was ready")
 
@@ -216,8 +213,8 @@ def check_ready(case: Case, runtime: Runtime, outputs: Outputs, where: str = "")
 def to_numpy(
     case: Case, runtime: Runtime, outputs: Outputs, reference: Arrays, where: str = ""
 ) -> dict[str, Array]:
-    """Bring outputs to numpy; check names, dtypes and shapes."""
-    # Copies, as a style may reuse its arrays in the next call.
+    """Copy the outputs to numpy; check names, dtypes and shapes."""
+    # Copies, because a style may reuse its arrays in the next call.
     copies: dict[str, list[Array]] = {name: [] for name in outputs}
     for name, array in each(outputs):
         copies[name].append(np.array(runtime.to_numpy(array)))
@@ -233,10 +230,10 @@ def to_numpy(
 
 
 def check_entries(case: Case, found: Arrays, reference: Arrays, where: str = "") -> None:
-    """Hold every entry to ``allclose``.
+    """Check every entry by ``allclose``.
 
-    A loss is judged by its root, the norm of the residual: that is what is rounded, by as much as at the first
-    step when predictions are as large, while the loss itself falls by 14 orders of magnitude.
+    Of a loss the root is compared, the norm of the residual. Its rounding error stays as large as at the first step
+    while predictions stay as large, and the loss itself falls by 14 orders of magnitude.
     """
     rtol, atol = ALLCLOSE[case.dtype]
     for name, array in found.items():
@@ -245,10 +242,10 @@ def check_entries(case: Case, found: Arrays, reference: Arrays, where: str = "")
             array, expected, shown = np.sqrt(np.maximum(array, 0)), np.sqrt(expected), "√losses"
             if not (found[name] >= 0).all():
                 raise Disagreement(
-                    f"{case.id}: losses{where} holds a number that is no square: {found[name].min()}"
+                    f"{case.id}: losses{where} holds a number that is not a sum of squares: {found[name].min()}"
                 )
         allowed = rtol * np.abs(expected) + atol * max(1.0, float(np.abs(expected).max()))
-        # Written so that a NaN fails.
+        # A NaN fails this comparison.
         excess = np.where(np.abs(array - expected) <= allowed, 0.0, np.abs(array - expected) / allowed)
         if excess.any():
             at = np.unravel_index(np.argmax(np.where(np.isnan(excess), np.inf, excess)), excess.shape)
@@ -259,9 +256,9 @@ def check_entries(case: Case, found: Arrays, reference: Arrays, where: str = "")
             )
 
 
-def check_norms(case: Case, style: Any, found: Arrays, reference: Arrays) -> None:
-    """Hold each array but the losses to its bound on ‖a − a_ref‖ / ‖a_ref‖."""
-    bound = getattr(style, "GRADIENT_BOUND", GRADIENT_BOUND)[case.dtype]
+def check_norms(case: Case, found: Arrays, reference: Arrays) -> None:
+    """Check that ‖a − a_ref‖ / ‖a_ref‖ of each array but the losses is within its bound."""
+    bound = GRADIENT_BOUND[case.dtype]
     for name, array in found.items():
         error = norm_relative_error(array, reference[name])
         if name != "losses" and not error <= bound:
@@ -272,10 +269,10 @@ def check_norms(case: Case, style: Any, found: Arrays, reference: Arrays) -> Non
 
 
 def check_way(case: Case, steps: int, inputs: Arrays, outputs: Arrays, reference: Arrays) -> None:
-    """Compare final minus initial weights: rtol of ``allclose`` in norm, plus what rounding to dtype must cost.
+    """Compare final minus initial weights: rtol of ``allclose`` in norm, plus the error of rounding to the dtype.
 
-    Adding a small update to a weight w rounds it by up to ε/2·|w|, at every step and perhaps always the same
-    way: at lr 1e-6 and float32 that is some percent of the update itself.
+    Adding a small update to a weight w rounds it by up to ε/2·|w| at every step, perhaps always in the same
+    direction. At lr 1e-6 and float32 that is some percent of the update itself.
     """
     rtol, _ = ALLCLOSE[case.dtype]
     rounding = steps * float(np.finfo(case.dtype).eps) / 2
@@ -291,11 +288,11 @@ def check_way(case: Case, steps: int, inputs: Arrays, outputs: Arrays, reference
 
 
 def norm_relative_error(found: Array, expected: Array) -> float:
-    """‖found − expected‖ / ‖expected‖ in float64; the plain difference where the expected norm is 0."""
+    """Return ‖found − expected‖ / ‖expected‖ in float64, or ‖found − expected‖ if the expected norm is 0."""
     difference = float(np.linalg.norm(found.astype(np.float64) - expected))
     return difference / (float(np.linalg.norm(expected)) or 1.0)
 
 
 def largest_error(found: Mapping[str, Array], expected: Arrays) -> float:
-    """Largest norm-relative error over all arrays; 0 where there are none."""
+    """Return the largest norm-relative error over all arrays; 0 without arrays."""
     return max((norm_relative_error(array, expected[name]) for name, array in found.items()), default=0.0)

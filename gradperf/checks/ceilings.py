@@ -1,11 +1,11 @@
-"""The speed of light: what a machine does at best, measured in the same process as the times beside it.
+"""Ceilings: the highest rates of this machine, measured in the same process as the times beside them.
 
-A time alone does not say whether it is good. Here two ceilings are measured for each device and dtype, under the
-threads of the run: the operations per second of a large matrix product, and the bytes per second of a copy. No step
-can be over before its operations and its bytes (``problem.work``) have gone through; that least time, as a share of
-the time measured, is its ``peak_fraction``. This is the roofline of Williams, Waterman & Patterson (2009).
+Two ceilings are measured for each device and dtype, with the threads of the run: the operations per second of a
+large matrix product, and the bytes per second of a copy. A step takes at least as long as its operations and bytes
+(``problem.work``) take at these rates. That least time divided by the measured time is the ``peak_fraction``. This
+is the roofline model of Williams, Waterman & Patterson (2009).
 
-A ceiling is the machine's, not a framework's: the best that any of those in the process was seen to reach.
+A ceiling belongs to the machine, not to a framework: it is the best rate of any framework in the process.
 """
 
 import math
@@ -19,18 +19,18 @@ import numpy as np
 from gradperf import frameworks
 
 _PRODUCT_SIZES = {"cpu": (512, 1024), "cuda": (4096, 8192)}
-"""Rows and columns of the matrices. The larger is faster on an idle machine, the smaller escapes a busy one."""
+"""Rows and columns of the matrices. The larger is faster on an idle machine, the smaller on a busy one."""
 
 _COPIED_BYTES = {"cpu": [2**k for k in range(14, 27, 2)], "cuda": [2**k for k in range(20, 31, 2)]}
-"""From what fits the nearest cache to what fits none."""
+"""From the size of the smallest cache to more than the largest."""
 
 _LONGEST_S = 0.15
-"""Seconds for one ceiling: the best of all tries in that time counts, not what a busy machine left over."""
+"""Seconds for one ceiling. The best try counts, as a busy machine only slows down."""
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What one device does at best in one dtype."""
+    """The highest rates of one device in one dtype."""
 
     flops_per_s: float
     """Of a large matrix product, counting 2·n³ operations."""
@@ -38,10 +38,9 @@ class Ceilings:
     """Bytes read and written per second, by the bytes that one copy reads and writes."""
 
     def least_s(self, flops: int, bytes_: int) -> float:
-        """Seconds for so many operations and bytes at best: the longer of the two.
+        """Return the least seconds for this many operations and bytes: the longer of the two.
 
-        The bytes may lie in a cache as large as they are, so what counts is the best rate of any copy that moves
-        as much, or more.
+        The bytes may be in a cache, so the rate is the best of any copy that moves at least as many bytes.
         """
         fitting = [rate for moved, rate in self.copy_bytes_per_s.items() if moved >= bytes_]
         rate = max(fitting, default=self.copy_bytes_per_s[max(self.copy_bytes_per_s)])
@@ -49,22 +48,22 @@ class Ceilings:
 
 
 _known: dict[tuple[str, str], Ceilings] = {}
-_asked: set[tuple[str, str, str]] = set()
+_measured: set[tuple[str, str, str]] = set()
 
 
 def known() -> Mapping[tuple[str, str], Ceilings]:
-    """What was measured in this process, by device and dtype."""
+    """Return what was measured in this process, by device and dtype."""
     return _known
 
 
 def ceilings(framework: str, device: str, dtype: str, threads: int, *, again: bool = False) -> Ceilings:
-    """Give the ceilings of a device and dtype: the best that any framework was ever seen to reach in this process.
+    """Return the ceilings of a device and dtype: the best rates that any framework reached in this process.
 
-    On the CPU numpy is asked first, then ``framework``, each once; ``again`` asks both once more.
+    On the CPU numpy is measured first, then ``framework``, each once; ``again`` measures both once more.
     """
     for name in dict.fromkeys(("numpy", framework) if device == "cpu" else (framework,)):
-        if again or (name, device, dtype) not in _asked:
-            _asked.add((name, device, dtype))
+        if again or (name, device, dtype) not in _measured:
+            _measured.add((name, device, dtype))
             found = _measure(name, device, dtype, threads)
             _known[device, dtype] = _best(_known.get((device, dtype), found), found)
     return _known[device, dtype]
@@ -81,25 +80,25 @@ def _measure(framework: str, device: str, dtype: str, threads: int) -> Ceilings:
     for size in _PRODUCT_SIZES[device]:
         generator = np.random.default_rng(size)
         a, b = (generator.standard_normal((size, size)).astype(dtype) for _ in range(2))
-        # Not by a style: that could be the very one that is to be judged.
+        # Not by a style, as it may be the one to be checked.
         fastest = max(fastest, 2 * size**3 / _best_s(runtime.multiplier(a, b, device), 1))
     rates = {}
     for size_bytes in _COPIED_BYTES[device]:
         copy = runtime.copier(size_bytes, device)
-        # So often that the clock and the loop are nothing beside it.
+        # Enough calls that the clock and the loop take a negligible part.
         calls = max(1, math.ceil(_LONGEST_S / 200 / _best_s(copy, 1, _LONGEST_S / 100)))
         rates[2 * size_bytes] = 2 * size_bytes / _best_s(copy, calls, _LONGEST_S / 5)
     return Ceilings(fastest, rates)
 
 
 def _best_s(call: Callable[[], Any], calls: int, longest_s: float = _LONGEST_S) -> float:
-    """Seconds of one call, the best of at least three tries."""
+    """Return the seconds of one call, the best of at least three tries."""
     call()
-    seen: list[float] = []
+    tries: list[float] = []
     end_s = time.perf_counter() + longest_s
-    while len(seen) < 3 or time.perf_counter() < end_s:
+    while len(tries) < 3 or time.perf_counter() < end_s:
         start_s = time.perf_counter()
         for _ in range(calls):
             call()
-        seen.append((time.perf_counter() - start_s) / calls)
-    return min(seen)
+        tries.append((time.perf_counter() - start_s) / calls)
+    return min(tries)

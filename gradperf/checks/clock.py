@@ -1,7 +1,7 @@
-"""The clock that times are read from: it must count seconds, never go back, and count those spent waiting.
+"""Checks the clock of a run: it must count seconds, never go back, and count the seconds spent waiting.
 
-pytest-benchmark takes any function for its ``--benchmark-timer``; one in other units, or one that stops while a
-device or another thread works, gives numbers that look like times.
+pytest-benchmark accepts any function as its ``--benchmark-timer``. One that counts other units, or stops while a
+device or another thread works, returns numbers that look like times.
 """
 
 import math
@@ -18,10 +18,10 @@ _LONG_S = 0.02
 
 
 def check(option: str, dotted: str) -> None:
-    """Raise UserError unless the function called ``dotted`` is a clock to measure with; takes 50 ms.
+    """Raise UserError unless the function with the dotted name ``dotted`` is a clock to measure with; takes 50 ms.
 
-    Between two pairs of readings the clock must have moved by as much as ``time.perf_counter`` did, asleep and at
-    work. Its readings are taken between two of that, so nothing depends on how busy the machine is.
+    It must advance as much as ``time.perf_counter``, while asleep and at work. Each of its readings lies between
+    two readings of ``time.perf_counter``, so the check holds on a busy machine too.
     """
     module, _, name = dotted.rpartition(".")
     try:
@@ -29,7 +29,9 @@ def check(option: str, dotted: str) -> None:
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{option}={dotted}: {error}") from None
     if module == "time" and name == "time":
-        raise UserError(f"{option}={dotted}: this clock can be set back while it is read; time.perf_counter cannot")
+        raise UserError(
+            f"{option}={dotted}: this clock can be set back during a measurement; use time.perf_counter"
+        )
     last = -math.inf
     for _ in range(_READS):
         now = clock()
@@ -44,8 +46,8 @@ def check(option: str, dotted: str) -> None:
         least_s, most_s = before_end - after, after_end - before
         if not least_s * 0.98 <= end - start <= most_s * 1.02:
             raise UserError(
-                f"{option}={dotted}: this is no clock of seconds: it moved by {end - start:.6g} "
-                f"during {least_s:.6g} s {doing}. time.perf_counter is one"
+                f"{option}={dotted}: this clock does not count seconds: it moved by {end - start:.6g} "
+                f"during {least_s:.6g} s {doing}. Use time.perf_counter"
             )
 
 

@@ -1,16 +1,16 @@
-"""How a style behaves when it is called: whether its time will mean what it says. Checked before every timing.
+"""Conduct of a style: whether its time will measure its work. Checked before every timing.
 
-:mod:`gradperf.checks.agreement` proves that the numbers are right; a style may still be timed at what it does not
-do. So each case that is timed must, beyond that,
+:mod:`gradperf.checks.agreement` proves that the numbers are right, but a style may skip or move work where the
+clock does not see it. So each case that is timed must also
 
-- compute anew at every call: what it handed back is overwritten, and must be there again;
-- end when its results are there: bringing them to numpy must not take longer the first time than the second;
-- compile and trace nothing once it is warm;
-- make exactly the matrix products that the problem takes, counted by the framework where it can;
-- not be faster than the machine could be (:mod:`gradperf.checks.ceilings`);
-- keep to the threads that were asked for, by the word of every pool and by the CPU seconds it uses;
-- compute in no less than its dtype, in a thread that does not flush subnormal numbers to zero. (TensorFlow and XLA
-  do so in their own threads by design; no problem has subnormal numbers.)
+- compute again at every call: what it returned is overwritten, and the next call must return it again;
+- return when its results are ready: copying them to numpy must not take longer the first time than the second;
+- compile and trace nothing in a warm call;
+- make exactly the matrix products that the problem takes, counted by the framework where possible;
+- not be faster than the machine (:mod:`gradperf.checks.ceilings`);
+- use the threads that were asked for and no more, by the size of every pool and by its CPU seconds;
+- compute in its dtype or better, in a thread that does not flush subnormal numbers to zero. (TensorFlow and XLA do
+  so in their own threads by design; no problem has subnormal numbers.)
 """
 
 import math
@@ -24,20 +24,20 @@ from gradperf.cases import Settings
 from gradperf.checks import agreement
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
-from gradperf.frameworks.contract import Backward, Forward, Run, each
-from gradperf.machine import facts
+from gradperf.frameworks.contract import Backward, Forward, Run, Style, each
+from gradperf.machine.libraries import pool_sizes
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 
 class Misconduct(AssertionError):
-    """A style whose time would not mean what it says."""
+    """A style whose time would not measure its work."""
 
 
-def examine(agreed: Agreed, settings: Settings, style: Any = None) -> int | None:
-    """Check everything above; gives the operations counted in matrix products of one step, None where uncounted.
+def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> int | None:
+    """Check all of the above; return the operations counted in matrix products of one step, None if uncounted.
 
-    ``style`` stands in for the case's own module. Raises :class:`Misconduct` or :class:`agreement.Disagreement`.
+    ``style`` replaces the case's own. Raises :class:`Misconduct` or :class:`agreement.Disagreement`.
     """
     check_arithmetic(agreed)
     check_pools(agreed, settings.threads)
@@ -45,13 +45,13 @@ def examine(agreed: Agreed, settings: Settings, style: Any = None) -> int | None
     check_compiles_nothing(agreed)
     try:
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
-    except Misconduct:  # one moment in which this process was not scheduled can look like it
+    except Misconduct:  # a moment in which this process was not scheduled can look the same
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
-    return check_work(agreed, style or agreed.case.module)
+    return check_work(agreed, style or agreed.case.implementation)
 
 
 def check_rehearsal(agreed: Agreed, rehearsal: "Rehearsal", count: int) -> None:
-    """Check what shows in time."""
+    """Check what can be seen in times only."""
     check_ends_ready(agreed, rehearsal)
     check_cpu_time(agreed.case.id, rehearsal.cpu_per_wall, count)
     check_possible(agreed, rehearsal.call_s, count)
@@ -59,22 +59,22 @@ def check_rehearsal(agreed: Agreed, rehearsal: "Rehearsal", count: int) -> None:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a few calls before the timing took, each the least of them: noise only adds."""
+    """What a few calls took before the timing. Each number is the smallest of them, as noise only adds."""
 
     call_s: float
     late_s: float
-    """How much longer it took to see the results the first time than the second."""
+    """How much longer copying the results took the first time than the second."""
     cpu_per_wall: float
     """CPU seconds of the whole process per second."""
 
 
 def rehearse(agreed: Agreed) -> Rehearsal:
-    """Call three times, or once where that takes long."""
+    """Call three times, or once if a call takes long."""
     tries: list[Rehearsal] = []
     while not tries or (len(tries) < 3 and tries[0].call_s < 0.3):
         calls = 0
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
-        # So long that the clock of CPU seconds is fine enough.
+        # Long enough for the resolution of the CPU clock.
         while not calls or time.perf_counter() - start_s < 0.01:
             call_start_s = time.perf_counter()
             returned = agreed.run()
@@ -82,16 +82,16 @@ def rehearse(agreed: Agreed) -> Rehearsal:
             calls += 1
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
         agreement.check_ready(agreed.case, agreed.runtime, returned)
-        look_s = [_look(agreed, returned) for _ in range(2)]
-        tries.append(Rehearsal(returned_s - call_start_s, look_s[0] - look_s[1], cpu_s / wall_s))
+        fetch_s = [_fetch_s(agreed, returned) for _ in range(2)]
+        tries.append(Rehearsal(returned_s - call_start_s, fetch_s[0] - fetch_s[1], cpu_s / wall_s))
     return Rehearsal(*(min(getattr(each, field.name) for each in tries) for field in fields(Rehearsal)))
 
 
-def _look(agreed: Agreed, outputs: Any) -> float:
-    """Seconds until all outputs are there.
+def _fetch_s(agreed: Agreed, outputs: Any) -> float:
+    """Return the seconds until all outputs are ready.
 
-    On the CPU they are brought to numpy, which no lazy array survives; from a device only waited for, as the
-    transfer takes time of its own, and once.
+    On the CPU they are copied to numpy, which also computes lazy arrays. On a device they are only waited for,
+    because the transfer takes time of its own, and only once.
     """
     start_s = time.perf_counter()
     if agreed.case.device == "cpu":
@@ -103,36 +103,36 @@ def _look(agreed: Agreed, outputs: Any) -> float:
 
 
 def check_arithmetic(agreed: Agreed) -> None:
-    """No flush-to-zero in this thread, and no TF32: either makes another, faster arithmetic of it."""
+    """Check that this thread does not flush to zero or use TF32: both are another, faster arithmetic."""
     if not np.array([np.finfo("f4").tiny], "f4") / 2 > 0:
         raise Misconduct(
             f"{agreed.case.id}: subnormal numbers are flushed to zero in this process; "
             "something switched that on, such as torch.set_flush_denormal"
         )
-    if agreed.case.dtype == "float32" and agreed.runtime.told().reduced_precision:
+    if agreed.case.dtype == "float32" and agreed.runtime.facts().reduced_precision:
         raise Misconduct(
             f"{agreed.case.id}: float32 products may be computed in TF32 or less, and the case says float32"
         )
 
 
 def check_pools(agreed: Agreed, count: int) -> None:
-    """Every pool of threads in this process must have the size that was asked for."""
-    told = agreed.runtime.told()
-    if told.asynchronous and count == 1 and agreed.case.device == "cpu":
+    """Check that every pool of threads in this process has the size that was asked for."""
+    reported = agreed.runtime.facts()
+    if reported.asynchronous and count == 1 and agreed.case.device == "cpu":
         raise Misconduct(
             f"{agreed.case.id}: --threads 1 is not honoured: {agreed.case.framework} computes one call "
             "while it dispatches the next"
         )
-    pools = facts.pool_sizes()
-    if told.threads is not None:
-        pools[agreed.case.framework] = told.threads
+    pools = pool_sizes()
+    if reported.threads is not None:
+        pools[agreed.case.framework] = reported.threads
     if wrong := {name: size for name, size in pools.items() if size != count}:
         sizes = ", ".join(f"{name} has {size}" for name, size in wrong.items())
         raise Misconduct(f"{agreed.case.id}: --threads {count} is not honoured: {sizes}")
 
 
 def check_computes_anew(agreed: Agreed) -> None:
-    """Overwrite what a call returned, and call again: a result that was kept is lost, or is the same object."""
+    """Overwrite what a call returned, and call again: a kept result is then lost, or the same object."""
     case, runtime = agreed.case, agreed.runtime
     before = agreed.run()
     lasting = {id(array) for _, array in each(before) if not runtime.overwrite(array)}
@@ -148,37 +148,37 @@ def check_computes_anew(agreed: Agreed) -> None:
 
 
 def check_ends_ready(agreed: Agreed, rehearsal: Rehearsal) -> None:
-    """Results on their way make the first look at them longer than the second."""
+    """Check that the first copy of the results takes no longer than the second: they were ready."""
     if rehearsal.late_s > max(rehearsal.call_s / 4, 1e-4):
         raise Misconduct(
             f"{agreed.case.id}: the call returned after {rehearsal.call_s * 1e3:.3g} ms, "
-            f"and its results were there {rehearsal.late_s * 1e3:.3g} ms later"
+            f"and its results were ready {rehearsal.late_s * 1e3:.3g} ms later"
         )
 
 
 def check_compiles_nothing(agreed: Agreed) -> None:
-    """A warm call traces and compiles nothing: that belongs to the first one."""
+    """Check that a warm call traces and compiles nothing; that belongs to the first call."""
     with agreed.runtime.compilations() as compiled:
         agreed.run()
     if compiled:
-        told = ", ".join(dict.fromkeys(compiled))
+        events = ", ".join(dict.fromkeys(compiled))
         raise Misconduct(
-            f"{agreed.case.id}: compiles inside the timed part, {len(compiled)} times in one call: {told}"
+            f"{agreed.case.id}: compiles inside the timed part, {len(compiled)} times in one call: {events}"
         )
 
 
-def check_work(agreed: Agreed, style: Any) -> int | None:
-    """Hold the counted matrix products to those of the problem."""
+def check_work(agreed: Agreed, style: Style) -> int | None:
+    """Check that the counted matrix products are those of the problem."""
     case = agreed.case
-    if hasattr(style, "UNCOUNTED"):
+    if style.uncounted is not None:
         return None
     problem, run = case.problem, agreed.run
     if isinstance(problem, Training) and problem.steps > _MOST_COUNTED:
-        # Programs are counted step by step: a long training is, in a short one.
+        # Programs are counted step by step, so a short training stands for a long one.
         problem = replace(problem, steps=10)
         run = style.prepare(problem, agreed.inputs, case.device, case.dtype)
 
-    def prepare(inputs: Arrays) -> Any:
+    def prepare(inputs: Arrays) -> Run:
         return style.prepare(problem, inputs, case.device, case.dtype)
 
     counted = agreed.runtime.product_flops(run, prepare, agreed.inputs)
@@ -187,24 +187,24 @@ def check_work(agreed: Agreed, style: Any) -> int | None:
         raise Misconduct(
             f"{case.id}: does {'more' if counted > needed else 'less'} work than the problem takes: {counted:,} "
             f"operations in matrix products counted in {problem.steps} steps, {needed:,} needed. "
-            "(Products that cannot be counted: say so in UNCOUNTED.)"
+            "(If they cannot be counted, state the reason in UNCOUNTED.)"
         )
     return counted // problem.steps
 
 
 def halves(agreed: Agreed, inputs: Arrays | None = None) -> tuple[Forward, Backward]:
-    """Give forward and backward of one step, on other ``inputs`` than the case's own where they are given."""
-    case, inputs = agreed.case, inputs or agreed.inputs
-    found: tuple[Forward, Backward] = case.module.phases(case.problem, inputs, case.device, case.dtype)
-    return found
+    """Return forward and backward of one step, on ``inputs`` if given instead of the case's own."""
+    case, phases = agreed.case, agreed.case.implementation.phases
+    assert phases is not None, f"{case.id} has no phases"
+    return phases(case.problem, inputs or agreed.inputs, case.device, case.dtype)
 
 
 def check_halves(agreed: Agreed) -> tuple[Forward, Backward]:
-    """Give forward and backward, that agree and make just the matrix products of each half of a step."""
+    """Return forward and backward; check that they agree and make exactly the matrix products of each half."""
     case, runtime = agreed.case, agreed.runtime
     forward, backward = halves(agreed)
     agreement.check_phases(agreed, (forward, backward))
-    if hasattr(case.module, "UNCOUNTED"):
+    if case.implementation.uncounted is not None:
         return forward, backward
 
     def both(inputs: Arrays) -> Run:
@@ -229,9 +229,9 @@ _MOST_COUNTED = 1000
 
 
 def check_possible(agreed: Agreed, call_s: float, count: int) -> None:
-    """No call is over in half the time that the machine takes at best, which is measured again before the verdict.
+    """Check that a call takes at least half the least time of this machine, measured again before it fails.
 
-    Half, as the ceilings are measured too, and a step that reads more than it writes can beat a copy.
+    Half, because ceilings have errors too, and a step that reads more than it writes can be faster than a copy.
     """
     case = agreed.case
     least_s = math.inf
@@ -249,7 +249,7 @@ def check_possible(agreed: Agreed, call_s: float, count: int) -> None:
 
 
 def check_cpu_time(name: str, cpu_per_wall: float, count: int) -> None:
-    """No more CPU seconds per second than threads."""
+    """Check that there are no more CPU seconds per second than threads."""
     if cpu_per_wall > count * CPU_MARGIN:
         raise Misconduct(
             f"{name}: --threads {count} is not honoured: it uses {cpu_per_wall:.2f} CPU seconds per second"
@@ -257,10 +257,10 @@ def check_cpu_time(name: str, cpu_per_wall: float, count: int) -> None:
 
 
 CPU_MARGIN = 1.1
-"""CPU seconds per second and thread that are allowed: clocks are not read at one instant."""
+"""Allowed CPU seconds per second and thread; above 1, as the two clocks are not read at one instant."""
 
 
 def check_clock(name: str, timed_s: float, wall_s: float) -> None:
-    """All rounds together took no longer than the clock on the wall says."""
+    """Check that all rounds together took no longer than the wall clock says."""
     if timed_s > wall_s:
-        raise Misconduct(f"{name}: its rounds add up to {timed_s:.6g} s, and they were over in {wall_s:.6g} s")
+        raise Misconduct(f"{name}: its rounds add up to {timed_s:.6g} s, but all of them took {wall_s:.6g} s")

@@ -1,4 +1,4 @@
-"""The command ``gradperf gate``: what it was asked, done and told.
+"""``gradperf gate``: did a change make any benchmark slower?
 
 Exit codes: 0 no regression; 10 regressed; 11 inconclusive (with ``--strict``; without it 0 and a warning);
 12 untrusted; 13 nothing compared, or a case vanished or crashed; 2 a mistake in the command.
@@ -11,214 +11,235 @@ import shutil
 import signal
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gradperf import options
-from gradperf.commands import show
+from gradperf import files, options
+from gradperf.commands import AddParser
 from gradperf.errors import UserError
-from gradperf.gate import session
-from gradperf.gate.decision import trial
-from gradperf.gate.decision.findings import Finding, Outcome
-from gradperf.gate.janitor import Janitor
-from gradperf.gate.measuring.replicate import Cannot, Setting, collected_both
-from gradperf.gate.report import github, markdown, record, terminal
-from gradperf.gate.sides import checkout, prepare
-from gradperf.suite import storage
 from gradperf.text import streams
+from gradperf.text.printable import encodes
+from gradperf.text.table import Terminal
+
+if TYPE_CHECKING:  # they take time to import
+    from gradperf.gate.decision.findings import Outcome
+    from gradperf.gate.decision.trial import Plan
+    from gradperf.gate.sides.prepare import Sides
 
 SIGNS = "×–µ …·"
-"""What the report is written in, where the terminal can show it."""
+"""Signs of the report that not every terminal can show."""
 
 
-def gate(parsed: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Compare base and head, and tell; ``arguments`` are those for pytest."""
+def add(add_parser: AddParser) -> None:
+    """Add the command and its options."""
+    parser = add_parser(
+        "gate",
+        help="did a change make any benchmark slower? Compares two revisions",
+        usage="gradperf gate [OPTION ...] [-- PYTEST_ARGUMENT ...]",
+        epilog="Arguments after -- go to pytest and choose the benchmarks: gradperf gate -- perf -k jax",
+    )
+    option = parser.add_argument
+    option("--base", metavar="REV", help="revision to compare with (default: the merge base with the main branch)")
+    option("--base-python", metavar="PATH", help="interpreter of the base, for instance with another framework")
+    option("--head-python", metavar="PATH", help="interpreter of the head (default: the one that runs this)")
+    option(
+        "--alpha",
+        metavar="P",
+        type=options.share(most=0.5),
+        default=0.01,
+        help="share of runs that may raise a false alarm, at most (default: %(default)s)",
+    )
+    option(
+        "--min-effect",
+        metavar="SHARE",
+        type=options.share(zero=True),
+        default=0.01,
+        help="slowdowns up to this share are no regression (default: 1%%)",
+    )
+    option(
+        "--screen",
+        metavar="N",
+        type=options.whole_number(3),
+        default=8,
+        help="pairs of processes for all cases (default: %(default)s)",
+    )
+    option(
+        "--confirm",
+        metavar="N",
+        # With fewer, each look sees too few pairs to tell a slower case from a hopeless one, and drops all cases.
+        type=options.whole_number(5),
+        default=24,
+        help="fresh pairs for cases that look slower (default: %(default)s)",
+    )
+    option(
+        "--budget",
+        metavar="MINUTES",
+        type=options.positive_number,
+        help="stop after this time; cases not decided by then are inconclusive",
+    )
+    option("--json", metavar="FILE", type=Path, help="write everything to FILE")
+    option("--markdown", metavar="FILE", type=Path, help="write a comment for a pull request to FILE")
+    option("--strict", action="store_true", help="exit with 11 if a case is inconclusive")
+    option(
+        "--accept",
+        metavar="CASE",
+        action="append",
+        default=[],
+        help="this case may be slower, fail, differ or be gone; needs a --reason; may be repeated",
+    )
+    option("--reason", metavar="TEXT", action="append", default=[], help="why; one for each --accept")
+    option(
+        "--seed",
+        metavar="N",
+        type=options.whole_number(0),
+        help="seed of the random order (default: a new one, which the report shows)",
+    )
+    option(
+        "--patience",
+        metavar="SECONDS",
+        type=options.positive_number,
+        default=300.0,
+        help="seconds without an answer before a process counts as hung (default: 300)",
+    )
+    option("--even-if-identical", action="store_true", help="measure even if nothing changed")
+    option(
+        "--plant",
+        metavar="CASE=SHARE",
+        type=_planted,
+        action="append",
+        default=[],
+        help="slow down this case on the head by real work, to test the gate: CASE=5%%; * matches any characters",
+    )
+    parser.set_defaults(command=gate_change)
+
+
+def _planted(text: str) -> tuple[str, float]:
+    """Read CASE=SHARE."""
+    case, _, share = text.rpartition("=")
+    if not case:
+        raise argparse.ArgumentTypeError(f"expected CASE=SHARE, such as 'perf/test_x.py::test_y=5%', not {text!r}")
+    return case, options.share()(share)
+
+
+def gate_change(parsed: argparse.Namespace) -> int:
+    """Compare base and head, and report the outcome."""
+    from gradperf.gate import session
+    from gradperf.gate.janitor import Janitor
+    from gradperf.gate.measuring.replicate import Setting
+    from gradperf.gate.sides import checkout, prepare
+
     plan = _plan(parsed)
     accepted = _accepted(parsed)
-    planted = _planted(parsed.plant)
-    budget_s = None if parsed.budget is None else 60 * _positive("budget", parsed.budget)
-    patience_s = _positive("patience", parsed.patience)
-    seed = random.SystemRandom().randrange(2**32)
-    if parsed.seed is not None:
-        seed = options.whole_number("seed", parsed.seed, least=0)
     for option, file in (("--json", parsed.json), ("--markdown", parsed.markdown)):
         if file is not None:
-            storage.check_can_write(option, file)
+            files.check_can_write(option, file)
     cwd = Path.cwd()
-    arguments = list(arguments) or _default_arguments(cwd)
-    with checkout.lock(cwd), _ended_by_signals(), Janitor() as janitor:
-        both = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
-        if both.checkout is not None:
-            arguments = [_seen_from(cwd, both.checkout, word) for word in arguments]
-        setting = Setting(
-            base=both.base,
-            head=both.head,
-            arguments=arguments,
-            control=None,
-            planted={},
-            foreign=both.checkout,
-            changes_code=any(map(_is_code, both.changed)),
-            folder=both.folder,
-            janitor=janitor,
-            patience_s=patience_s,
+    arguments = parsed.pytest_arguments or _default_arguments(cwd)
+    with checkout.lock(cwd), _signals_end_the_gate(), Janitor() as janitor:
+        sides = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
+        if sides.checkout is not None:
+            arguments = [_relative(cwd, sides.checkout, argument) for argument in arguments]
+        _say(f"base: {sides.base.description}")
+        _say(f"head: {sides.head.description}")
+        request = session.Request(
+            setting=Setting(
+                base=sides.base,
+                head=sides.head,
+                arguments=arguments,
+                control=None,
+                planted={},
+                foreign=sides.checkout,
+                changes_code=any(map(_is_code, sides.changed)),
+                folder=sides.folder,
+                janitor=janitor,
+                patience_s=parsed.patience,
+            ),
+            plan=plan,
+            planted=dict(parsed.plant),
+            accepted=accepted,
+            seed=random.SystemRandom().randrange(2**32) if parsed.seed is None else parsed.seed,
+            strict=parsed.strict,
+            budget_s=None if parsed.budget is None else 60 * parsed.budget,
+            list_only=sides.identical and not parsed.even_if_identical and not parsed.plant,
+            environment={
+                "command": ["gradperf", *sys.argv[1:]],
+                "pytest": arguments,
+                "base": sides.base.description,
+                "head": sides.head.description,
+                **sides.environment,
+                "changed_files": len(sides.changed),
+                **session.machine_facts(),
+            },
+            warnings=(*sides.warnings, *_hints(sides, parsed)),
         )
-        _tell(f"base: {both.base.description}")
-        _tell(f"head: {both.head.description}")
-        environment = {
-            "command": ["gradperf", *sys.argv[1:]],
-            "pytest": arguments,
-            "base": both.base.description,
-            "head": both.head.description,
-            **both.environment,
-            "changed_files": len(both.changed),
-            **session.described_machine(),
-        }
-        warnings = [*both.warnings, *_hints(both, parsed)]
-        try:
-            if both.identical and not parsed.even_if_identical and not planted:
-                outcome = _identical(setting, plan, seed, environment, warnings)
-            else:
-                outcome = session.compare(
-                    setting,
-                    plan,
-                    planted=planted,
-                    seed=seed,
-                    accepted=accepted,
-                    strict=parsed.strict,
-                    budget_s=budget_s,
-                    environment=environment,
-                    warnings=warnings,
-                    tell=_progress,
-                )
-        except Cannot as reason:
-            outcome = _nothing(str(reason), plan, seed, environment, warnings)
+        outcome = session.run(request, _show_progress)
         if sys.stderr.isatty():
             streams.say("")
-    return _told(outcome, parsed)
+    return _report(outcome, parsed)
 
 
-def _is_code(path: str) -> bool:
-    name = Path(path).name
-    return name.endswith(".py") and not name.startswith(("test_", "conftest")) and not name.endswith("_test.py")
+def _plan(parsed: argparse.Namespace) -> "Plan":
+    from gradperf.gate.decision import trial
 
-
-def _hints(both: prepare.Sides, parsed: argparse.Namespace) -> list[str]:
-    """Tell what the user may have meant instead."""
-    told = []
-    if both.checkout is None:
-        if both.identical:
-            told.append("both sides are your own files by equal interpreters; --base REV compares with a revision")
-        return told
-    if not both.changed and parsed.base is None:
-        told.append("nothing differs from where the branch left main; --base HEAD~1 compares with the last commit")
-    pins = [path for path in both.changed if Path(path).name.startswith(_PINS) or path.endswith(".lock")]
-    if pins and parsed.base_python is None:
-        told.append(
-            f"{pins[0]} changed: where it asks for other packages, both sides still ran with those installed; "
-            "--base-python compares two environments"
+    least = trial.least_pairs(parsed.alpha)
+    if parsed.confirm < least:
+        raise UserError(
+            f"--confirm {parsed.confirm}: too few pairs to reach p ≤ {parsed.alpha:g}; at least {least} are needed"
         )
-    return told
-
-
-_PINS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements", "constraints", "environment.y")
-
-
-def _plan(parsed: argparse.Namespace) -> trial.Plan:
-    alpha = _share("alpha", parsed.alpha)
-    if alpha > 0.5:
-        raise UserError(f"--alpha {parsed.alpha}: more than one run of two would alarm without a reason")
-    plan = trial.Plan(
-        alpha=alpha,
-        min_effect=_share("min-effect", parsed.min_effect, zero=True),
-        screen=options.whole_number("screen", parsed.screen, least=3),
-        # Of fewer, the looks in between have too few to tell a slower case from a hopeless one: all are dropped.
-        confirm=options.whole_number("confirm", parsed.confirm, least=5),
+    return trial.Plan(
+        alpha=parsed.alpha, min_effect=parsed.min_effect, screen=parsed.screen, confirm=parsed.confirm
     )
-    if plan.confirm < (least := trial.least_pairs(alpha)):
-        raise UserError(f"--confirm {plan.confirm}: could never come to p ≤ {alpha:g}; it takes {least} or more")
-    return plan
 
 
 def _accepted(parsed: argparse.Namespace) -> dict[str, str]:
+    """Return the reason of each accepted case."""
     if len(parsed.accept) != len(parsed.reason) or not all(text.strip() for text in parsed.reason):
-        raise UserError("every --accept CASE takes a --reason TEXT of its own, for those who read the report")
+        raise UserError("every --accept CASE needs its own --reason TEXT; the report shows it")
     return dict(zip(parsed.accept, parsed.reason, strict=True))
 
 
-def _planted(values: Sequence[str]) -> dict[str, float]:
-    planted = {}
-    for value in values:
-        case, equals, share = value.rpartition("=")
-        if not equals or not case:
-            raise UserError(f"--plant takes CASE=SHARE, such as 'perf/test_x.py::test_y=5%', not {value!r}")
-        planted[case] = _share("plant", share)
-    return planted
-
-
-def _share(option: str, text: str, *, zero: bool = False) -> float:
-    """Read a share such as ``1%`` or ``0.01``."""
-    number = text.strip()
-    try:
-        share = float(number[:-1]) / 100 if number.endswith("%") else float(number)
-    except ValueError:
-        share = -1.0
-    if not (0 < share < 1 or (zero and share == 0)):
-        raise UserError(f"--{option} takes a share between 0 and 1, such as 1% or 0.01, not {text!r}")
-    return share
-
-
-def _positive(option: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise UserError(f"--{option} takes a number above 0, not {text!r}")
-    return number
-
-
 def _default_arguments(folder: Path) -> list[str]:
-    """Give ``[tool.gradperf.gate] arguments`` of the nearest pyproject.toml: what a repository gates."""
+    """Return ``[tool.gradperf.gate] arguments`` of the nearest pyproject.toml: what this repository gates."""
     for place in (folder, *folder.parents):
-        if (file := place / "pyproject.toml").is_file():
-            try:
-                table = tomllib.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise UserError(f"{file} cannot be read: {error}") from None
-            found: Any = table
-            for name in ("tool", "gradperf", "gate", "arguments"):
-                missing: Any = [] if name == "arguments" else {}
-                found = found.get(name, missing) if isinstance(found, dict) else None
-            if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
-                raise UserError(f"{file}: [tool.gradperf.gate] arguments has to be a list of strings")
-            # They are paths seen from that file; pytest is started where the user stands.
-            if place == folder:
-                return found
-            return [os.path.relpath(place / word, folder) if (place / word).exists() else word for word in found]
+        file = place / "pyproject.toml"
+        if not file.is_file():
+            continue
+        try:
+            value: Any = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{file} cannot be read: {error}") from None
+        for name, missing in (("tool", {}), ("gradperf", {}), ("gate", {}), ("arguments", [])):
+            value = value.get(name, missing) if isinstance(value, dict) else None
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            raise UserError(f"{file}: [tool.gradperf.gate] arguments has to be a list of strings")
+        # Their paths start at that file's folder, but pytest starts in the user's.
+        if place == folder:
+            return value
+        return [os.path.relpath(place / word, folder) if (place / word).exists() else word for word in value]
     return []
 
 
-def _seen_from(folder: Path, repo: Path, word: str) -> str:
-    """Make a path relative that leads into the checkout from the root: each side has a file of its own there."""
-    path, colons, test = word.partition("::")
-    real, top = os.path.realpath(path), os.path.realpath(repo)
+def _relative(folder: Path, checkout: Path, argument: str) -> str:
+    """Make an absolute path into the checkout relative, because each side has its own copy of that file."""
+    path, colons, test = argument.partition("::")
+    real, top = os.path.realpath(path), os.path.realpath(checkout)
     if not os.path.isabs(path) or not Path(real).is_relative_to(top):
-        return word
+        return argument
     return os.path.relpath(real, os.path.realpath(folder)) + colons + test
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let the gate end in order where it is told to end, as it does after Ctrl-C."""
+def _signals_end_the_gate() -> Iterator[None]:
+    """Clean up after SIGTERM and SIGHUP as after Ctrl-C."""
 
     def end(number: int, _: Any) -> None:
         raise SystemExit(128 + number)
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # What is ignored stays so: `nohup` asks for that.
-    before = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+    # A signal that is ignored stays ignored: `nohup` relies on that.
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
@@ -226,42 +247,52 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _identical(
-    setting: Setting, plan: trial.Plan, seed: int, environment: Mapping[str, Any], warnings: Sequence[str]
-) -> Outcome:
-    """List the cases, and time none."""
-    (found,) = collected_both([setting.head], setting)
-    cases = tuple(Finding(case["id"], "identical", case["group"]) for case in found if not case["skipped"])
-    if not cases:
-        raise Cannot("there is no benchmark: the arguments of pytest leave none")
-    return Outcome("identical", 0, cases, (), (), tuple(warnings), session.plan_told(plan), seed, environment)
+def _is_code(path: str) -> bool:
+    name = Path(path).name
+    return name.endswith(".py") and not name.startswith(("test_", "conftest")) and not name.endswith("_test.py")
 
 
-def _nothing(
-    reason: str, plan: trial.Plan, seed: int, environment: Mapping[str, Any], warnings: Sequence[str]
-) -> Outcome:
-    return Outcome("incomplete", 13, (), (), (), (reason, *warnings), session.plan_told(plan), seed, environment)
+def _hints(sides: "Sides", parsed: argparse.Namespace) -> list[str]:
+    """Return a hint for each option that the user may have needed."""
+    if sides.checkout is None:
+        if sides.identical:
+            return ["both sides are your own files, run by equal interpreters; --base REV compares with a revision"]
+        return []
+    hints = []
+    if not sides.changed and parsed.base is None:
+        hints.append("nothing changed since the branch left main; --base HEAD~1 compares with the commit before")
+    pins = [path for path in sides.changed if Path(path).name.startswith(_PINS) or path.endswith(".lock")]
+    if pins and parsed.base_python is None:
+        hints.append(
+            f"{pins[0]} changed: if it requires other packages, both sides still ran with those installed; "
+            "--base-python compares two environments"
+        )
+    return hints
 
 
-def _tell(text: str) -> None:
-    """Say how far it is."""
+_PINS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements", "constraints", "environment.y")
+
+
+def _say(text: str) -> None:
     streams.say(f"gradperf gate: {text}")
 
 
-def _progress(text: str) -> None:
-    """Say how far it is; on a terminal this is one line that changes."""
+def _show_progress(text: str) -> None:
+    """Report the progress; on a terminal, each report replaces the one before."""
     if not sys.stderr.isatty():
-        _tell(text)
+        _say(text)
         return
-    room = shutil.get_terminal_size((100, 24)).columns - 1
-    streams.say(f"\r\x1b[K{f'gradperf gate: {text}'[:room]}", end="")
+    width = shutil.get_terminal_size((100, 24)).columns - 1
+    streams.say(f"\r\x1b[K{f'gradperf gate: {text}'[:width]}", end="")
 
 
-def _told(outcome: Outcome, parsed: argparse.Namespace) -> int:
-    """Print the report and write the files; what cannot be written is told, and never a success."""
-    ascii_only = not show.encodes(sys.stdout.encoding, SIGNS)
-    lines = terminal.table(outcome, shutil.get_terminal_size((100, 24)).columns, ascii_only)
-    messages = _printed([*lines, *github.in_actions(outcome, os.environ, ascii_only)])
+def _report(outcome: "Outcome", parsed: argparse.Namespace) -> int:
+    """Print the report, write the files and return the exit code; what cannot be written is no success."""
+    from gradperf.gate.report import github, markdown, record, terminal
+
+    ascii_only = not encodes(sys.stdout.encoding, SIGNS)
+    lines = terminal.lines(outcome, Terminal(shutil.get_terminal_size((100, 24)).columns, ascii_only))
+    errors = _print([*lines, *github.in_actions(outcome, os.environ, ascii_only)])
     writers: list[tuple[Path | None, Callable[[Outcome], str]]] = [
         (parsed.json, record.dumps),
         (parsed.markdown, markdown.markdown),
@@ -270,16 +301,16 @@ def _told(outcome: Outcome, parsed: argparse.Namespace) -> int:
         if file is None:
             continue
         try:
-            record.write(file, text(outcome))
+            files.write(file, text(outcome))
         except UserError as error:
-            messages.append(str(error))
-    for message in messages:
+            errors.append(str(error))
+    for message in errors:
         streams.say(f"gradperf: {message}")
-    return outcome.exit_code or (2 if messages else 0)
+    return outcome.exit_code or (2 if errors else 0)
 
 
-def _printed(lines: Sequence[str]) -> list[str]:
-    """Print the report; gives what went wrong, unless it is that nobody listens, as after ``| head``."""
+def _print(lines: Sequence[str]) -> list[str]:
+    """Print the report and return the error, if any; a closed pipe, as after ``| head``, is none."""
     try:
         print("\n".join(lines), flush=True)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""What this machine can measure."""
+"""``gradperf doctor``: what this machine can measure, and what spoils measuring on it."""

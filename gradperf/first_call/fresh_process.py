@@ -1,17 +1,17 @@
-"""A process in which one case is called for the first time: its framework was imported there, and never used.
+"""A process in which one case is called for the first time: its framework is imported there, but was never used.
 
-Importing TensorFlow takes seconds, and a suite has hundreds of cases. So one *nursery* per framework binds the
-threads, imports the framework, and forks a child for each request. It never configures the framework, asks for no
-device and computes nothing: a child is what a new interpreter is after the same imports, with one thread, no pools
-and no devices. :func:`forks` is the one place that decides whether this holds; where it does not, the nursery
-starts a new interpreter for each request instead.
+Importing TensorFlow takes seconds, and a suite has hundreds of cases. So one *launcher* per framework binds the
+threads, imports the framework, and forks a child for each request. The launcher never configures the framework,
+uses no device and computes nothing. So a child is like a new interpreter after the same imports: one thread, no
+pools, no devices. :func:`forks` decides whether this holds; if not, the launcher starts a new interpreter for each
+request.
 
-Nothing that a framework prints can be taken for an answer: the standard output and error of a child go to a file,
-its answer goes to another, and nursery and parent talk over a socket.
+Nothing that a framework prints can be taken for an answer: the standard output and error of a child go to one file,
+its answer to another, and the launcher and its parent talk over a socket.
 
-Nothing is left running or lying about. Each child leads a session of its own, which is killed as a whole when the
-child has ended or its time is up: torch's compile workers, compilers. When its socket closes, however the parent
-ended, the nursery ends, and takes its child and its folder with it.
+No process and no file is left. Each child leads a session of its own. That session is killed as a whole, with the
+compilers that torch starts, when the child has ended or its time is up. When the socket closes, for whatever
+reason, the launcher ends, kills its child and removes its folder.
 """
 
 import json
@@ -39,15 +39,24 @@ from gradperf.machine import threads
 if TYPE_CHECKING:  # they import numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Settings
     from gradperf.first_call.memory import Range
-    from gradperf.frameworks.contract import Outputs
+    from gradperf.frameworks.contract import Outputs, Style
 
 Purpose = Literal["install", "time", "memory"]
 
 CACHES = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton", "CUDA_CACHE_PATH": "cuda"}
-"""Where compilers keep what they compiled: folders of its own for each case, empty when it is first called."""
+"""Caches of compilers. Each case has its own folders, empty before its first call."""
 
 _GRACE_S = 5.0
-"""How long after its limit a child ends itself, should the nursery that watches it be gone."""
+"""A child whose launcher is gone ends itself this many seconds after its limit."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A module that replaces the style of a case."""
+
+    module: str
+    paths: tuple[str, ...] = ()
+    """Where to find the module: put before ``sys.path``."""
 
 
 @dataclass(frozen=True)
@@ -55,34 +64,31 @@ class Request:
     """What a child is to do."""
 
     folder: str
-    """Of this case alone. The caches and all files lie in it."""
+    """The folder of this case, for its caches and files."""
     purpose: Purpose
-    """Time and memory are measured in two processes, as measuring the one would cost the other. ``install`` comes
+    """Time and memory are measured in two processes, as measuring one would disturb the other. ``install`` comes
     before both, once in a run."""
     case: "Case"
     settings: "Settings"
     limit_s: float
     fork: bool = True
     """False: always a new interpreter."""
-    style_module: str | None = None
-    """Stands in for the case's own module."""
-    paths: tuple[str, ...] = ()
-    """Where that module lies: put before ``sys.path``."""
+    stand_in: StandIn | None = None
     installed: str | None = None
-    """The folder of the request that installed what all cases of a style share: from its caches they start."""
+    """The folder of the ``install`` request of this style. The caches start as copies of those in it."""
 
     def file(self, kind: Literal["request", "answer", "outputs", "log"]) -> Path:
-        """Give the path of the request itself, or of what its child leaves behind."""
+        """Return the path of the request itself, or of a file that its child writes."""
         return Path(self.folder, f"{self.purpose}.{kind}")
 
 
 def forks(request: Request) -> bool:
-    """Tell whether a fork of this process is as good as a new interpreter, for which it imports the framework.
+    """Import the framework, and return whether a fork of this process is as good as a new interpreter.
 
-    Only on Linux: the system libraries of macOS do not survive a fork. Only for the CPU, where it was measured: a
-    CUDA driver does not survive one either, should an import have started it. And only while there is one thread
-    here: of several, a fork keeps one, and the locks of the others for ever. OpenBLAS starts its threads when it is
-    loaded, but ends them before a fork, and starts them again when they are needed; so that is tried first.
+    Only on Linux: the system libraries of macOS do not survive a fork. Only for the CPU: a CUDA driver that an
+    import started does not survive one either. And only with one thread: a fork keeps one thread, and the locks of
+    the others stay locked. OpenBLAS starts threads when it is loaded, ends them before a fork, and starts them
+    again when they are needed; so a fork is tried first.
     """
     if not request.fork or sys.platform != "linux" or request.case.device != "cpu":
         return False
@@ -106,21 +112,21 @@ def _thread_count() -> int:
 
 
 def _import(framework: str) -> None:
-    """Import everything but the style, and configure nothing."""
+    """Import everything but the style; configure nothing."""
     import_module("gradperf.checks.agreement")
     import_module(f"gradperf.frameworks.{framework}.runtime")
 
 
-# The nursery
+# The launcher
 
 Child = tuple[int, Callable[[], int]]
-"""Its number, and what waits for it and gives its exit code."""
+"""Its process id, and a function that waits for it and returns its exit code."""
 
 
 def serve(control: socket.socket, home: Path) -> None:
-    """Answer requests, each the path of a pickled :class:`Request` on a line, until the socket closes."""
+    """Answer requests until the socket closes; each is a line with the path of a pickled :class:`Request`."""
     try:
-        # A parent that is gone breaks the pipe.
+        # If the parent is gone, the pipe is broken.
         with suppress(BrokenPipeError, ConnectionResetError), control, control.makefile("r") as lines:
             for line in lines:
                 request: Request = pickle.loads(Path(line.rstrip("\n")).read_bytes())  # noqa: S301 - our parent's
@@ -132,12 +138,12 @@ def serve(control: socket.socket, home: Path) -> None:
 
 
 def _ended(request: Request, control: socket.socket) -> dict[str, Any] | None:
-    """Start a child, wait until it has ended, and say how; None when nobody is left who wants to know."""
+    """Start a child, wait for its end, and return how it ended; None if the parent is gone."""
     try:
         forked = forks(request)
     except Exception as error:
         return {"reason": f"importing it in a new process raised {type(error).__name__}: {error}"}
-    # The pipe reads as ended when the last holder of its other end has: the child.
+    # The pipe reads as closed when the last process that holds its other end has ended: the child.
     alive, held = os.pipe()
     pid, reap = _forked(request, control) if forked else _started(request, held)
     os.close(held)
@@ -146,7 +152,7 @@ def _ended(request: Request, control: socket.socket) -> dict[str, Any] | None:
     os.close(alive)
     if alive not in readable:
         _kill_session(pid)
-    # Reaped only after its session is killed: until then the number belongs to nobody else.
+    # Reaped only after its session is killed: until then no other process can get its id.
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     _kill_session(pid)
     code = reap()
@@ -157,12 +163,12 @@ def _ended(request: Request, control: socket.socket) -> dict[str, Any] | None:
 
 def _kill_session(pid: int) -> None:
     for kill in (os.kill, os.killpg):
-        with suppress(ProcessLookupError, PermissionError):  # ended, or so young that it leads no session yet
+        with suppress(ProcessLookupError, PermissionError):  # it has ended, or leads no session yet
             kill(pid, signal.SIGKILL)
 
 
 def _forked(request: Request, control: socket.socket) -> Child:
-    """Fork a child. It keeps the pipe's other end open by doing nothing about it."""
+    """Fork a child, which keeps the other end of the pipe open."""
     from gradperf.first_call import memory
 
     pages = _touched()
@@ -177,7 +183,7 @@ def _forked(request: Request, control: socket.socket) -> Child:
             memory.touch(pages)
             code = answer(request)
         finally:
-            # Not sys.exit: handlers that the framework registered at exit may wait for threads.
+            # Not sys.exit: exit handlers of the framework may wait for threads.
             os._exit(code)
     return pid, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -200,27 +206,27 @@ def _started(request: Request, held: int) -> Child:
 
 
 def answer(request: Request) -> int:
-    """Do what is asked, and write the answer; returns the exit code."""
+    """Do what the request asks, write the answer, and return the exit code."""
     signal.setitimer(signal.ITIMER_REAL, request.limit_s + _GRACE_S)
     try:
-        found = measured(request)
-    except BaseException as error:  # SystemExit too: whatever it is, it is the reason why there is no number
+        reply = measured(request)
+    except BaseException as error:  # SystemExit too: it is the reason for a missing number
         traceback.print_exc()
-        told = " ".join(str(error).split())
-        found = {"reason": f"raised {type(error).__name__}: {told}" if told else f"raised {type(error).__name__}"}
+        message = " ".join(str(error).split())
+        reply = {"reason": f"raised {type(error).__name__}" + (f": {message}" if message else "")}
     sys.stdout.flush()
     sys.stderr.flush()
-    request.file("answer").write_text(json.dumps(found))
+    request.file("answer").write_text(json.dumps(reply))
     return 0
 
 
 def measured(request: Request) -> dict[str, Any]:
-    """Configure the framework and import the style, untimed; then measure the first use of both."""
+    """Configure the framework and import the style, untimed; then measure their first use."""
     for name, folder in CACHES.items():
         os.environ[name] = str(Path(request.folder, folder))
         if request.installed and request.purpose == "time" and Path(request.installed, folder).exists():
             shutil.copytree(Path(request.installed, folder), Path(request.folder, folder))
-    # Of this run alone: compilers leave files there, and what ``install`` prepared.
+    # A folder of this run alone: compilers write files there, and so does ``install``.
     os.environ["TMPDIR"] = tempfile.tempdir = str(Path(request.folder).parent)
 
     from gradperf import frameworks
@@ -228,10 +234,10 @@ def measured(request: Request) -> dict[str, Any]:
     from gradperf.first_call import memory
 
     case, settings = request.case, request.settings
-    sys.path[:0] = request.paths
     runtime = frameworks.load(case.framework, settings.threads)
-    style = import_module(request.style_module) if request.style_module else case.module
+    style = _style(request)
     if request.purpose == "install":
+        assert style.install is not None
         style.install()
         return {}
     inputs, digest = agreement.drawn(case.problem, settings.seed, case.dtype)
@@ -248,14 +254,23 @@ def measured(request: Request) -> dict[str, Any]:
     start_s = time.perf_counter()
     run = style.prepare(case.problem, inputs, case.device, case.dtype)
     prepared_s = time.perf_counter()
-    # A call ends when its results are ready, which is checked afterwards; bringing them to numpy belongs to no
-    # call, first or later.
+    # A call ends when its results are ready, which is checked afterwards. Copying them to numpy is no part of a
+    # call.
     returned: Outputs = run()
     end_s = time.perf_counter()
     agreement.check_ready(case, runtime, returned, " of the first call")
     _save({name: runtime.to_numpy(array) for name, array in returned.items()}, request.file("outputs"))
     agreement.check_unchanged(case, inputs, digest)
     return {"prepare_s": prepared_s - start_s, "call_s": end_s - prepared_s}
+
+
+def _style(request: Request) -> "Style":
+    from gradperf.frameworks.contract import Style
+
+    if request.stand_in is None:
+        return request.case.implementation
+    sys.path[:0] = request.stand_in.paths
+    return Style.of(import_module(request.stand_in.module))
 
 
 def _save(arrays: dict[str, Any], path: Path) -> None:
@@ -266,16 +281,16 @@ def _save(arrays: dict[str, Any], path: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """``nursery THREADS SOCKET FOLDER``, or ``child REQUEST PIPE``."""
+    """Run ``launcher THREADS SOCKET FOLDER`` or ``child REQUEST PIPE``; return the exit code."""
     match arguments:
-        case ["nursery", count, fd, home]:
+        case ["launcher", count, fd, home]:
             threads.bind(int(count))
             serve(socket.socket(fileno=int(fd)), Path(home))
-            # Taking TensorFlow apart in good order would last a second, and the parent waits.
+            # An orderly exit of TensorFlow would take a second, and the parent waits.
             os._exit(0)
         case ["child", path, held]:
             os.set_inheritable(int(held), False)
-            # The nursery bound the threads in the environment; numpy is imported by reading the request.
+            # The launcher bound the threads in the environment. Reading the request imports numpy.
             request: Request = pickle.loads(Path(path).read_bytes())  # noqa: S301 - our parent's
             _import(request.case.framework)
             return answer(request)
@@ -283,5 +298,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # Not the function here: what is pickled is of the module's own name.
+    # Not main of this module, __main__: pickled objects refer to the module by its own name.
     sys.exit(import_module("gradperf.first_call.fresh_process").main(sys.argv[1:]))

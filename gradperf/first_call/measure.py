@@ -1,13 +1,12 @@
-"""The first call of a case and its peak memory, measured apart from the steady state, in processes of their own.
+"""Measures the first call of a case and its peak memory, apart from the steady state, in processes of their own.
 
-A user waits for the first call from data in numpy to the first result: transfer, tracing, compilation, allocation
-and one whole call, with no compile cache from before. Imports are not in it, nor what a machine does once for all
-cases (``install`` in :mod:`gradperf.frameworks.contract`). It is measured once, in a process that never used the
+The first call is the time from data in numpy to the first result: transfer, tracing, compilation, allocation and
+one whole call, with empty compile caches. It excludes imports, and what a machine does once for all cases
+(``install`` in :mod:`gradperf.frameworks.contract`). It is measured once, in a process that never used the
 framework (:mod:`gradperf.first_call.fresh_process`). Memory is measured in a second such process, untimed, over
 ``prepare`` and one call.
 
-Its outputs are held to the reference like those of any other call: a first call that computed something else is
-none.
+The outputs must agree with the reference, like those of any other call.
 """
 
 import json
@@ -19,8 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,20 +29,20 @@ from gradperf import frameworks
 from gradperf.cases import Case, Settings
 from gradperf.checks import agreement
 from gradperf.first_call import fresh_process
-from gradperf.first_call.fresh_process import Purpose, Request
+from gradperf.first_call.fresh_process import Purpose, Request, StandIn
 from gradperf.problems import Arrays
 
 LIMIT_S = 120.0
-"""How long a child may take; torch.compile takes a fifth of it."""
+"""Longest time of a child; torch.compile takes a fifth of it."""
 
 START_LIMIT_S = 120.0
-"""How long a nursery may take, beside that, to import its framework."""
+"""Longest time, beside that, for a launcher to import its framework."""
 
 CACHE_FLAGS = {
     "TF_XLA_FLAGS": ("--tf_xla_persistent_cache_directory",),
     "XLA_FLAGS": ("--xla_gpu_per_fusion_autotune_cache_dir", "--xla_gpu_kernel_cache_file"),
 }
-"""Words that switch a persistent cache on, which a user may have set."""
+"""Flags with which a user may have switched on a persistent cache."""
 
 CACHE_VARIABLES = (
     "JAX_COMPILATION_CACHE_DIR",
@@ -55,60 +53,60 @@ CACHE_VARIABLES = (
 
 
 class NotMeasured(Exception):
-    """A first call that could not be measured; the message is the reason, on one line."""
+    """A first call could not be measured; the message is the reason, on one line."""
 
 
 @dataclass(frozen=True)
 class FirstCall:
-    """What a case costs before its steady state."""
+    """Time and memory of a case before its steady state."""
 
     prepare_s: float
     call_s: float
     memory_peak_bytes: int
-    """How far the process grew, at most, over ``prepare`` and one call. Compilers run in processes of their own
-    and are not in it; what torch.compile compiled for the timed call is there already."""
+    """How much the process grew, at most, over ``prepare`` and one call. It excludes compilers, which run in
+    processes of their own, and uses what torch.compile compiled for the timed call."""
     device_memory_peak_bytes: int | None
-    """What the framework had allocated on the device, at most; None for the CPU."""
+    """The most that the framework had allocated on the device; None for the CPU."""
     forked: bool
-    """Whether the process was forked after the import, or a new interpreter."""
+    """Whether the process was forked after the import; otherwise it was a new interpreter."""
     outputs: Arrays
-    """Of the first call."""
+    """The outputs of the first call."""
 
     @property
     def first_call_s(self) -> float:
-        """From data in numpy to the first result."""
+        """Return the seconds from data in numpy to the first result."""
         return self.prepare_s + self.call_s
 
 
 class FreshProcesses:
-    """The nurseries of a run: each is started when it is first needed, and ended by :meth:`close`."""
+    """The launchers of a run: each starts when it is first needed, and ends with :meth:`close`."""
 
     def __init__(self, *, fork: bool = True) -> None:
-        """``fork=False`` takes a new interpreter for every measurement."""
+        """With ``fork=False`` every measurement takes a new interpreter."""
         self.fork = fork
-        self._nurseries: dict[tuple[str, int], _Nursery] = {}
+        self._launchers: dict[tuple[str, int], _Launcher] = {}
 
     def __enter__(self) -> Self:
-        """Start nothing yet."""
+        """Return this object; nothing starts yet."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End all."""
+        """Call :meth:`close`."""
         self.close()
 
     def close(self) -> None:
-        """End all nurseries, and what runs in them."""
-        while self._nurseries:
-            self._nurseries.popitem()[1].close()
+        """End all launchers, and what runs in them."""
+        while self._launchers:
+            self._launchers.popitem()[1].close()
 
-    def nursery(self, framework: str, threads: int) -> "_Nursery":
-        """Give the nursery of ``framework``, a new one where the last one ended."""
+    def launcher(self, framework: str, threads: int) -> "_Launcher":
+        """Return the launcher of ``framework``, a new one if the last one ended."""
         key = (framework, threads)
-        if key not in self._nurseries or self._nurseries[key].closed:
-            self._nurseries[key] = _Nursery(threads)
-        return self._nurseries[key]
+        if key not in self._launchers or self._launchers[key].closed:
+            self._launchers[key] = _Launcher(threads)
+        return self._launchers[key]
 
 
 def measure(
@@ -116,53 +114,38 @@ def measure(
     settings: Settings,
     processes: FreshProcesses,
     *,
-    style_module: str | None = None,
-    paths: Sequence[str] = (),
+    stand_in: StandIn | None = None,
     limit_s: float = LIMIT_S,
 ) -> FirstCall:
     """Measure the first call of ``case``, and its memory, each in a process of its own.
 
-    ``style_module``, found in ``paths`` or where modules are found here, stands in for the case's own. Raises
-    :class:`NotMeasured` with the reason, and ``agreement.Disagreement`` where the first call's outputs are wrong.
+    ``stand_in`` replaces the style of the case. Raises :class:`NotMeasured` with the reason, and
+    ``agreement.Disagreement`` if the outputs of the first call are wrong.
     """
-    nursery = processes.nursery(case.framework, settings.threads)
-    folder = tempfile.mkdtemp(prefix="case-", dir=nursery.home)
-    installed = None if style_module else nursery.installed(case, settings, limit_s, fork=processes.fork)
+    launcher = processes.launcher(case.framework, settings.threads)
+    folder = tempfile.mkdtemp(prefix="case-", dir=launcher.home)
+    installed = None if stand_in else launcher.installed(case, settings, limit_s, fork=processes.fork)
+    request = Request(folder, "time", case, settings, limit_s, processes.fork, stand_in, installed)
     try:
-
-        def ask(purpose: Purpose) -> tuple[dict[str, Any], Request]:
-            request = Request(
-                folder,
-                purpose,
-                case,
-                settings,
-                limit_s,
-                processes.fork,
-                style_module,
-                tuple(map(str, paths)),
-                installed,
-            )
-            return nursery.ask(request), request
-
-        timed, request = ask("time")
+        time_reply = launcher.ask(request)
         with np.load(request.file("outputs"), allow_pickle=False) as saved:
             outputs = dict(saved)
         check(case, settings, outputs)
-        weighed, _ = ask("memory")
+        memory_reply = launcher.ask(replace(request, purpose="memory"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return FirstCall(
-        prepare_s=timed["prepare_s"],
-        call_s=timed["call_s"],
-        memory_peak_bytes=weighed["memory_peak_bytes"],
-        device_memory_peak_bytes=weighed["device_memory_peak_bytes"],
-        forked=timed["forked"],
+        prepare_s=time_reply["prepare_s"],
+        call_s=time_reply["call_s"],
+        memory_peak_bytes=memory_reply["memory_peak_bytes"],
+        device_memory_peak_bytes=memory_reply["device_memory_peak_bytes"],
+        forked=time_reply["forked"],
         outputs=outputs,
     )
 
 
 def check(case: Case, settings: Settings, outputs: Arrays) -> None:
-    """Hold what the first call returned to the reference, as ``agreement`` does with later ones."""
+    """Check the outputs of the first call against the reference, as ``agreement`` checks later ones."""
     where = " of the first call in a fresh process"
     inputs, _ = agreement.drawn(case.problem, settings.seed, case.dtype)
     reference = agreement.truth(case.problem, case.problem, settings.seed, case.dtype)
@@ -171,11 +154,11 @@ def check(case: Case, settings: Settings, outputs: Arrays) -> None:
     agreement.check_way(case, case.problem.steps, inputs, found, reference)
 
 
-class _Nursery:
-    """The parent's end of one nursery."""
+class _Launcher:
+    """The process that starts others, as its parent sees it."""
 
     def __init__(self, threads: int) -> None:
-        # In the nursery's folder, which it removes when its socket closes, even where this process was killed.
+        # The launcher removes this folder when its socket closes, even if this process was killed.
         self.home = Path(tempfile.mkdtemp(prefix="gradperf-first-call-"))
         self.closed = False
         self._installed: dict[str, str] = {}
@@ -184,20 +167,20 @@ class _Nursery:
             self._process = subprocess.Popen(  # noqa: S603 - gradperf's own module
                 [
                     *(sys.executable, "-P", "-m", fresh_process.__name__),
-                    *("nursery", str(threads), str(theirs.fileno()), str(self.home)),
+                    *("launcher", str(threads), str(theirs.fileno()), str(self.home)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 pass_fds=(theirs.fileno(),),
                 env=environment(),
-                # Ctrl-C is this process's to handle: the nursery ends with the socket.
+                # Ctrl-C must reach only this process: the launcher ends with the socket.
                 start_new_session=True,
             )
 
     def installed(self, case: Case, settings: Settings, limit_s: float, *, fork: bool) -> str | None:
-        """Have the style of ``case`` do what a machine does once, where there is such a thing; give its folder."""
-        if not hasattr(case.module, "install"):
+        """Call ``install`` of the style once in a run, if it has one; return the folder of its caches."""
+        if case.implementation.install is None:
             return None
         if case.style not in self._installed:
             folder = tempfile.mkdtemp(prefix="installed-", dir=self.home)
@@ -206,32 +189,32 @@ class _Nursery:
         return self._installed[case.style]
 
     def ask(self, request: Request) -> dict[str, Any]:
-        """Have one request answered; raises :class:`NotMeasured` with the reason."""
+        """Return the answer to one request; raises :class:`NotMeasured` with the reason."""
         name = f"{request.case.id}: {_PURPOSES[request.purpose]}"
         try:
             request.file("request").write_bytes(pickle.dumps(request))
             ended = self._exchange(f"{request.file('request')}\n", request.limit_s + START_LIMIT_S)
         except BaseException:
-            # KeyboardInterrupt too: the answer, once it comes, would be taken for that to the next request.
+            # KeyboardInterrupt too: the answer would otherwise be taken for that to the next request.
             self.close()
             raise
         if ended is None:
-            told = _last_line(self.home / "log")
+            last_line = _last_line(self.home / "log")
             self.close()
-            raise NotMeasured(f"{name}: the process that starts others ended, or hangs{told}")
+            raise NotMeasured(f"{name}: the process that starts others ended, or hangs{last_line}")
         if "reason" in ended:
             raise NotMeasured(f"{name}: {request.case.framework}: {ended['reason']}")
         if ended["timed_out"]:
             raise NotMeasured(f"{name} took longer than {request.limit_s:g} s and was stopped")
         if ended["code"] != 0 or not request.file("answer").exists():
-            raise NotMeasured(f"{name} {_how(ended['code'])}{_last_line(request.file('log'))}")
-        found: dict[str, Any] = json.loads(request.file("answer").read_text())
-        if "reason" in found:
-            raise NotMeasured(f"{name} {found['reason']}")
-        return {**ended, **found}
+            raise NotMeasured(f"{name} {_end_text(ended['code'])}{_last_line(request.file('log'))}")
+        reply: dict[str, Any] = json.loads(request.file("answer").read_text())
+        if "reason" in reply:
+            raise NotMeasured(f"{name} {reply['reason']}")
+        return {**ended, **reply}
 
     def _exchange(self, line: str, limit_s: float) -> dict[str, Any] | None:
-        """Send a line and give the answer; None when there is none to come."""
+        """Send a line and return the answer, or None if the launcher hangs or has ended."""
         self._control.settimeout(limit_s)
         received = b""
         try:
@@ -242,11 +225,11 @@ class _Nursery:
                 received += part
         except (TimeoutError, BrokenPipeError, ConnectionResetError):
             return None
-        found: dict[str, Any] = json.loads(received)
-        return found
+        ended: dict[str, Any] = json.loads(received)
+        return ended
 
     def close(self) -> None:
-        """End the nursery, its child, and its folder."""
+        """End the launcher and its child, and remove its folder."""
         self.closed = True
         self._control.close()
         try:
@@ -265,28 +248,28 @@ _PURPOSES: dict[Purpose, str] = {
 
 
 def environment() -> dict[str, str]:
-    """Give this process's environment, with its modules to be found and no compile cache from before."""
-    found = {name: value for name, value in os.environ.items() if name not in CACHE_VARIABLES}
+    """Return the environment of a launcher: the modules of this process, and no persistent compile cache."""
+    variables = {name: value for name, value in os.environ.items() if name not in CACHE_VARIABLES}
     for name, starts in CACHE_FLAGS.items():
-        if name in found:
-            found[name] = " ".join(word for word in found[name].split() if not word.startswith(starts))
-    found["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    # Whatever can be imported here can be imported there, from the same files.
-    found["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    return found
+        if name in variables:
+            variables[name] = " ".join(word for word in variables[name].split() if not word.startswith(starts))
+    variables["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    # Modules are imported from the same files as here.
+    variables["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    return variables
 
 
-def _how(code: int) -> str:
+def _end_text(code: int) -> str:
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code} and no answer"
 
 
 def _last_line(log: Path) -> str:
-    """Give the end of what was printed, as part of a reason."""
+    """Return the last printed line, as part of a reason."""
     try:
         lines = log.read_text(errors="replace").split("\n")
     except OSError:
         return ""
-    told = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f"; its last words: {told[:200]}" if told else ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"; its last output: {last[:200]}" if last else ""

@@ -1,6 +1,6 @@
-"""The memory of this process: by how much it grew, and what a fork takes from it.
+"""The memory of this process: how much it grew, and which pages it has before a fork.
 
-Resident bytes are counted, as the system counts them: those of libraries too, once a page of them was touched.
+Resident bytes are counted as the system counts them, with those of libraries once a page of them was touched.
 """
 
 import ctypes
@@ -25,21 +25,21 @@ _PRESENT, _OF_FILE = 63, 61
 
 @dataclass(frozen=True)
 class Range:
-    """Pages that lie side by side."""
+    """Pages that are next to each other."""
 
     start: int
     size_bytes: int
     written: bool
-    """Whether they are this process's own, or those of a file."""
+    """Whether this process wrote to them; otherwise they are pages of a file."""
 
 
 def growth() -> Callable[[], int]:
-    """Give a function that tells by how many bytes this process had grown, at most, since now.
+    """Return a function that returns by how many bytes this process has grown, at most, since this call.
 
-    Linux forgets the highest point so far when asked to. Where that is not possible, growth up to an earlier
-    highest point, that of the imports, goes unseen.
+    Linux can reset the peak. Where that is not possible, growth up to an earlier peak, that of the imports, is
+    missed.
     """
-    _give_back()
+    _free()
     try:
         Path("/proc/self/clear_refs").write_text("5")
         before_bytes = _status_bytes("VmRSS")
@@ -56,35 +56,35 @@ def growth() -> Callable[[], int]:
     return lambda: max(0, _status_bytes("VmHWM") - before_bytes)
 
 
-def _give_back() -> None:
-    """Return what was freed to the system, where C's library can: what is used again would not count as growth."""
+def _free() -> None:
+    """Return freed memory to the system, if the C library can: memory that is used again is no growth."""
     gc.collect()
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status_bytes(name: str) -> int:
-    """One line of /proc/self/status, which counts in KiB."""
+    """Return one line of /proc/self/status, which counts in KiB, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def touched() -> list[Range]:
-    """Give the pages that this process has, before it forks; nothing where Linux does not tell."""
+    """Return the pages that this process has; an empty list if the system does not report them."""
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     found: list[Range] = []
     try:
         with open("/proc/self/pagemap", "rb") as pagemap:
             for line in Path("/proc/self/maps").read_text().splitlines():
                 span, permissions, *rest = line.split(maxsplit=5)
-                # Not the pages of the kernel's own, [vdso] and [vvar].
+                # Without the kernel's own pages, [vdso] and [vvar].
                 if permissions[0] != "r" or (len(rest) == 4 and rest[3].startswith("[v")):
                     continue
                 start, end = (int(address, 16) for address in span.split("-"))
                 pagemap.seek(start // page_bytes * 8)
                 entries = np.frombuffer(pagemap.read((end - start) // page_bytes * 8), np.uint64)
                 present, of_file = ((entries >> np.uint64(bit)) & np.uint64(1) for bit in (_PRESENT, _OF_FILE))
-                kinds = present * (1 + of_file)  # 0: not there, 1: written, 2: of a file
+                kinds = present * (1 + of_file)  # 0: absent, 1: written, 2: of a file
                 edges = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(kinds)]
                 found += [
                     Range(start + first * page_bytes, (last - first) * page_bytes, bool(kinds[first] == 1))
@@ -97,11 +97,11 @@ def touched() -> list[Range]:
 
 
 def touch(ranges: list[Range]) -> None:
-    """Make this fork have its pages as the process that it was forked from had them.
+    """Load the pages in this fork that the process it was forked from had.
 
-    A fork gets its pages at their first use: those of libraries have to be found again, those that were written to
-    are copied. In a new interpreter both happened during the imports. Without this the first call of TensorFlow
-    took a third longer, and JAX seemed to need 40 MB more. Where Linux cannot do it, nothing happens.
+    A fork gets each page at its first use: pages of libraries are mapped again, written pages are copied. In a new
+    interpreter both happen during the imports. Without this the first call of TensorFlow took a third longer, and
+    JAX seemed to need 40 MB more. If Linux cannot do it, nothing happens.
     """
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)

@@ -1,15 +1,15 @@
-"""Frameworks: how things are computed. Discovered from the folders; nothing is imported before it is asked for.
+"""Frameworks: how things are computed. Frameworks and styles are discovered from the folders.
 
-``import torch`` costs seconds and changes the process (threads, signal handlers, memory), so a run that asks for
-numpy must not pay it: listing names reads file names alone, and only :func:`load` imports.
+``import torch`` takes seconds and changes the process: threads, signal handlers, memory. A run of numpy alone must
+not pay for that. So listing names reads file names, and only :func:`load` and :func:`style` import.
 """
 
 import pkgutil
 from functools import cache
 from importlib import import_module
-from typing import Any, cast
+from typing import cast
 
-from gradperf.frameworks.contract import Runtime
+from gradperf.frameworks.contract import Runtime, Style
 
 DTYPES = ("float32", "float64")
 
@@ -20,25 +20,25 @@ class Unavailable(Exception):
 
 @cache
 def names() -> tuple[str, ...]:
-    """Names of the frameworks, in the order of the alphabet."""
+    """Return the names of the frameworks, sorted."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg))
 
 
 @cache
 def styles(framework: str, family: str) -> tuple[str, ...]:
-    """Names of the styles of ``framework`` for problems of ``family``."""
+    """Return the names of the styles of ``framework`` for problems of ``family``."""
     folders = [f"{path}/{framework}/{family}" for path in __path__]
     return tuple(sorted(module.name for module in pkgutil.iter_modules(folders)))
 
 
 def devices(framework: str) -> tuple[str, ...]:
-    """Devices that ``framework`` knows of, whether or not one is here."""
+    """Return the devices that ``framework`` supports, whether or not this machine has them."""
     known: tuple[str, ...] = import_module(f"{__name__}.{framework}").DEVICES
     return known
 
 
 def companions(framework: str) -> tuple[str, ...]:
-    """Packages whose version matters as much as the framework's own, such as jaxlib for jax."""
+    """Return packages whose version matters as much as the framework's own, such as jaxlib for jax."""
     named: tuple[str, ...] = getattr(import_module(f"{__name__}.{framework}"), "COMPANIONS", ())
     return named
 
@@ -49,7 +49,7 @@ _loaded: dict[str, Runtime | Unavailable] = {}
 def load(framework: str, threads: int) -> Runtime:
     """Import and configure ``framework``, once per process; raises :class:`Unavailable` with the reason.
 
-    The threads of the first call hold: pools do not change their size once they are in use.
+    The threads of the first call stay: pools do not change their size once they are in use.
     """
     if framework not in _loaded:
         try:
@@ -74,6 +74,6 @@ def load(framework: str, threads: int) -> Runtime:
     return found
 
 
-def style(framework: str, family: str, name: str) -> Any:
-    """Import one style; a module as :mod:`gradperf.frameworks.contract` describes it."""
-    return import_module(f"{__name__}.{framework}.{family}.{name}")
+def style(framework: str, family: str, name: str) -> Style:
+    """Import and return one style."""
+    return Style.of(import_module(f"{__name__}.{framework}.{family}.{name}"))

@@ -1,50 +1,33 @@
-"""What a framework's folder and a style's file must offer; ``tests/test_contract.py`` holds every one to it.
+"""What a framework's folder and a style's file must offer. ``tests/test_contract.py`` checks every one of them.
 
-A framework is the folder ``gradperf/frameworks/<name>/``. Its ``__init__.py`` states facts that must be known
-without importing the framework: ``DEVICES``, those it can use somewhere, of "cpu" and "cuda", and, where
-it has any, ``COMPANIONS``, packages whose version is recorded with its own. Its ``runtime.py``
-is a :class:`Runtime`. Only ``runtime.py`` and the files beside and below it import the framework.
+A framework is the folder ``gradperf/frameworks/<name>/``:
 
-A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``. It has
+- ``__init__.py`` states facts that must be known without importing the framework: ``DEVICES``, of "cpu" and "cuda",
+  and optionally ``COMPANIONS``, packages whose versions are recorded with its own.
+- ``runtime.py`` is a :class:`Runtime`: a module with its functions.
 
-``prepare(problem, inputs, device, dtype) -> run``
-    Untimed: transfer, build, trace. ``run()`` is what is timed. Every call starts from the same initial state,
-    does all the problem's steps, ends when the results are ready, and returns what ``problem.reference``
-    computes, under the same names, as the framework's own arrays. Several of one shape may come as a list: that is
-    one array with an axis more.
+Only ``runtime.py`` and the files beside and below it import the framework.
 
-``supports(problem, device, dtype) -> reason | None`` (optional)
-    One line that says why this style cannot run that case.
-
-``install()`` (optional)
-    What a machine does once, whatever is compiled after it, such as precompiling a header. Called before first
-    calls are measured, in a process of its own.
-
-``UNCOUNTED`` (optional)
-    One line that says why its matrix products cannot be counted. All others must make exactly those that the
-    problem takes.
-
-``phases(problem, inputs, device, dtype) -> (forward, backward)`` (optional, training only)
-    The two halves of a step at the initial weights, forward and backward, for timing them apart:
-    ``backward(forward())`` gives the outputs of ``problem.gradient_problem()``. ``backward`` may use up what
-    ``forward`` returned, so each call of it gets a fresh one.
+A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``: a module with ``prepare``, and with
+what else it needs of :class:`Style`. There is nothing to register.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from gradperf.problems import Array, Arrays
 
 Outputs = Mapping[str, Any]
-"""Named arrays of the framework, or lists of them."""
+"""Named arrays of the framework, or lists of arrays of one shape: such a list counts as one array with an axis
+more."""
 
 
 def each(outputs: Outputs) -> Iterator[tuple[str, Any]]:
-    """Give every array under the name that it has, or its list has."""
+    """Yield every array with its name, or with the name of its list."""
     for name, value in outputs.items():
         for array in value if isinstance(value, list) else [value]:
             yield name, array
@@ -55,11 +38,46 @@ Forward = Callable[[], Any]
 Backward = Callable[[Any], Outputs]
 
 
+def _supports_all(problem: Any, device: str, dtype: str) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
-class Told:
-    """What a framework says of itself once it is configured; None where it has no word for it."""
+class Style:
+    """One way to compute the problems of a family."""
+
+    prepare: Callable[[Any, Arrays, str, str], Run]
+    """``prepare(problem, inputs, device, dtype) -> run``. Untimed: transfer, build, trace. ``run()`` is timed. Each
+    call starts from the same initial state, does all steps of the problem, returns when its results are ready, and
+    returns what ``problem.reference`` computes, under the same names, as arrays of the framework."""
+    supports: Callable[[Any, str, str], str | None] = _supports_all
+    """``supports(problem, device, dtype)`` returns on one line why the style cannot run that case, or None."""
+    install: Callable[[], None] | None = None
+    """What a machine does once for all cases, such as precompiling a header. It is called before first calls are
+    measured, in a process of its own."""
+    phases: Callable[[Any, Arrays, str, str], tuple[Forward, Backward]] | None = None
+    """``phases(problem, inputs, device, dtype) -> (forward, backward)``, for training: the two halves of a step at
+    the initial weights. ``backward(forward())`` returns the outputs of ``problem.gradient_problem()``.
+    ``backward`` may use up what ``forward`` returned."""
+    uncounted: str | None = None
+    """Why its matrix products cannot be counted, on one line: the module's ``UNCOUNTED``. Every other style must
+    make exactly the products that the problem takes."""
+
+    @classmethod
+    def of(cls, module: Any) -> Self:
+        """Read the style that ``module`` defines."""
+        optional = {
+            name: getattr(module, name) for name in ("supports", "install", "phases") if hasattr(module, name)
+        }
+        return cls(module.prepare, uncounted=getattr(module, "UNCOUNTED", None), **optional)
+
+
+@dataclass(frozen=True)
+class RuntimeFacts:
+    """What a framework reports about itself once it is configured."""
 
     threads: int | None = None
+    """None if it does not report them."""
     asynchronous: bool = False
     """Whether calls on the CPU may return before they are done: with one thread, that takes a second one."""
     reduced_precision: bool = False
@@ -67,10 +85,10 @@ class Told:
 
 
 class Runtime(Protocol):
-    """The few verbs that the harness needs of a framework."""
+    """What the harness needs of a framework."""
 
     def version(self) -> str:
-        """Version of the framework that was imported."""
+        """Return the version of the framework that was imported."""
         ...
 
     def configure(self, threads: int) -> None:
@@ -78,39 +96,39 @@ class Runtime(Protocol):
         ...
 
     def missing(self, device: str) -> str | None:
-        """One line that says why ``device`` cannot be used here, or None."""
+        """Return on one line why ``device`` cannot be used here, or None."""
         ...
 
     def from_numpy(self, array: Array, device: str) -> Any:
-        """Copy to the framework and the device, dtype kept."""
+        """Copy to the framework and the device; the dtype stays."""
         ...
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
-        """Copy back, dtype kept."""
+        """Copy back; the dtype stays."""
         ...
 
     def ready(self, array: Any) -> bool:
-        """Tell whether the computation that gives ``array`` has ended."""
+        """Return whether the computation of ``array`` has ended."""
         ...
 
     def device_peak_bytes(self, device: str) -> int | None:
-        """Give the most bytes that were ever allocated on ``device``; None for the CPU."""
+        """Return the most bytes that were ever allocated on ``device``; None for the CPU."""
         ...
 
     def wait(self, value: Any) -> None:
-        """Return when everything in ``value``, arrays in any nesting, is computed; at once where it always is."""
+        """Wait until everything in ``value``, arrays in any nesting, is computed."""
         ...
 
-    def told(self) -> Told:
-        """Give the framework's own words about its threads and its precision."""
+    def facts(self) -> RuntimeFacts:
+        """Return what the framework reports about its threads and its precision."""
         ...
 
     def overwrite(self, array: Any) -> bool:
-        """Fill ``array`` with NaN; False where arrays cannot be changed."""
+        """Fill ``array`` with NaN and return True, or return False if arrays cannot be changed."""
         ...
 
     def compilations(self) -> AbstractContextManager[list[str]]:
-        """Give a list that grows by one line for everything compiled or traced anew inside the context."""
+        """Return a context with a list that grows by one line for everything compiled or traced inside it."""
         ...
 
     def product_flops(self, run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
@@ -118,9 +136,9 @@ class Runtime(Protocol):
         ...
 
     def multiplier(self, a: Array, b: Array, device: str) -> Callable[[], Any]:
-        """Give a call that multiplies two matrices on ``device``, and returns when their product is there."""
+        """Return a function that multiplies two matrices on ``device`` and waits for the product."""
         ...
 
     def copier(self, size_bytes: int, device: str) -> Callable[[], Any]:
-        """Give a call that copies so many bytes on ``device``, and returns when they are there."""
+        """Return a function that copies ``size_bytes`` bytes on ``device`` and waits for the copy."""
         ...

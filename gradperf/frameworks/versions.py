@@ -1,7 +1,7 @@
-"""Versions of the frameworks that are installed, and the check that an environment is what its name says.
+"""Versions of the installed frameworks, and the check that an environment has the versions in its name.
 
-``python -m gradperf.frameworks.versions perf-numpy24-jax09`` fails unless numpy 2.4 and jax 0.9 are what would be
-imported. No framework but numpy is imported: versions come from the installed distributions.
+``python -m gradperf.frameworks.versions perf-numpy24-jax09`` fails unless numpy 2.4 and jax 0.9 are installed. No
+framework but numpy is imported: versions come from the installed distributions.
 """
 
 import re
@@ -13,7 +13,7 @@ from gradperf import frameworks
 
 
 def installed() -> dict[str, str]:
-    """Version of each framework that is installed here, and of the packages that do its work."""
+    """Return the version of each installed framework and of its companions."""
     distributions = packages_distributions()
     packages = [name for framework in frameworks.names() for name in (framework, *frameworks.companions(framework))]
     return {name: version(distributions[name][0]) for name in packages if name in distributions}
@@ -29,9 +29,9 @@ def named(environment: str) -> dict[str, str]:
 
 
 def contradictions(environment: str, found: Mapping[str, str]) -> list[str]:
-    """Tell each version in ``environment`` that is not the one ``found``, and numpy's where it is left open."""
+    """Return a message for each version in ``environment`` that differs from ``found``, or if numpy is missing."""
     if named(environment) and "numpy" not in named(environment):
-        return [f"numpy's version is left open, and results would mix: {environment}-numpy24, say"]
+        return [f"the name states no numpy version, so results would mix; name one: {environment}-numpy24"]
     return [
         f"{framework} {wanted} in the name, {found.get(framework, 'none')} installed"
         for framework, wanted in named(environment).items()
@@ -40,12 +40,12 @@ def contradictions(environment: str, found: Mapping[str, str]) -> list[str]:
 
 
 def main(environment: str = "") -> int:
-    """Print what is installed; returns 1 when ``environment`` says otherwise."""
+    """Print the installed versions; return 1 if ``environment`` names others."""
     found = installed()
     print(" ".join(f"{framework}=={number}" for framework, number in found.items()))
     wrong = contradictions(environment, found)
-    for told in wrong:
-        print(f"gradperf: environment {environment}: {told}", file=sys.stderr)
+    for message in wrong:
+        print(f"gradperf: environment {environment}: {message}", file=sys.stderr)
     return 1 if wrong else 0
 
 

@@ -1,16 +1,15 @@
-"""One run of the gate, from two sides to what was found.
+"""One run of the gate, from two sides to the outcome.
 
-Nothing is dropped in silence: a case that fails on either side, in any replicate, is measured no more and told; one
-that only the head has is new, one that only the base has was removed. Where a process is lost in the middle, that
-replicate is measured again without the case at which it was lost.
+The outcome reports every case. A case that fails on either side is not measured again. A case that only the head
+has is new; one that only the base has was removed. If a process is lost, its replicate is measured again without
+the case that it was running.
 """
 
 import os
 import platform
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
@@ -18,20 +17,72 @@ from typing import Any
 
 from gradperf.errors import UserError
 from gradperf.gate.decision import judge, trial
-from gradperf.gate.decision.findings import Finding, Outcome
+from gradperf.gate.decision.findings import Finding, Outcome, Overall
 from gradperf.gate.decision.trial import PLANTED, Pair, Phase, Plan
-from gradperf.gate.measuring.replicate import Cannot, Replicate, Setting, Value, collected_both, replicate
-from gradperf.gate.measuring.returned import difference
-from gradperf.machine import facts
+from gradperf.gate.measuring.replicate import Replicate, Setting, collect, replicate
+from gradperf.machine import load
+from gradperf.machine.cpus import detect_cpus
+from gradperf.pairs.child.fingerprint import difference
+from gradperf.pairs.process import SideError
+from gradperf.pairs.turns import Value
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
+"""Reports in one line how far the run is."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one run of the gate is asked to do."""
+
+    setting: Setting
+    plan: Plan
+    seed: int
+    """Of the random order."""
+    planted: Mapping[str, float] = field(default_factory=dict)
+    """Slowdowns to add to the head, by case or pattern."""
+    accepted: Mapping[str, str] = field(default_factory=dict)
+    """By case: the user's reason to accept any change of it."""
+    strict: bool = False
+    """Whether an inconclusive case changes the exit code."""
+    budget_s: float | None = None
+    """Seconds that the run may take; None for no limit."""
+    list_only: bool = False
+    """Whether to list the cases and measure none, as both sides are identical."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """What the record keeps about the sides and the machine."""
+    warnings: tuple[str, ...] = ()
+
+
+def run(request: Request, progress: Progress) -> Outcome:
+    """Compare the two sides, or list the cases if they are identical; a side that cannot run is an outcome too."""
+    try:
+        return _identical(request) if request.list_only else compare(request, progress)
+    except SideError as error:
+        return _unmeasured(request, "incomplete", 13, warnings=(str(error), *request.warnings))
+
+
+def _identical(request: Request) -> Outcome:
+    """List the cases without measuring any."""
+    (listed,) = collect([request.setting.head], request.setting)
+    cases = [Finding(case["id"], "identical", case["group"]) for case in listed if not case["skipped"]]
+    if not cases:
+        raise SideError("there is no benchmark: the arguments of pytest leave none")
+    return _unmeasured(request, "identical", 0, cases, request.warnings)
+
+
+def _unmeasured(
+    request: Request, verdict: Overall, code: int, cases: Iterable[Finding] = (), warnings: tuple[str, ...] = ()
+) -> Outcome:
+    plan, environment = asdict(request.plan), request.environment
+    return Outcome(verdict, code, tuple(cases), (), (), warnings, plan, request.seed, environment)
 
 
 @dataclass(frozen=True)
 class Cases:
-    """What both sides have together, and what only one has."""
+    """The cases that both sides have, and those that only one has."""
 
     groups: Mapping[str, tuple[str, ...]]
+    """The cases of both sides, by group."""
     new: tuple[str, ...]
     removed: tuple[str, ...]
     skipped: Mapping[str, str]
@@ -46,7 +97,7 @@ class Cases:
 
 
 def cases_of(base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]]) -> Cases:
-    """Compare what was collected on the two sides; a case that is skipped on one side alone is not there."""
+    """Match the cases collected on the two sides; one that only one side skips counts as missing there."""
     in_base = {case["id"]: case for case in base}
     in_head = {case["id"]: case for case in head}
     skipped = {
@@ -72,21 +123,22 @@ def cases_of(base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]
 
 @dataclass
 class Measurement:
-    """Brings one pair of processes after another, and keeps what the trial does not ask for."""
+    """Measures pairs of processes for the trial, and keeps what the trial does not use."""
 
     setting: Setting
     coin: random.Random
     plan: Plan
     deadline_s: float | None
-    """On the clock of ``time.monotonic``; None for all the time in the world."""
-    tell: Tell
+    """On the clock of ``time.monotonic``; None for no limit."""
+    progress: Progress
     controls: Sequence[str] = ()
     """The cases that could be the control, best first."""
     failed: dict[str, str] = field(default_factory=dict)
+    """By case: the reason."""
     skipped: dict[str, str] = field(default_factory=dict)
+    """By case: the reason."""
     values: dict[str, list[Value]] = field(default_factory=dict)
-    returned: dict[str, list[tuple[Any, Any]]] = field(default_factory=dict)
-    took_s: dict[Phase, list[float]] = field(default_factory=lambda: {"screen": [], "confirm": []})
+    durations_s: dict[Phase, list[float]] = field(default_factory=lambda: {"screen": [], "confirm": []})
     warnings: list[str] = field(default_factory=list)
     _started: bool = False
     _controlled: bool = False
@@ -98,96 +150,94 @@ class Measurement:
         return self.setting.control
 
     def __call__(self, phase: Phase, cases: Sequence[str]) -> Pair | None:
-        """Measure ``cases`` in one fresh pair; None where the time does not suffice for it."""
-        took_s = self.took_s[phase]
-        expected_s = max(took_s[-3:], default=0.0)
+        """Measure ``cases`` in one fresh pair of processes; None if there is not enough time left."""
+        durations_s = self.durations_s[phase]
+        expected_s = max(durations_s[-3:], default=0.0)
         if self.deadline_s is not None and time.monotonic() + expected_s > self.deadline_s:
             return None
         start_s = time.monotonic()
-        found = self._whole(cases)
-        took_s.append(time.monotonic() - start_s)
-        self.tell(self._progress(phase, len(cases)))
+        measured = self._complete_replicate(cases)
+        durations_s.append(time.monotonic() - start_s)
+        self.progress(self._progress_line(phase, len(cases)))
         if self.control in self.failed:
-            found.null = found.planted = None
-        self._choose_control(found)
+            measured.null = measured.planted = None
+        self._choose_control(measured)
         return Pair(
-            {case: value.log_ratio for case, value in found.values.items() if case not in self.failed},
-            None if found.null is None else found.null.log_ratio,
-            None if found.planted is None else found.planted.log_ratio,
+            {case: value.log_ratio for case, value in measured.values.items() if case not in self.failed},
+            None if measured.null is None else measured.null.log_ratio,
+            None if measured.planted is None else measured.planted.log_ratio,
         )
 
-    def _whole(self, cases: Sequence[str]) -> Replicate:
-        """Measure until a replicate went through all cases that are left."""
+    def _complete_replicate(self, cases: Sequence[str]) -> Replicate:
+        """Measure replicates until one gets through all cases that neither failed nor were skipped."""
         while True:
             left = [case for case in cases if case not in self.failed and case not in self.skipped]
-            found = replicate(left, self._setting(), self.coin, repeats=self._started)
-            self.failed.update(found.failed)
-            self.skipped.update(found.skipped)
-            if not found.broken:
+            measured = replicate(left, self._current_setting(), self.coin, repeats=self._started)
+            self.failed.update(measured.failed)
+            self.skipped.update(measured.skipped)
+            if not measured.broken:
                 break
-        if not self._started and not found.own_modules:
-            told = (
+        if not self._started and not measured.own_modules:
+            message = (
                 "neither side imported anything of the repository but its tests: if the project is installed as a "
                 "copy, both sides ran that copy, and nothing was compared"
             )
             if self.setting.changes_code:
-                raise Cannot(f"{told}. `pip install -e .` makes it importable from its own files")
-            self.warnings.append(told)
+                raise SideError(f"{message}. `pip install -e .` makes it importable from its own files")
+            self.warnings.append(message)
         self._started = True
-        for case, value in found.values.items():
+        for case, value in measured.values.items():
             self.values.setdefault(case, []).append(value)
-        for case, both in found.returned.items():
-            self.returned.setdefault(case, []).append(both)
-        return found
+        return measured
 
-    def _choose_control(self, found: Replicate) -> None:
-        """Take another case as the control, until one has a value: later, it would be none of the pairs before."""
-        self._controlled = self._controlled or found.null is not None
-        self._few_calls |= found.few_calls
+    def _choose_control(self, measured: Replicate) -> None:
+        """Replace an unfit control, but only before the first value: one control serves all pairs."""
+        self._controlled = self._controlled or measured.null is not None
+        self._few_calls |= measured.few_calls
         if not self._controlled:
             unfit = self.failed.keys() | self.skipped.keys() | self._few_calls
             control = next((case for case in self.controls if case not in unfit), None)
             self.setting = replace(self.setting, control=control)
 
-    def _setting(self) -> Setting:
+    def _current_setting(self) -> Setting:
         lost = self.setting.control in self.failed or self.setting.control in self.skipped
         return replace(self.setting, control=None) if lost else self.setting
 
-    def _progress(self, phase: Phase, cases: int) -> str:
-        took_s = self.took_s[phase]
+    def _progress_line(self, phase: Phase, cases: int) -> str:
+        durations_s = self.durations_s[phase]
         most = self.plan.screen if phase == "screen" else self.plan.confirm
-        left_s = (most - len(took_s)) * median(took_s[-5:])
-        what = f"{cases} case{'' if cases == 1 else 's'}" if cases else "the control alone"
+        left_s = (most - len(durations_s)) * median(durations_s[-5:])
+        subject = _count(cases, "case") if cases else "the control alone"
         at_most = "at most " if phase == "confirm" else ""
-        then = ", then what looks slower is confirmed" if phase == "screen" else ""
-        return f"{phase} {len(took_s)} of {at_most}{most}: {what}, {at_most}{_minutes(left_s)} left{then}"
+        then = ", then cases that look slower are confirmed" if phase == "screen" else ""
+        return f"{phase} {len(durations_s)} of {at_most}{most}: {subject}, {at_most}{_minutes(left_s)} left{then}"
 
     def seconds(self) -> dict[str, tuple[float, float]]:
-        """Median seconds of one call on base and head, by case."""
+        """Return the median seconds of one call on base and head, by case."""
         return {
             case: (median(value.base_s for value in values), median(value.head_s for value in values))
             for case, values in self.values.items()
         }
 
     def different(self) -> dict[str, str]:
-        """By case: in what base and head differ, where each returns the same every time."""
-        told = {}
-        for case, pairs in self.returned.items():
-            base, head = pairs[0]
-            apart = difference(base, head)
-            steady = all(difference(base, b) is None and difference(head, h) is None for b, h in pairs)
-            if apart is not None and steady:
-                told[case] = apart
-        return told
+        """Describe how base and head differ, by case, if each side returns the same in every pair."""
+        differences = {}
+        unsteady = self.unsteady()
+        for case, values in self.values.items():
+            apart = difference(*values[0].returned)
+            if apart is not None and case not in unsteady:
+                differences[case] = apart
+        return differences
 
     def unsteady(self) -> list[str]:
-        """Cases that return something else in every process of a side, so that results cannot be compared."""
+        """Return the cases that do not return the same in every process of a side: they cannot be compared."""
         return [
             case
-            for case, pairs in self.returned.items()
+            for case, values in self.values.items()
             if any(
-                difference(pairs[0][0], base) is not None or difference(pairs[0][1], head) is not None
-                for base, head in pairs
+                difference(values[0].returned[side], value.returned[side]) is not None
+                for value in values
+                for side in (0, 1)
             )
         ]
 
@@ -197,78 +247,64 @@ def _minutes(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02} min" if whole >= 60 else f"{whole} s"
 
 
-def compare(
-    setting: Setting,
-    plan: Plan,
-    *,
-    planted: Mapping[str, float],
-    seed: int,
-    accepted: Mapping[str, str],
-    strict: bool,
-    budget_s: float | None,
-    environment: Mapping[str, Any],
-    warnings: Collection[str],
-    tell: Tell,
-) -> Outcome:
-    """Measure and judge; raises ``replicate.Cannot`` where a side cannot run at all."""
-    start_s, start = time.monotonic(), facts.moment()
-    base_list, head_list = collected_both([setting.base, setting.head], setting)
-    cases = cases_of(base_list, head_list)
-    told = list(warnings)
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def compare(request: Request, progress: Progress) -> Outcome:
+    """Measure and judge; raises :class:`SideError` if a side cannot run at all."""
+    start_s, start = time.monotonic(), load.moment()
+    setting, plan, accepted = request.setting, request.plan, request.accepted
+    cases = cases_of(*collect([setting.base, setting.head], setting))
     measurement = Measurement(
-        replace(setting, control=next(iter(cases.controls), None), planted=_by_case(planted, cases.all)),
-        random.Random(seed),  # noqa: S311 - an order, not a secret
+        replace(setting, control=next(iter(cases.controls), None), planted=_by_case(request.planted, cases.all)),
+        random.Random(request.seed),  # noqa: S311 - an order, not a secret
         plan,
-        None if budget_s is None else start_s + budget_s,
-        tell,
+        None if request.budget_s is None else start_s + request.budget_s,
+        progress,
         cases.controls,
         skipped=dict(cases.skipped),
     )
-    count = len(cases.all)
-    if count:
-        tell(f"{count} case{'' if count == 1 else 's'} on both sides")
-        run = trial.run(cases.groups, plan, measurement, apart=accepted)
+    warnings = list(request.warnings)
+    if cases.all:
+        progress(f"{_count(len(cases.all), 'case')} on both sides")
+        measured = trial.run(cases.groups, plan, measurement, apart=accepted)
         findings, groups, controls = judge.judge(
-            run, plan, control_case=measurement.control or "", seconds=measurement.seconds(), accepted=accepted
+            measured, plan, control_case=measurement.control or "", seconds=measurement.seconds(), accepted=accepted
         )
-        if run.stopped:
-            told.append("the time was spent before everything was decided: what is open is called inconclusive")
+        if measured.stopped:
+            warnings.append("the time budget ran out; cases that were not decided by then are inconclusive")
     else:
         findings, groups, controls = (), (), ()
     if set(cases.all) <= measurement.skipped.keys():
-        told.append("there is no benchmark that both sides have and run")
+        warnings.append("there is no benchmark that both sides have and run")
     findings = _completed(findings, cases, measurement, accepted)
-    told += _warnings(measurement, findings, groups, accepted)
-    verdict, exit_code = judge.overall(findings, groups, controls, strict=strict)
-    end = facts.moment()
+    warnings += _warnings(measurement, (*findings, *groups), accepted)
+    verdict, exit_code = judge.overall(findings, groups, controls, strict=request.strict)
+    end = load.moment()
     return Outcome(
         verdict=verdict,
         exit_code=exit_code,
         cases=findings,
         groups=groups,
         controls=controls,
-        warnings=tuple(told),
-        plan=plan_told(plan),
-        seed=seed,
+        warnings=tuple(warnings),
+        plan=asdict(plan),
+        seed=request.seed,
         environment={
-            **environment,
+            **request.environment,
             "started": start.at.isoformat(timespec="seconds"),
             "finished": end.at.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - start_s, 1),
             "load": {"start": start.load, "end": end.load},
-            "steal": facts.steal(start.cpu_times, end.cpu_times),
+            "steal": load.steal(start.cpu_times, end.cpu_times),
         },
     )
 
 
-def plan_told(plan: Plan) -> dict[str, Any]:
-    """Give the plan ready for JSON."""
-    return asdict(plan)
-
-
 def _by_case(planted: Mapping[str, float], cases: Collection[str]) -> dict[str, float]:
-    """Find the cases that patterns mean: an id, or else a part of ids, in which ``*`` is any characters."""
-    found: dict[str, float] = {}
+    """Return the slowdown of each case that a pattern means: an id, or parts of ids with ``*`` between them."""
+    slowdowns: dict[str, float] = {}
     for pattern, share in planted.items():
         parts = pattern.split("*")
         matching = (
@@ -276,14 +312,14 @@ def _by_case(planted: Mapping[str, float], cases: Collection[str]) -> dict[str, 
         )
         if not matching:
             raise UserError(f"--plant {pattern}: there is no such case")
-        found.update(dict.fromkeys(matching, share))
-    return found
+        slowdowns.update(dict.fromkeys(matching, share))
+    return slowdowns
 
 
 def _completed(
     findings: Collection[Finding], cases: Cases, measurement: Measurement, accepted: Mapping[str, str]
 ) -> tuple[Finding, ...]:
-    """Add what was not measured, and correct what did not end well or computed something else."""
+    """Add the cases that were not measured, and correct those that failed or returned different results."""
     group_of = {case: name for name, ids in cases.groups.items() for case in ids}
     different = measurement.different()
     completed = []
@@ -306,53 +342,49 @@ def _completed(
     return tuple(completed)
 
 
-def _warnings(
-    measurement: Measurement,
-    findings: Sequence[Finding],
-    groups: Sequence[Finding],
-    accepted: Mapping[str, str],
-) -> list[str]:
-    told = list(measurement.warnings)
-    if measurement.skipped:
-        reasons = sorted(set(measurement.skipped.values()))
-        told.append(
-            f"{_cases(measurement.skipped, 'is', 'are')} skipped on both sides: {'; '.join(reasons[:3])}"
-            + (" …" if len(reasons) > 3 else "")
+def _warnings(measurement: Measurement, findings: Sequence[Finding], accepted: Mapping[str, str]) -> list[str]:
+    warnings = list(measurement.warnings)
+    if skipped := measurement.skipped:
+        verb = "is" if len(skipped) == 1 else "are"
+        reasons = sorted(set(skipped.values()))
+        warnings.append(
+            f"{_count(len(skipped), 'case')} {verb} skipped on both sides: {_first(reasons, separator='; ')}"
         )
     if unsteady := measurement.unsteady():
-        told.append(
-            f"{_cases(unsteady, 'returns', 'return')} something else in every process, so nothing was said about "
-            f"whether both sides compute the same: {', '.join(unsteady[:3])}{' …' if len(unsteady) > 3 else ''}"
+        verb = "does" if len(unsteady) == 1 else "do"
+        warnings.append(
+            f"{_count(len(unsteady), 'case')} {verb} not return the same in every process, so the results of the "
+            f"two sides were not compared: {_first(unsteady)}"
         )
-    known = {finding.id for finding in (*findings, *groups)}
-    told += [f"--accept {case}: there is no such case" for case in accepted if case not in known]
+    known = {finding.id for finding in findings}
+    warnings += [f"--accept {case}: there is no such case" for case in accepted if case not in known]
     if measurement.values and measurement.control is None:
-        told.append("no case could be the control: each failed, or allows too few calls to be compared with itself")
+        warnings.append(
+            "no case could be the control: each failed, or allows too few calls to be compared with itself"
+        )
     elif measurement.values and measurement.control in measurement.failed:
-        told.append("the control's case failed, so the control has fewer pairs than the cases")
-    if measurement.setting.planted:
-        told += [
-            f"a slowdown of {100 * share:g} % was planted in the head of {case}"
-            for case, share in measurement.setting.planted.items()
-        ]
-    return told
+        warnings.append("the control's case failed, so the control has fewer pairs than the cases")
+    warnings += [
+        f"a slowdown of {100 * share:g} % was planted in the head of {case}"
+        for case, share in measurement.setting.planted.items()
+    ]
+    return warnings
 
 
-def _cases(them: Collection[str], one: str, many: str) -> str:
-    return f"1 case {one}" if len(them) == 1 else f"{len(them)} cases {many}"
+def _first(texts: Sequence[str], separator: str = ", ") -> str:
+    """Join the first three texts."""
+    return separator.join(texts[:3]) + (" …" if len(texts) > 3 else "")
 
 
-def described_machine() -> dict[str, Any]:
-    """Tell on what machine this runs."""
-    cpus = facts.cpus()
-    found: dict[str, Any] = {
+def machine_facts() -> dict[str, Any]:
+    """Describe the machine for the record."""
+    cpus = detect_cpus()
+    return {
         "cpu_model": cpus.model,
         "logical_cpus": cpus.logical,
         "effective_cpus": cpus.effective,
         "system": platform.platform(),
         "date": datetime.now(UTC).date().isoformat(),
         "planted_control": PLANTED,
+        "load": os.getloadavg()[0],
     }
-    with suppress(AttributeError):  # Windows has none
-        found["load"] = os.getloadavg()[0]
-    return found

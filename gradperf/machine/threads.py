@@ -1,8 +1,7 @@
-"""The number of threads is one for all: bound by environment before any numerical library is imported.
+"""Binds numerical libraries to a number of threads, by environment variables.
 
-OpenMP and BLAS libraries read these variables when they are loaded and never again, so :func:`bind` refuses to
-pretend when numpy is there already. Frameworks with pools of their own bind them in their ``configure``.
-Importing this module imports no numerical library.
+OpenMP and BLAS libraries read these variables once, when they are loaded. So they must be set before any of them is
+imported, and importing this module imports none. Frameworks with pools of their own bind them in ``configure``.
 """
 
 import os
@@ -20,10 +19,9 @@ VARIABLES = (
 
 
 def bind(count: int) -> None:
-    """Bind every library loaded from now on to ``count`` threads.
+    """Bind every library that is loaded from now on to ``count`` threads, then import numpy.
 
-    Numpy is then imported, as nothing works without it. Raises UserError when it was imported before, under
-    another setting, or when it cannot be imported.
+    Raises UserError if numpy was imported before with another setting, or cannot be imported.
     """
     wanted = str(count)
     late = [name for name in VARIABLES if os.environ.get(name) != wanted]
@@ -35,6 +33,6 @@ def bind(count: int) -> None:
         )
     os.environ.update(dict.fromkeys(VARIABLES, wanted))
     try:
-        import numpy  # noqa: F401 - to see whether it can be
+        import numpy  # noqa: F401 - to check that it can be imported
     except Exception as error:  # a broken installation can raise anything
         raise UserError(f"numpy cannot be imported: {type(error).__name__}: {error}") from None

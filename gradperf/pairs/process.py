@@ -1,11 +1,12 @@
-"""One worker process, seen from the gate: orders go in, answers come out, and neither is ever waited for in vain.
+"""The parent's end of one child process: orders go out, answers come in, and no wait is without a limit.
 
-A worker may crash, hang, or end by itself, at any moment. Each of these is a :class:`Lost`, whose message says what
-happened and shows the last lines that the process wrote; the process is then gone, with all that it started.
+A child may crash, hang or end by itself at any moment. Each of these raises :class:`WorkerLost`, with what happened
+and the last lines that the child printed. The child is then gone, with all that it started.
 """
 
 import json
 import os
+import random
 import select
 import signal
 import subprocess
@@ -13,49 +14,81 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from gradperf.gate.janitor import Janitor
-from gradperf.gate.sides.prepare import Side
-
-WORKER = Path(__file__).parents[1] / "gate" / "measuring" / "worker.py"
+PATIENCE_S = 300.0
+"""Seconds without an answer before a child counts as hung."""
 
 _SHOWN = 1500
-"""Characters of a lost worker's output that its message shows."""
+"""Characters of a lost child's output in its message."""
+
+_POLL_S = 1.0
+"""Seconds between two looks at whether a child that does not answer has ended."""
 
 
-_LOOK_S = 1.0
-"""A process that is waited for is looked after so often."""
+PADDING = 4096
+"""Bytes by which :func:`padding` makes an environment longer, at most."""
 
 
-class Lost(Exception):
-    """A worker that crashed, hung, or ended before it answered."""
+def padding(coin: random.Random) -> dict[str, str]:
+    """Return a variable of drawn length for a child's environment.
+
+    The size of the environment shifts the stack, which alone can make a program some percent faster or slower
+    (Mytkowicz et al., "Producing wrong data without doing anything obviously wrong", ASPLOS 2009).
+    """
+    return {"GRADPERF_GATE_PADDING": "x" * coin.randrange(PADDING)}
+
+
+class WorkerLost(Exception):
+    """A child that crashed, hung, or ended before it answered."""
+
+
+class SideError(Exception):
+    """A child that cannot do what it was started for. No single case is to blame."""
+
+
+class Guard(Protocol):
+    """Kills a child, and all that it started, even if this process is killed first."""
+
+    def process(self, pid: int) -> None:
+        """Take charge of the process group that ``pid`` leads."""
+        ...
+
+    def forget(self, pid: int) -> None:
+        """Leave ``pid`` alone from now on."""
+        ...
 
 
 class Process:
-    """A worker of one side. It has its own session: Ctrl-C is for the gate, which then ends it."""
+    """A child process in a session of its own: Ctrl-C reaches the parent alone, which then ends the child."""
 
     def __init__(
         self,
-        side: Side,
+        name: str,
+        program: Sequence[str | Path],
         arguments: Sequence[str],
+        *,
         output: Path,
-        janitor: Janitor,
         environment: Mapping[str, str],
-        patience_s: float,
+        folder: Path | None = None,
+        guard: Guard | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        """Start it in the side's folder; what it prints goes to the file ``output``."""
-        self.side = side
-        self._output, self._janitor, self._patience_s = output, janitor, patience_s
+        """Start ``program ORDERS ANSWERS arguments…`` in ``folder``; what it prints goes to the file ``output``.
+
+        ORDERS and ANSWERS are file descriptors. ``name`` says in messages which child it was.
+        """
+        self.name = name
+        self._output, self._guard, self._patience_s = output, guard, patience_s
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
-        self._read = b""
+        self._received = b""
         try:
             with output.open("wb") as printed:
-                self._process = subprocess.Popen(  # noqa: S603 - pytest, on the user's own suite
-                    [side.python, WORKER, str(orders), str(answers), *arguments],
-                    cwd=side.folder,
-                    env={**side.environment, **environment},
+                self._process = subprocess.Popen(  # noqa: S603 - gradperf's own child
+                    [*program, str(orders), str(answers), *arguments],
+                    cwd=folder,
+                    env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
                     stderr=subprocess.STDOUT,
@@ -65,67 +98,70 @@ class Process:
         finally:
             os.close(orders)
             os.close(answers)
-        janitor.process(self._process.pid)
+        self.pid = self._process.pid
+        if guard is not None:
+            guard.process(self.pid)
 
-    def tell(self, **order: Any) -> None:
-        """Give an order, without waiting; if nobody is there to take it, waiting for the answer tells so."""
+    def send(self, **order: Any) -> None:
+        """Send an order, without waiting. If the child is gone, :meth:`answer` raises."""
         line = json.dumps(order).encode() + b"\n"
         with suppress(BrokenPipeError):
             while line:  # A pipe may not take all of it at once.
                 line = line[os.write(self._orders, line) :]
 
     def answer(self) -> dict[str, Any]:
-        """Wait for the next answer; raises :class:`Lost`."""
+        """Wait for the next answer; raise :class:`WorkerLost` if there is none to come."""
         deadline_s = time.monotonic() + self._patience_s
-        while b"\n" not in self._read:
-            # A child that it left behind may hold the pipe open, so that the pipe alone does not tell.
+        while b"\n" not in self._received:
+            # The pipe alone does not show that the child has ended: its own children may hold it open.
             has_ended = self._process.poll() is not None
             left_s = max(0.0, deadline_s - time.monotonic())
-            ready, _, _ = select.select([self._answers], [], [], min(_LOOK_S, left_s))
+            ready, _, _ = select.select([self._answers], [], [], min(_POLL_S, left_s))
             if not ready:
                 if has_ended:
                     raise self._lost("ended by itself")
                 if not left_s:
-                    raise self._lost(f"said nothing for {self._patience_s:g} s, and was taken for hung")
+                    raise self._lost(f"gave no answer for {self._patience_s:g} s and counts as hung")
                 continue
             if not (more := os.read(self._answers, 1 << 16)):
                 raise self._lost("ended by itself")
-            self._read += more
-        line, _, self._read = self._read.partition(b"\n")
-        found: dict[str, Any] = json.loads(line)
-        return found
+            self._received += more
+        line, _, self._received = self._received.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def ask(self, **order: Any) -> dict[str, Any]:
-        """Give an order and wait for its answer."""
-        self.tell(**order)
+        """Send an order and wait for its answer."""
+        self.send(**order)
         return self.answer()
 
-    def _lost(self, what: str) -> Lost:
+    def _lost(self, what: str) -> WorkerLost:
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=2)  # It closed its end: it is about to be gone.
+            self._process.wait(timeout=2)  # It has closed its end, so it is about to end.
         code = self._process.poll()
         if code is not None and code < 0:
             what += f" ({signal.Signals(-code).name})" if -code in set(signal.Signals) else f" (signal {-code})"
         elif code is not None:
             what += f" (exit code {code})"
         self.close()
-        printed = f"; its last lines:\n{text}" if (text := self.printed()) else ""
-        return Lost(f"a process of the {self.side.name} {what}{printed}")
+        last_lines = f"; its last lines:\n{text}" if (text := self.printed()) else ""
+        return WorkerLost(f"a process of the {self.name} {what}{last_lines}")
 
     def printed(self) -> str:
-        """Give the end of what the process printed."""
+        """Return the end of what the child printed."""
         with suppress(OSError):
             return self._output.read_text(errors="replace").strip()[-_SHOWN:]
         return ""
 
     def close(self) -> None:
-        """End it now, with everything that it started; safe to call twice."""
+        """End the child now, with everything that it started. A second call does nothing."""
         if self._orders < 0:
             return
-        for number in (self._orders, self._answers):
-            os.close(number)
+        for descriptor in (self._orders, self._answers):
+            os.close(descriptor)
         self._orders = self._answers = -1
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        self._janitor.forget(self._process.pid)
+        if self._guard is not None:
+            self._guard.forget(self.pid)

@@ -1,20 +1,20 @@
 """Derivatives with a known answer: d sin(x)/dx = cos(x) at points evenly spaced on [−2π, 2π].
 
-One derivative is over before a clock is read, so one call makes several, each at points of its own: none can be
-left out, or taken from another.
+One derivative takes too short a time for a clock, so one call computes several. Each has its own points, so that
+none can be skipped or copied from another.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from gradperf.problems import Arrays, Problem, Work, frozen
+from gradperf.problems.problem import Arrays, Problem, Work, frozen
 
 BASELINE = "numpy.analytic"
 
 
 @dataclass(frozen=True)
-class SineDerivative:
+class SineDerivative(Problem):
     """The derivative of sin at ``points`` points."""
 
     points: int
@@ -22,43 +22,32 @@ class SineDerivative:
 
     family = "derivative"
     steps = 50
-    """Derivatives in one call: one alone is over in half a microsecond."""
+    """Derivatives in one call; one takes half a microsecond."""
 
     @property
-    def name(self) -> str:
-        """As it stands in case ids."""
+    def name(self) -> str:  # type: ignore[override]  # made from the size, so it cannot be set
+        """As in case ids."""
         return f"sine_derivative_{self.points}"
 
-    def at_tier(self, tier: str) -> "SineDerivative":
-        """Give the same problem: its size is in its name."""
-        return self
-
     def gradient_problem(self) -> "SineDerivative":
-        """The derivative is the answer itself."""
-        return self
-
-    def probe(self) -> "SineDerivative":
-        """Give the same problem."""
+        """Return this problem: its output is the derivative."""
         return self
 
     def gradients_shown(self, inputs: Arrays, outputs: Arrays) -> Arrays:
-        """Give the answer."""
+        """Return the outputs."""
         return outputs
 
-    def rehearsal(self) -> None:
-        """Nothing is hidden."""
-
     def inputs(self, seed: int, dtype: str) -> Arrays:
-        """Give ``x`` (steps, points), each row a little further on than the last; nothing is drawn."""
+        """Return ``x`` (steps, points), each row a little to the right of the last. The seed is not used."""
         x, distance = np.linspace(-2 * np.pi, 2 * np.pi, self.points, retstep=True)
         return frozen({"x": x + distance * np.arange(self.steps)[:, None] / self.steps}, dtype)
 
     def reference(self, inputs: Arrays) -> Arrays:
-        """Give the cosine in float64: ``grad_x`` (steps, points)."""
+        """Return the cosine in float64: ``grad_x`` (steps, points)."""
         return {"grad_x": np.cos(inputs["x"].astype(np.float64))}
 
     def work(self, dtype: str) -> Work:
-        """One cosine for each point; the points are read, the derivatives written."""
+        """Count one cosine for each point; the points are read, the derivatives written."""
         return Work(0, self.points, np.dtype(dtype).itemsize * 2 * self.points)
 
 

@@ -1,7 +1,7 @@
 """Matrix products: each ``a`` (m, k) times ``b`` (k, n). ``matmul_<m>x<k>x<n>`` is a problem at any size.
 
-A small product is over before a clock is read, so one call makes several, each of an ``a`` of its own: none can be
-left out, or taken from another.
+A small product takes too short a time for a clock, so one call computes several. Each has its own ``a``, so that
+none can be skipped or copied from another.
 """
 
 import math
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradperf.errors import UserError
-from gradperf.machine import facts
-from gradperf.problems import Arrays, Problem, Work, frozen
+from gradperf.machine.memory import memory_bytes
+from gradperf.problems.problem import Arrays, Problem, Work, frozen
 
 BASELINE = "numpy.operator"
 
 
 @dataclass(frozen=True)
-class Matmul:
+class Matmul(Problem):
     """The product of two matrices of standard normal numbers."""
 
     m: int
@@ -29,32 +29,14 @@ class Matmul:
     family = "matmul"
 
     @property
-    def name(self) -> str:
-        """As it stands in case ids."""
+    def name(self) -> str:  # type: ignore[override]  # made from the sizes, so it cannot be set
+        """As in case ids."""
         return f"matmul_{self.m}x{self.k}x{self.n}"
 
     @property
-    def steps(self) -> int:
+    def steps(self) -> int:  # type: ignore[override]  # the same
         """Products in one call."""
         return 4 if self.work(self.dtype).flops < _SMALL_FLOPS else 1
-
-    def at_tier(self, tier: str) -> "Matmul":
-        """Give the same product: its size is in its name."""
-        return self
-
-    def gradient_problem(self) -> None:
-        """Nothing is differentiated."""
-
-    def probe(self) -> "Matmul":
-        """Give the same problem."""
-        return self
-
-    def gradients_shown(self, inputs: Arrays, outputs: Arrays) -> Arrays:
-        """There are none."""
-        return {}
-
-    def rehearsal(self) -> None:
-        """Nothing is hidden."""
 
     def inputs(self, seed: int, dtype: str) -> Arrays:
         """Draw ``a`` (steps, m, k) and ``b`` (k, n)."""
@@ -63,21 +45,21 @@ class Matmul:
         return frozen({"a": a, "b": generator.standard_normal((self.k, self.n))}, dtype)
 
     def reference(self, inputs: Arrays) -> Arrays:
-        """Multiply in float64: ``product`` (steps, m, n)."""
+        """Return the product in float64: ``product`` (steps, m, n)."""
         return {"product": inputs["a"].astype(np.float64) @ inputs["b"].astype(np.float64)}
 
     def work(self, dtype: str) -> Work:
-        """2·m·k·n; both matrices are read, their product is written."""
+        """Count 2·m·k·n operations; both matrices are read, their product is written."""
         m, k, n = self.m, self.k, self.n
         return Work(2 * m * k * n, 0, np.dtype(dtype).itemsize * (m * k + k * n + m * n))
 
 
 _SMALL_FLOPS = 1_000_000
-"""Below this many operations a product takes microseconds, and what the harness takes, 0.1 µs, would show."""
+"""Below this many operations a product takes microseconds, and the 0.1 µs of the harness would show."""
 
 
 def too_many_calls(count: int) -> str | None:
-    """Reason why a style that makes ``count`` Python calls in one product is not timed, or None."""
+    """Return why a style with ``count`` Python calls in one product is not timed, or None."""
     if count <= _MOST_CALLS:
         return None
     return f"{count:,} Python calls in one product; at most {_MOST_CALLS:,} are timed"
@@ -87,14 +69,14 @@ _MOST_CALLS = 100_000
 
 
 def parse(name: str) -> Matmul | None:
-    """Read ``matmul_<m>x<k>x<n>``; None for any other name."""
+    """Return the problem ``matmul_<m>x<k>x<n>``, or None for any other name."""
     match = re.fullmatch(r"matmul_([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", name)
     if match is None:
         return None
     m, k, n = map(int, match.groups())
     problem = Matmul(m, k, n)
     needed_bytes = 8 * (m * k + k * n + m * n)
-    if needed_bytes > (facts.memory_bytes() or math.inf) / 2:
+    if needed_bytes > (memory_bytes() or math.inf) / 2:
         raise UserError(
             f"{name}: its matrices take {needed_bytes / 2**30:,.0f} GiB in float64, more than half the memory here"
         )
@@ -102,7 +84,7 @@ def parse(name: str) -> Matmul | None:
 
 
 PROBLEMS: tuple[Problem, ...] = (
-    Matmul(5, 784, 10),  # five images through one layer: the size at which Python loops can still be watched
+    Matmul(5, 784, 10),  # five images through one layer: small enough for Python loops
     Matmul(64, 64, 64),
     Matmul(512, 512, 512),
 )

@@ -1,50 +1,31 @@
-"""The problem of doing nothing: what is timed is the harness itself, through the path that every case takes."""
+"""A problem without work: its time is that of the harness, on the path that every case takes."""
 
 from dataclasses import dataclass
 
-from gradperf.problems import Arrays, Problem, Work
+from gradperf.problems.problem import Arrays, Problem, Work
 
 BASELINE = "numpy.empty"
 
 
 @dataclass(frozen=True)
-class Nothing:
+class Nothing(Problem):
     """No inputs, no outputs, no work."""
 
     name: str = "nothing"
     dtype: str = "float64"
 
     family = "nothing"
-    steps = 1
-
-    def at_tier(self, tier: str) -> "Nothing":
-        """Give the same problem."""
-        return self
-
-    def gradient_problem(self) -> None:
-        """Nothing is differentiated."""
-
-    def probe(self) -> "Nothing":
-        """Give the same problem."""
-        return self
-
-    def gradients_shown(self, inputs: Arrays, outputs: Arrays) -> Arrays:
-        """There are none."""
-        return {}
-
-    def rehearsal(self) -> None:
-        """Nothing is hidden."""
 
     def inputs(self, seed: int, dtype: str) -> Arrays:
-        """There are none."""
+        """Return no arrays."""
         return {}
 
     def reference(self, inputs: Arrays) -> Arrays:
-        """There is nothing to hand back."""
+        """Return no arrays."""
         return {}
 
     def work(self, dtype: str) -> Work:
-        """None."""
+        """Return no operations and no bytes."""
         return Work(0, 0, 0)
 
 

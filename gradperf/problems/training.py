@@ -1,11 +1,10 @@
-"""Training problems: a network is data, so that every style runs every network.
+"""Training problems. A network is data, so every style runs every network.
 
 Notation: ``x`` (batch, features), ``y`` (batch, outputs), ``w{i}`` (in, out) and ``b{i}`` (out,) of layer i from
 1. A layer is ``activation(a @ w + b)``. The loss is Σ(ŷ − y)² over the whole batch, or that divided by the batch.
 The derivative of max(z, 0) at z = 0 is 0, as in every framework's own relu.
 
-Sizes, learning rates and published figures are those of five public notebooks that asked what a gradient costs;
-``docs/problems.md`` lists them.
+Sizes, learning rates and published figures are those of five public notebooks; ``docs/problems.md`` lists them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from gradperf.problems import Array, Arrays, Problem, Work, check_normal, frozen
+from gradperf.problems.problem import Array, Arrays, Problem, Work, check_normal, frozen
 
 BASELINE = "numpy.by_hand"
 
@@ -57,17 +56,17 @@ _PROBE_RATE = 2.0**20
 """A power of two, so that dividing by it is exact."""
 Draw = Callable[[np.random.Generator, "Training"], tuple[Array, Array]]
 Initialise = Callable[[np.random.Generator, int, int], Array]
-"""From fan-in and fan-out to a matrix of that shape; a bias is a matrix of one row."""
+"""Returns a matrix of shape (fan-in, fan-out); a bias is a matrix of one row."""
 
 
 def zeros(generator: np.random.Generator, fan_in: int, fan_out: int) -> Array:
-    """Start at zero."""
+    """Return zeros."""
     return np.zeros((fan_in, fan_out))
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one layer finds its weight and bias in the flat list of parameters."""
+    """One layer: where its weight and bias are in the flat list of parameters, and its activation."""
 
     weight: int
     bias: int | None
@@ -75,11 +74,11 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Problem):
     """A network, its data, its loss and its update: ``steps`` full-batch steps from the same initial weights.
 
-    With ``optimizer=None`` nothing is updated, and the answer is the gradients instead of the weights.
-    ``powers=d`` replaces the one input column x by x⁰ … x^d, recomputed at every step.
+    With ``optimizer=None`` nothing is updated, and the outputs are the gradients instead of the weights.
+    ``powers=d`` replaces the one input column x by x⁰ … x^d, computed again at every step.
     """
 
     name: str
@@ -88,7 +87,7 @@ class Training:
     layers: tuple[Layer, ...]
     loss: Literal["sum", "mean"]
     optimizer: Optimizer | None
-    steps: int
+    steps: int = field()  # not the default of Problem
     dtype: str
     draw: Draw = field(repr=False)
     initialise: Initialise = field(repr=False)
@@ -101,20 +100,23 @@ class Training:
     family = "training"
 
     def __post_init__(self) -> None:
-        """Refuse what no style could compute."""
+        """Raise ValueError for what no style could compute."""
         if not self.layers or self.batch < 1 or self.steps < 1:
-            raise ValueError(f"{self.name}: needs a layer, a batch and a step")
+            raise ValueError(f"{self.name}: needs at least one layer, one example and one step")
         if self.optimizer is None and self.steps != 1:
-            raise ValueError(f"{self.name}: without an optimizer every step is the first; steps must be 1")
+            raise ValueError(f"{self.name}: without an optimizer nothing is updated, so steps must be 1")
         if self.input_gradient and self.optimizer is not None:
-            raise ValueError(f"{self.name}: no update uses the gradient by x, so no training computes it")
+            raise ValueError(
+                f"{self.name}: input_gradient needs optimizer=None, as no update uses the gradient by x"
+            )
         if self.powers is not None and (self.features != 1 or self.input_gradient):
-            raise ValueError(f"{self.name}: powers are of one input column, which is not differentiated")
+            raise ValueError(f"{self.name}: powers need exactly one feature and no input_gradient")
 
     def at_tier(self, tier: str) -> "Training":
-        """``full`` is the published size; ``quick`` has fewer steps, or a smaller batch where there is one step.
+        """Return this problem with the steps and the batch of ``tier``.
 
-        ``short`` has a tenth of these steps: calls that the gate's short turns can share out.
+        ``full`` is the published size. ``quick`` has fewer steps, or a smaller batch if there is one step.
+        ``short`` has a tenth of the steps of ``quick``, for the short turns of the gate.
         """
         if tier == "full":
             return self
@@ -122,18 +124,18 @@ class Training:
         return quick if tier == "quick" else replace(quick, steps=max(1, quick.steps // 10))
 
     def gradient_problem(self) -> "Training":
-        """Give the same network with no update: its answer is the gradients of the first step."""
+        """Return the same network without an update: its outputs are the gradients of the first step."""
         return replace(self, optimizer=None, steps=1)
 
     def probe(self) -> "Training":
-        """Give one step of SGD at so large a rate that w − lr·g shows g to the last digit.
+        """Return one step of SGD at a rate so large that w − lr·g shows g to the last digit.
 
-        Where nothing is updated, the problem shows its gradients itself.
+        Without an optimizer the problem itself shows its gradients.
         """
         return self if self.optimizer is None else replace(self, optimizer=SGD(_PROBE_RATE), steps=1)
 
     def gradients_shown(self, inputs: Arrays, outputs: Arrays) -> Arrays:
-        """Give (w − w′) / lr for every parameter of a probe that was updated."""
+        """Return the gradients: (w − w′) / lr for every parameter, or the outputs themselves without an update."""
         if self.optimizer is None:
             return {name: array for name, array in outputs.items() if name.startswith("grad_")}
         return {
@@ -142,9 +144,9 @@ class Training:
         }
 
     def rehearsal(self) -> "Training | None":
-        """Give five steps of Adam at 1e-2.
+        """Return five steps of Adam at a rate of 1e-2, or None for another optimizer.
 
-        At 1e-6 a float32 weight of 1 moves by eight of its last digits per step, whatever the moments are.
+        At 1e-6 a float32 weight of 1 moves by only eight of its smallest units per step, whatever the moments are.
         """
         if not isinstance(self.optimizer, Adam):
             return None
@@ -152,18 +154,18 @@ class Training:
 
     @property
     def divisor(self) -> int:
-        """What Σ(ŷ − y)² is divided by."""
+        """Return what Σ(ŷ − y)² is divided by."""
         return self.batch if self.loss == "mean" else 1
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Columns before the first layer, and after each."""
+        """Return the number of columns before the first layer and after each layer."""
         first = self.features if self.powers is None else self.powers + 1
         return (first, *(layer.outputs for layer in self.layers))
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters in their flat order: w1, b1, w2, …"""
+        """Return the names of the parameters in their flat order: w1, b1, w2, …"""
         return tuple(
             name
             for number, layer in enumerate(self.layers, start=1)
@@ -172,7 +174,7 @@ class Training:
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """For each layer, where its parameters stand in :attr:`parameters`."""
+        """Return for each layer where its parameters are in :attr:`parameters`."""
         names = self.parameters
         return tuple(
             Slot(names.index(f"w{n}"), names.index(f"b{n}") if layer.bias else None, layer.activation)
@@ -182,8 +184,8 @@ class Training:
     def inputs(self, seed: int, dtype: str) -> Arrays:
         """Draw ``x``, ``y`` and the initial parameters, in float64 and then cast.
 
-        Biases are drawn last, so that networks of one shape share all other numbers with and without bias. Examples
-        that come too near a kink of the network are then drawn again: see :meth:`near_a_kink`.
+        Biases are drawn last, so that networks of one shape share all other numbers, with and without bias.
+        Examples too near a kink of the network are then drawn again: see :meth:`near_a_kink`.
         """
         generator = np.random.default_rng(seed)
         x, y = self.draw(generator, self)
@@ -198,12 +200,13 @@ class Training:
         return frozen(drawn, dtype)
 
     def near_a_kink(self, inputs: Arrays) -> Array:
-        """Tell for each example whether float32 could put it on the other side of a ReLU's kink.
+        """Return for each example whether float32 could put it on the other side of a ReLU's kink.
 
-        There a pre-activation z = a·w + b is so near 0 that its sign is a matter of rounding, and two right
-        programs get gradients that differ by all that this example contributes. Near is |z| < 3e-8·‖a‖·‖w‖, three
-        times float32's mean error here; exactly 0 is not near, it is 0 in every program. Looked at are the first 32
-        steps, in which a training moves most: later, units come to rest at the kink, and their side moves little.
+        There a pre-activation z = a·w + b is so near 0 that rounding decides its sign. The gradients of two
+        correct programs then differ by all that this example contributes. Near means |z| < 3e-8·‖a‖·‖w‖, three
+        times the mean error of float32 here. Exactly 0 is not near: it is 0 in every program. Only the first 32
+        steps are checked, as a training moves most there; later, units come to rest at the kink and their side
+        matters little.
         """
         near = np.zeros(self.batch, bool)
         parameters = [inputs[name].astype(np.float64) for name in self.parameters]
@@ -215,9 +218,9 @@ class Training:
         return near
 
     def outputs(self, losses: _T, parameters: Sequence[_T], gradients: Sequence[_T]) -> dict[str, _T]:
-        """Name what a style hands back: the losses, and the weights, or the gradients where nothing is updated.
+        """Name the outputs of a style: the losses, and the weights, or the gradients without an update.
 
-        ``gradients`` follows ``parameters``; the gradient of ``x`` comes last where the problem asks for it.
+        ``gradients`` has the order of ``parameters``; the gradient by ``x`` comes last if the problem asks for it.
         """
         if self.optimizer is not None:
             return {"losses": losses, **dict(zip(self.parameters, parameters, strict=True))}
@@ -227,7 +230,7 @@ class Training:
     def reference(self, inputs: Arrays) -> Arrays:
         """Train in float64, one plain line per formula. Proven by central differences in ``correctness/``.
 
-        Raises ``AbnormalNumbers`` where a step meets a number that is not normal in the dtype of the inputs.
+        Raises ``AbnormalNumbers`` if a step meets a number that is not normal in the dtype of the inputs.
         """
         parameters = [inputs[name].astype(np.float64) for name in self.parameters]
         losses = np.empty(self.steps)
@@ -239,7 +242,7 @@ class Training:
         return outputs
 
     def _train(self, inputs: Arrays, parameters: list[Array]) -> Iterator[tuple[float, list[Array], list[_Seen]]]:
-        """Give each step's loss, gradients and what its layers saw, before ``parameters`` are updated by it."""
+        """Yield the loss, the gradients, and a and z of each layer at every step, then update ``parameters``."""
         x, y = (inputs[name].astype(np.float64) for name in ("x", "y"))
         first = [np.zeros_like(p) for p in parameters]
         second = [np.zeros_like(p) for p in parameters]
@@ -265,20 +268,20 @@ class Training:
                         parameters[i] = parameters[i] - lr * m_hat / (np.sqrt(v_hat) + eps)
 
     def loss_and_gradients(self, parameters: list[Array], x: Array, y: Array) -> tuple[float, list[Array]]:
-        """Loss, and its gradient by each parameter and, where asked, by ``x``."""
+        """Return the loss and its gradients: by each parameter and, if the problem asks for it, by ``x``."""
         loss, gradients, _ = self._chain_rule(parameters, x, y)
         return loss, gradients
 
     @property
     def forward_flops(self) -> int:
-        """Operations in the matrix products of a forward pass: one for each layer."""
+        """Return the operations in the matrix products of a forward pass: one product for each layer."""
         return sum(2 * self.batch * i * o for i, o in zip(self.widths, self.widths[1:], strict=False))
 
     def work(self, dtype: str) -> Work:
         """Count one step: forward pass, loss, backward pass and update.
 
-        A layer takes three matrix products of one size: forward, by its weights and by its input; the first layer
-        takes the last one only where the gradient by ``x`` is asked for.
+        A layer takes three matrix products of one size: forward, the gradient by its weights, the gradient by its
+        input. The first layer takes the last one only if the problem asks for the gradient by ``x``.
         """
         batch, products, other = self.batch, 0, 0
         if self.powers is not None:
@@ -308,7 +311,7 @@ class Training:
         return Work(products, other, np.dtype(dtype).itemsize * moved)
 
     def _chain_rule(self, parameters: list[Array], x: Array, y: Array) -> tuple[float, list[Array], list[_Seen]]:
-        """Loss, gradients, and for each layer its input a and its pre-activation z."""
+        """Return the loss, the gradients, and for each layer its input a and its pre-activation z."""
         a = x if self.powers is None else x ** np.arange(self.powers + 1)
         seen: list[_Seen] = []
         for slot in self.slots:
@@ -345,17 +348,16 @@ _ACTIVATION_FLOPS: dict[Activation, tuple[int, int]] = {
 
 
 def gaussian(generator: np.random.Generator, problem: Training) -> tuple[Array, Array]:
-    """X and y of independent standard normal numbers."""
+    """Draw x and y: independent standard normal numbers."""
     x = generator.standard_normal((problem.batch, problem.features))
     return x, generator.standard_normal((problem.batch, problem.layers[-1].outputs))
 
 
 def digit_images(generator: np.random.Generator, problem: Training) -> tuple[Array, Array]:
-    """Stand-ins for standardised 28×28 digit images, and targets 0 … 9 as floats.
+    """Draw substitutes for standardised 28×28 digit images, and targets 0 … 9 as floats.
 
-    The published images cannot be shipped, so these have their pixel mean 0.1304 and deviation 0.3073 by
-    construction: a pixel is ink with probability 0.1543, and ink is uniform on [0.6903, 1]. Standardised with
-    those two published numbers.
+    The published images cannot be shipped. These have the same pixel mean, 0.1304, and standard deviation, 0.3073:
+    a pixel is ink with probability 0.1543, and ink is uniform on [0.6903, 1]. Both numbers also standardise them.
     """
     shape = (problem.batch, problem.features)
     ink = generator.random(shape) < 0.1543
@@ -365,7 +367,7 @@ def digit_images(generator: np.random.Generator, problem: Training) -> tuple[Arr
 
 
 def sine_curve(generator: np.random.Generator, problem: Training) -> tuple[Array, Array]:
-    """Give points evenly spaced on [0, 5] and their sines; nothing is drawn."""
+    """Return points evenly spaced on [0, 5] and their sines; nothing is drawn."""
     x = np.linspace(0, 5, problem.batch)[:, None]
     return x, np.sin(x)
 
@@ -376,7 +378,7 @@ def standard_normal(generator: np.random.Generator, fan_in: int, fan_out: int) -
 
 
 def kaiming_normal(generator: np.random.Generator, fan_in: int, fan_out: int) -> Array:
-    """Draw normal weights of deviation √(2 / fan_in), from He et al. (2015)."""
+    """Draw normal weights with standard deviation √(2 / fan_in), from He et al. (2015)."""
     weights: Array = generator.standard_normal((fan_in, fan_out)) * np.sqrt(2 / fan_in)
     return weights
 
@@ -394,7 +396,7 @@ _TINY = Training(
     draw=gaussian,
     initialise=standard_normal,
 )
-# Biases that are not zero: a mask taken before the bias is added would pass unseen at the first step otherwise.
+# Biases that are not zero: otherwise a mask taken before the bias is added would go unnoticed at the first step.
 _TINY_BIAS = replace(
     _TINY,
     name="tiny_bias_3x2x1",

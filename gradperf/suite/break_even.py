@@ -1,17 +1,17 @@
-"""After how many steps a style has earned back what it costs once: exact, and of measured times alone.
+"""After how many steps a style has earned back what it costs once: exact, and from measured times alone.
 
 A training of n steps takes O + n·s seconds:
 
 - s, the time of a step, is the median time of a call divided by the steps in it;
-- O, the one-off cost, is what preparing and the first call in a fresh process took above the steps in that call:
-  O = first_call_s − steps·s. It is at least 0: a first call that was faster than the median was lucky, not paid.
+- O, the one-off cost, is the time of preparing and the first call in a fresh process, less that of the steps in
+  it: O = first_call_s − steps·s. It is at least 0: a first call faster than the median was luck.
 
-A style is ahead of its baseline at n steps when its total is the smaller one, not when it is equal. Its break-even
-is the smallest whole n ≥ 1 from which on it is ahead for good. Both totals are straight lines, so with
-Δs = s(baseline) − s(style) and ΔO = O(style) − O(baseline) it is ahead where n·Δs > ΔO:
+A style is ahead of its baseline at n steps if its total is smaller. Its break-even is the smallest whole n ≥ 1 from
+which on it stays ahead. Both totals are straight lines, so with Δs = s(baseline) − s(style) and
+ΔO = O(style) − O(baseline) it is ahead if n·Δs > ΔO:
 
-- Δs > 0, faster at each step: from floor(ΔO / Δs) + 1 on, and from the first step where it costs no more at once;
-- Δs = 0: from the first step where ΔO < 0, else never;
+- Δs > 0, faster at each step: from floor(ΔO / Δs) + 1 on, and from the first step if it costs less at once;
+- Δs = 0: from the first step if ΔO < 0, else never;
 - Δs < 0, slower at each step: never. It may lead for a while, if it costs less at once, but it is overtaken.
 """
 
@@ -25,7 +25,7 @@ BreakEven = int | Literal["never"]
 
 @dataclass(frozen=True)
 class Cost:
-    """What a style was measured to take. All times are above 0."""
+    """The measured times of a style. All are above 0."""
 
     call_s: float
     """Median of a call in the steady state."""
@@ -46,9 +46,9 @@ class Cost:
 
 
 def break_even(style: Cost, baseline: Cost) -> BreakEven:
-    """Give the smallest number of steps from which on ``style`` is ahead for good.
+    """Return the smallest number of steps from which on ``style`` stays ahead.
 
-    In fractions: floats would put the answer off by one where the totals nearly touch.
+    In fractions: with floats the answer would be off by one if the totals nearly touch.
     """
     faster_s = baseline.step_s - style.step_s
     dearer_s = style.once_s - baseline.once_s

@@ -1,11 +1,18 @@
-"""The cases that ``gradperf gate`` times in this repository unless told otherwise: marked ``gate``, forty of them.
+"""The cases that ``gradperf gate`` times in this repository by default: forty, marked ``gate``.
 
-Ten of each framework, of every problem that one of its changes could slow down in a way of its own: large and tiny
-networks, Adam, the polynomial's long loop, products and derivatives. Left out is what takes seconds to prepare
-(``torch.compiled``; ``torch.module``, whose optimizer imports the compiler) or to call (``jax.grad``), as every one
-of forty to a hundred processes would take them: a gate that takes an hour is switched off. So is what no run could
-decide: ``numpy.analytic`` is 5 % faster or slower in each new process.
+Ten for each framework. Together they cover every problem that a change could slow down on its own: large and tiny
+networks, Adam, the long loop of the polynomial, products and derivatives. Left out are cases that take seconds to
+prepare (``torch.compiled``; ``torch.module``, whose optimizer imports the compiler) or to call (``jax.grad``):
+forty to a hundred processes would each spend them, and people switch off a gate that takes an hour. Also left out
+is ``numpy.analytic``: it is 5 % faster or slower in each new process, so no run could decide about it.
 """
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bound
+    from gradperf.cases import Case
 
 _STYLES = {
     "two_layer_784x30x10": [
@@ -29,7 +36,15 @@ _STYLES = {
 }
 
 CASES = frozenset((problem, style) for problem, styles in _STYLES.items() for style in styles)
-"""Problem and framework.style of each, on the CPU and in the dtype that the problem was published in."""
+"""Problem and framework.style of each case. All are on the CPU, in the dtype that the problem was published in."""
 
-CONTROL = "numpy.by_hand"
-"""The control is the first case of this framework and style: quick to start, and of an ordinary spread."""
+_CONTROL = "numpy.by_hand"
+"""The control is the first case in this style, which starts quickly and has an ordinary spread."""
+
+
+def mark(case: "Case") -> pytest.MarkDecorator | None:
+    """Return the ``gate`` mark of this case, or None if the gate does not time it by default."""
+    style = f"{case.framework}.{case.style}"
+    if case.device != "cpu" or (case.problem.name, style) not in CASES:
+        return None
+    return pytest.mark.gate(group=case.framework, control=style == _CONTROL)

@@ -1,17 +1,15 @@
-"""The pytest side of the suite: its options, and the cases of a test.
+"""The suite as a pytest plugin: its options and hooks. The root ``conftest.py`` names it.
 
-The root ``conftest.py`` hands these hooks to pytest. A test that takes the fixture ``case`` is run once per case
-of its family, which it names with ``pytestmark = pytest.mark.family("training")``; with the fixture ``agreed`` it
-gets the case prepared and checked against the reference.
+A test that takes the fixture ``case`` runs once for each case of its family, which it names with
+``pytestmark = pytest.mark.family("training")``. With the fixture ``agreed`` it gets the case prepared and checked.
 """
 
 import shutil
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,27 +18,23 @@ from gradperf.checks import clock
 from gradperf.errors import UserError
 from gradperf.machine import threads
 from gradperf.pairs.stage import stage
-from gradperf.suite import recording
+from gradperf.suite import duties, recording, selection
+from gradperf.suite.selection import CHOICE, SETTINGS
+from gradperf.text.printable import SIGNS, encodes
+from gradperf.text.table import Terminal
 
-if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
-    from gradperf.cases import Case, Choice, Settings
-    from gradperf.checks.agreement import Agreed
+pytest_plugins = ["gradperf.suite.fixtures"]
 
-_CHOICE: "pytest.StashKey[Choice]" = pytest.StashKey()
-_SETTINGS: "pytest.StashKey[Settings]" = pytest.StashKey()
 _COMPARED = pytest.StashKey[list[str]]()
-"""One entry for each run compared with: what differs from this machine, or nothing."""
-_COUNTERPARTS: "pytest.StashKey[set[str]]" = pytest.StashKey()
+"""One entry for each run compared with: how its machine and settings differ, or an empty text."""
+_COUNTERPARTS = pytest.StashKey[set[str]]()
 """Ids of the benchmarks in the runs compared with."""
-
-_LAST: "pytest.StashKey[Agreed]" = pytest.StashKey()
-"""The last case that agreed; its other tests come next."""
 
 BENCHMARKS = "perf"
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """Add the suite's options to pytest."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the suite's options."""
     group = parser.getgroup("gradperf", "gradperf: what to compute")
     options.add(group.addoption)
     group.addoption(
@@ -50,24 +44,18 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-def configure(config: pytest.Config, root: Path) -> None:
+@pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its storage option
+def pytest_configure(config: pytest.Config) -> None:
     """Read and check the options, and bind the threads; raises ``pytest.UsageError`` with one message."""
-    config.addinivalue_line(
-        "markers",
-        "family(name, offers, problem, always, published): the family of problems whose cases a test takes",
-    )
-    config.addinivalue_line("markers", "without_case: a test to which the options leave no case; it is deselected")
-    config.addinivalue_line("markers", "gate(group, control): timed by `gradperf gate` unless it is told otherwise")
+    for marker in selection.MARKERS:
+        config.addinivalue_line("markers", marker)
+    root = config.inipath.parent if config.inipath else config.rootpath
     try:
-        tier = options.tier(config.getoption("tier"))
-        count = options.threads(config.getoption("threads"))
-        seed = options.whole_number("seed", config.getoption("seed"), least=0)
-        threads.bind(count)
+        threads.bind(config.getoption("threads"))
         from gradperf import cases
         from gradperf.suite import storage
 
-        named = {axis: options.names(axis, config.getoption(axis)) for axis in options.AXES}
-        choice = cases.Choice(**named)
+        choice = cases.Choice(**options.named(config.option))
         cases.check_names(choice)
         times = _times(config, root / BENCHMARKS)
         if times and config.getoption("dist", "no") != "no":
@@ -77,198 +65,111 @@ def configure(config: pytest.Config, root: Path) -> None:
         storage.prepare_storage(config.option, root, saves=times)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[_CHOICE] = choice
-    config.stash[_SETTINGS] = cases.Settings(tier, count, seed)
-    first_calls = times and stage() is None and not config.getoption("no_first_calls")
-    recording.begin(config, config.stash[_SETTINGS], first_calls=first_calls)
+    config.stash[CHOICE] = choice
+    config.stash[SETTINGS] = cases.Settings(**{name: config.getoption(name) for name in options.SETTINGS})
+    own = duties.of(stage(), first_calls=times and not config.getoption("no_first_calls"))
+    config.stash[duties.KEY] = own
+    recording.begin(config, config.stash[SETTINGS], first_calls=own.measures_first_calls)
     config.stash[_COMPARED] = []
     config.stash[_COUNTERPARTS] = set[str]()
     if config.option.benchmark_compare is True:
-        # Said in words at the end of the run.
+        # The end of the run says it.
         warnings.filterwarnings("ignore", message="Can't compare. No benchmark files")
 
 
 def _times(config: pytest.Config, benchmarks: Path) -> bool:
-    """Tell whether this run will time anything: only then is there something to save."""
+    """Return whether this run will time anything: only then is there something to save."""
     if config.option.collectonly or config.option.benchmark_disable or config.option.benchmark_skip:
         return False
     asked = [(config.invocation_params.dir / arg.partition("::")[0]).resolve() for arg in config.args]
     return any(path in (benchmarks, *benchmarks.parents) or benchmarks in path.parents for path in asked)
 
 
-def compare_machines(config: pytest.Config, ours: dict[str, Any], compared: dict[str, Any]) -> None:
-    """Note that a run is compared with, and in what its machine or settings differ."""
-    from gradperf.suite import storage
-
-    told = [storage.compare_machines(ours, compared)]
-    if (part := storage.incomplete(compared)) is not None:
-        told.append(f"the run compared with is incomplete: {part}")
-    config.stash[_COMPARED].append("\n".join(filter(None, told)))
-    config.stash[_COUNTERPARTS].update(benchmark["fullname"] for benchmark in compared["benchmarks"])
-
-
-def describe_machine(config: pytest.Config, info: dict[str, Any]) -> None:
-    """Complete pytest-benchmark's machine info; what all cases of a run have in common belongs to it."""
-    from gradperf.suite import storage
-
-    settings = config.stash[_SETTINGS]
-    storage.describe_machine(info)
-    info["settings"] = {"tier": settings.tier, "threads": settings.threads, "seed": settings.seed}
-
-
-def report_header(config: pytest.Config) -> str:
-    """Say what all cases of this run have in common."""
-    settings = config.stash[_SETTINGS]
+def pytest_report_header(config: pytest.Config) -> str:
+    """Show what all cases of this run have in common."""
+    settings = config.stash[SETTINGS]
     return f"gradperf: tier {settings.tier}, threads {settings.threads}, seed {settings.seed}"
 
 
-def summarise(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show the tables; say, where ``-q`` does not drop it, whether the comparison compares like with like."""
-    from gradperf.commands import show
-    from gradperf.suite import table
-
-    compared, write_line = config.stash[_COMPARED], reporter.write_line
-    # pytest's own option; the warnings below stay.
-    if not config.getoption("no_summary"):
-        ascii_only = not show.encodes(sys.stdout.encoding, table.SIGNS)
-        if tables := recording.lines(config, shutil.get_terminal_size().columns, ascii_only=ascii_only):
-            reporter.section("gradperf", sep="-", bold=True)
-            for line in tables:
-                write_line(line)
-    timed: set[str] = {report.nodeid for report in reporter.getreports("passed") if report.when == "call"}
-    recorded = config.stash[_COUNTERPARTS]
-    if compared and (alone := timed - recorded):
-        write_line(f"gradperf: {len(alone)} of {len(timed)} benchmarks are not in the run compared with")
-    if config.option.benchmark_compare is True and not compared:
-        write_line("gradperf: there was no recorded run to compare with")
-    for told in filter(None, compared):
-        write_line(f"gradperf: WARNING: {told}")
-
-
-def check_can_run(config: pytest.Config) -> None:
-    """Refuse, before anything runs, what the user named and this machine cannot do."""
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Raise ``pytest.UsageError`` if something that the user named cannot run here, before anything runs."""
     from gradperf import cases
 
+    config = session.config
     wanted = config.option.benchmark_compare
     if isinstance(wanted, str) and not config.stash[_COMPARED]:
         raise pytest.UsageError(
             f"--benchmark-compare={wanted}: no such recorded run in {config.option.benchmark_storage}"
         )
-    choice, settings = config.stash[_CHOICE], config.stash[_SETTINGS]
-    # The gate asks once, while listing: to try all frameworks in each process would take most of its time.
-    asks = stage() in (None, "list") and any(values for _, values in choice.items())
-    if asks:
+    choice, settings = config.stash[CHOICE], config.stash[SETTINGS]
+    if config.stash[duties.KEY].refuses_named and any(values for _, values in choice.items()):
         try:
             cases.check_named_can_run(cases.chosen(choice, settings), choice, settings.threads)
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
 
 
-def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
-    """Give a test with the fixture ``case`` the cases of its family; those that cannot run are skipped here.
-
-    ``pytest.mark.family("training", offers="phases")`` leaves out the styles that do not offer that function;
-    ``problem="tiny_3x2x1"`` takes the styles of one problem alone, ``always=True`` all of them whatever was chosen;
-    ``published=True`` keeps to the dtypes that problems were published in, as ``all_dtypes=False`` does.
-    """
-    if "case" not in metafunc.fixturenames:
-        return
-    from gradperf import cases
-    from gradperf.suite import gate_set
-
-    marker = metafunc.definition.get_closest_marker("family")
-    assert marker is not None, f"{metafunc.definition.nodeid} takes a case and names no family"
-    choice, settings = metafunc.config.stash[_CHOICE], metafunc.config.stash[_SETTINGS]
-    offers = marker.kwargs.get("offers", "prepare")
-    parameters = []
-    if marker.kwargs.get("always"):
-        choice = cases.Choice()
-    all_dtypes = all_dtypes and not marker.kwargs.get("published")
-    for case in cases.chosen(choice, settings, all_dtypes=all_dtypes):
-        if case.problem.family != marker.args[0]:
-            continue
-        if case.problem.name != marker.kwargs.get("problem", case.problem.name):
-            continue
-        marks = []
-        if stage() is None:  # The gate imports a framework when its first case runs; `case` asks again.
-            reason = cases.obstacle(case, settings.threads)
-            if reason is None and not hasattr(case.module, offers):
-                continue
-            if reason:
-                marks.append(pytest.mark.skip(reason=reason))
-        what = (case.problem.name, f"{case.framework}.{case.style}")
-        if what in gate_set.CASES and offers == "prepare" and case.device == "cpu":
-            marks.append(pytest.mark.gate(group=case.framework, control=what[1] == gate_set.CONTROL))
-        # The id alone is the parameter: pytest-benchmark would store any other object by its address.
-        parameters.append(pytest.param(case.id, id=case.id, marks=marks))
-    if not parameters:
-        parameters = [pytest.param("", id="none", marks=pytest.mark.without_case)]
-    metafunc.parametrize("case", parameters, indirect=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put all tests of one case together."""
+    selection.arrange(config, items)
 
 
-def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Bring all tests of one case together, so that it is prepared and checked once.
-
-    Tests to which the user's choice leaves no case are deselected: they are not skipped, they are not there.
-    """
-    empty = [item for item in items if item.get_closest_marker("without_case")]
-    if empty:
-        config.hook.pytest_deselected(items=empty)
-    first: dict[str, int] = {}
-    places = {}
-    for place, item in enumerate(items):
-        case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
-        places[item] = first.setdefault(case, place) if case else place
-    items[:] = sorted((item for item in items if item not in empty), key=places.__getitem__)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count the benchmarks to be timed."""
+    recording.count_selected(session.config, session.items)
 
 
-@pytest.fixture
-def settings(request: pytest.FixtureRequest) -> "Settings":
-    """Tier, threads and seed of this run."""
-    return request.config.stash[_SETTINGS]
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's wrapper, which saves
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Complete the record of the run before it is saved."""
+    recording.complete(session.config)
+    return (yield)
 
 
-@pytest.fixture
-def choice(request: pytest.FixtureRequest) -> "Choice":
-    """Give what the user named."""
-    return request.config.stash[_CHOICE]
+@pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show the tables, and warn if the runs compared differ in more than the code."""
+    compared, write_line = config.stash[_COMPARED], terminalreporter.write_line
+    # pytest's own option; the warnings below stay.
+    if not config.getoption("no_summary"):
+        terminal = Terminal(shutil.get_terminal_size().columns, not encodes(sys.stdout.encoding, SIGNS))
+        if tables := recording.lines(config, terminal):
+            terminalreporter.section("gradperf", sep="-", bold=True)
+            for line in tables:
+                write_line(line)
+    passed: set[str] = {report.nodeid for report in terminalreporter.getreports("passed") if report.when == "call"}
+    recorded = config.stash[_COUNTERPARTS]
+    if compared and (alone := passed - recorded):
+        write_line(f"gradperf: {len(alone)} of {len(passed)} benchmarks are not in the run compared with")
+    if config.option.benchmark_compare is True and not compared:
+        write_line("gradperf: there was no recorded run to compare with")
+    for difference in filter(None, compared):
+        write_line(f"gradperf: WARNING: {difference}")
 
 
-@pytest.fixture
-def case(request: pytest.FixtureRequest, settings: "Settings") -> "Case":
-    """Give the case that this test is about."""
-    from gradperf import cases
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Add the facts of the machine, and the settings that all cases of a run have in common."""
+    from gradperf.suite import storage
 
-    found = cases.find(request.param, settings)
-    if reason := cases.obstacle(found, settings.threads):
-        pytest.skip(reason)
-    marker = request.node.get_closest_marker("family")
-    if not hasattr(found.module, offers := marker.kwargs.get("offers", "prepare")):
-        pytest.skip(f"{found.framework}.{found.style} has no {offers}")
-    return found
+    settings = config.stash[SETTINGS]
+    storage.describe_machine(machine_info)
+    machine_info["settings"] = {"tier": settings.tier, "threads": settings.threads, "seed": settings.seed}
 
 
-@pytest.fixture
-def agreed(request: pytest.FixtureRequest, case: "Case", settings: "Settings") -> "Agreed":
-    """Give the case, prepared and in agreement with the reference: only such a case is timed."""
-    from gradperf.checks import agreement
-
-    last = request.config.stash.get(_LAST, None)
-    if last is None or last.case != case:
-        agree = agreement.agree_again if stage() == "repeat" else agreement.agree
-        request.config.stash[_LAST] = last = agree(case, settings)
-    return last
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Add the facts of the run."""
+    recording.describe_run(config, output_json)
 
 
-@pytest.fixture
-def rounds_for(request: pytest.FixtureRequest) -> Callable[[Callable[[], Any]], int]:
-    """Give ``rounds_for(call)``: as many rounds as pytest-benchmark's own options would give a plain benchmark."""
-    most_s = float(request.config.getoption("benchmark_max_time"))
-    least: int = request.config.getoption("benchmark_min_rounds")
+@pytest.hookimpl(tryfirst=True)  # before pytest-benchmark's own, which then has nothing to report
+def pytest_benchmark_compare_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any], compared_benchmark: dict[str, Any]
+) -> None:
+    """Note a run compared with, and how its machine or settings differ."""
+    from gradperf.suite import storage
 
-    def rounds(call: Callable[[], Any]) -> int:
-        start_s = time.perf_counter()
-        call()
-        return max(least, int(most_s / (time.perf_counter() - start_s)))
-
-    return rounds
+    differences = [storage.compare_machines(machine_info, compared_benchmark)]
+    if (part := storage.incomplete(compared_benchmark)) is not None:
+        differences.append(f"the run compared with is incomplete: {part}")
+    config.stash[_COMPARED].append("\n".join(filter(None, differences)))
+    config.stash[_COUNTERPARTS].update(benchmark["fullname"] for benchmark in compared_benchmark["benchmarks"])

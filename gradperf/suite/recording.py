@@ -1,8 +1,8 @@
-"""What is written beside each timing, and what a run as a whole leaves in its record.
+"""Recording a run: the facts beside each timing, and those of the whole run.
 
-Before a case is timed, its conduct is examined (:mod:`gradperf.checks.conduct`), and its first call and memory are
-measured in processes of their own (:mod:`gradperf.first_call.measure`). After it, the time itself is held to the
-clock, to the threads and to what the machine can do. A benchmark that fails any of this is an error, and is not
+Before a case is timed, its conduct is checked (:mod:`gradperf.checks.conduct`), and its first call and memory are
+measured in processes of their own (:mod:`gradperf.first_call.measure`). Afterwards the time is checked against the
+clock, the threads and the best speed of this machine. A benchmark that fails any of this is an error, and is not
 recorded.
 
 Facts that need all benchmarks of the run, such as a ratio to the baseline, are added when the session ends, before
@@ -11,59 +11,67 @@ pytest-benchmark saves.
 
 import gc
 import os
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
-from textwrap import wrap
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradperf.machine import facts
-from gradperf.pairs.stage import stage
-from gradperf.suite import storage
+from gradperf.machine import libraries, load
+from gradperf.suite import duties
+from gradperf.suite.record import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.text.printable import clean
+from gradperf.text.table import Terminal
 
 if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
-    from gradperf.cases import Settings
+    from gradperf.cases import Case, Settings
     from gradperf.checks.agreement import Agreed
     from gradperf.first_call.measure import FreshProcesses
 
-Record = dict[str, Any]
-"""A benchmark as pytest-benchmark stores it."""
+
+@dataclass(frozen=True)
+class Finished:
+    """A benchmark that was timed and kept."""
+
+    fixture: Any
+    """pytest-benchmark's."""
+    case: "Case"
+    facts: Facts
 
 
 @dataclass
 class Recording:
-    """What a run gathers as it goes."""
+    """What a run gathers while it goes on."""
 
     settings: "Settings"
     processes: "FreshProcesses | None"
-    """Where first calls are measured; None where they are not wanted."""
-    start: facts.Moment
+    """Where first calls are measured; None if they are not wanted."""
+    start: load.Moment
     selected: int = 0
     """Benchmarks that are to be timed."""
-    finished: list[Any] = field(default_factory=list)
-    """pytest-benchmark's fixture of each benchmark that was timed and kept."""
+    finished: list[Finished] = field(default_factory=list)
     unmeasured: list[str] = field(default_factory=list)
     """Why a first call has no number."""
     counted: "tuple[Agreed, int | None] | None" = None
     """The last case that was examined, and the operations counted in it."""
 
-    def records(self) -> list[Record]:
-        """Give the benchmarks as they are stored, without their rounds."""
-        return [benchmark.stats.as_dict(include_data=False) for benchmark in self.finished]
+    def benchmarks(self) -> list[Benchmark]:
+        """Return the benchmarks that were kept, as they will be read from the file."""
+        return [read_benchmark(one.fixture.stats.as_dict(include_data=False)) for one in self.finished]
 
 
 KEY: "pytest.StashKey[Recording]" = pytest.StashKey()
 
 
 def begin(config: pytest.Config, settings: "Settings", *, first_calls: bool) -> None:
-    """Begin the recording of a run; nothing is started yet."""
+    """Begin the recording of a run, before any process is started."""
     from gradperf.first_call.measure import FreshProcesses
 
     processes = FreshProcesses() if first_calls else None
-    config.stash[KEY] = Recording(settings, processes, facts.moment())
+    config.stash[KEY] = Recording(settings, processes, load.moment())
 
 
 def count_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -76,63 +84,61 @@ def count_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settings") -> "Agreed":
-    """Give the case after its conduct was examined too: all benchmarks of a case stand or fall with it."""
+    """Return the case after its conduct was checked too. If it fails, all benchmarks of the case fail."""
     from gradperf.checks import conduct
 
     recording = request.config.stash[KEY]
-    if stage() == "repeat":
-        return agreed  # The gate's first process of this side has examined it.
+    if not request.config.stash[duties.KEY].checks_fully:
+        return agreed
     if recording.counted is None or recording.counted[0] is not agreed:
         recording.counted = agreed, conduct.examine(agreed, settings)
     return agreed
 
 
-Timed = Callable[..., AbstractContextManager[None]]
+TimedContext = Callable[..., AbstractContextManager[None]]
 
 
 @pytest.fixture
-def timed(request: pytest.FixtureRequest, benchmark: Any, settings: "Settings") -> Timed:
-    """Give ``timed(examined, part)``, a context in which the case is timed and what came back is checked.
+def timed(request: pytest.FixtureRequest, benchmark: Any, settings: "Settings") -> TimedContext:
+    """Return ``timed(examined, part)``, a context in which the case is timed and its results are checked.
 
-    ``part`` is the half of a step that is timed, "forward" or "backward"; nothing where it is the whole. What fails
-    in this context is not recorded.
+    ``part`` is the half of a step that is timed, "forward" or "backward"; None for the whole step. A benchmark that
+    fails in this context is not recorded.
     """
     from gradperf.checks import conduct
 
     recording = request.config.stash[KEY]
-    if stage() == "repeat":
+    if not request.config.stash[duties.KEY].records:
         return lambda *_: nullcontext()
 
     @contextmanager
     def timed(agreed: "Agreed", part: str | None = None) -> Iterator[None]:
-        _describe(benchmark, agreed, settings, part)
-        if part is None and benchmark.enabled:
-            benchmark.extra_info.update(_first_call(agreed, recording))
-        if part is None:
-            benchmark.extra_info.update(_work(agreed, recording))
+        benchmark.group = f"{agreed.case.group} {part}" if part else agreed.case.group
+        known = _facts(agreed, recording, part, first_call=part is None and benchmark.enabled)
+        benchmark.extra_info.update(asdict(known))
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
-        gc.collect()  # What the checks left behind is not for the timed code to clear up.
+        gc.collect()  # Garbage of the checks must not be collected in the timed code.
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         yield
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
-        benchmark.extra_info["cpu_per_wall"] = cpu_s / wall_s
+        known = replace(known, cpu_per_wall=cpu_s / wall_s)
+        benchmark.extra_info.update(asdict(known))
         if benchmark.enabled:
             stats, name = benchmark.stats, request.node.name
             conduct.check_clock(name, stats["total"] * stats["iterations"], wall_s)
             conduct.check_cpu_time(name, cpu_s / wall_s, settings.threads)
             if part is None:
                 conduct.check_possible(agreed, stats["min"], settings.threads)
-            recording.finished.append(benchmark)
+            recording.finished.append(Finished(benchmark, agreed.case, known))
         benchmark.has_error = False
 
     return timed
 
 
-def _describe(benchmark: Any, agreed: "Agreed", settings: "Settings", part: str | None) -> None:
-    """Name a benchmark's table, and write beside its timing what was timed."""
-    case = agreed.case
-    benchmark.group = f"{case.group} {part}" if part else case.group
-    benchmark.extra_info.update(
+def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_call: bool) -> Facts:
+    """Return the facts that are known before a case is timed."""
+    case, settings = agreed.case, recording.settings
+    described = Facts(
         problem=case.problem.name,
         framework=case.framework,
         style=case.style,
@@ -149,41 +155,43 @@ def _describe(benchmark: Any, agreed: "Agreed", settings: "Settings", part: str 
         gradient_error=agreed.gradient_error,
         trajectory_error=agreed.trajectory_error,
     )
-
-
-def _work(agreed: "Agreed", recording: Recording) -> dict[str, Any]:
-    """Tell what a step takes, by the problem's formulas and by the framework's count."""
+    if part is not None:
+        return described
+    if first_call:
+        described = _with_first_call(described, agreed, recording)
     assert recording.counted is not None
-    work = agreed.case.problem.work(agreed.case.dtype)
-    return {
-        "flops_per_step": work.flops,
-        "bytes_per_step": work.bytes,
-        "product_flops_per_step": work.product_flops,
-        "product_flops_counted": recording.counted[1],
-        "uncounted": getattr(agreed.case.module, "UNCOUNTED", None),
-    }
+    work = case.problem.work(case.dtype)
+    return replace(
+        described,
+        flops_per_step=work.flops,
+        bytes_per_step=work.bytes,
+        product_flops_per_step=work.product_flops,
+        product_flops_counted=recording.counted[1],
+        uncounted=agreed.case.implementation.uncounted,
+    )
 
 
-def _first_call(agreed: "Agreed", recording: Recording) -> dict[str, float | None]:
-    """Measure the first call and the memory of a case, where that is wanted."""
+def _with_first_call(described: Facts, agreed: "Agreed", recording: Recording) -> Facts:
+    """Measure the first call and the memory of a case, if that is wanted."""
     from gradperf.first_call.measure import NotMeasured, measure
 
     if recording.processes is None:
-        return {}
+        return described
     try:
-        found = measure(agreed.case, recording.settings, recording.processes)
+        first = measure(agreed.case, recording.settings, recording.processes)
     except NotMeasured as reason:
         recording.unmeasured.append(str(reason))
-        return {"first_call_s": None, "memory_peak_bytes": None, "device_memory_peak_bytes": None}
-    return {
-        "first_call_s": found.first_call_s,
-        "memory_peak_bytes": found.memory_peak_bytes,
-        "device_memory_peak_bytes": found.device_memory_peak_bytes,
-    }
+        return described
+    return replace(
+        described,
+        first_call_s=first.first_call_s,
+        memory_peak_bytes=first.memory_peak_bytes,
+        device_memory_peak_bytes=first.device_memory_peak_bytes,
+    )
 
 
 def complete(config: pytest.Config) -> None:
-    """End the fresh processes; add what needs the whole run: shares of the ceilings, ratios and break-evens."""
+    """Stop the fresh processes; add the facts that need the whole run: speeds, ratios and break-evens."""
     recording = config.stash[KEY]
     if recording.processes is not None:
         recording.processes.close()
@@ -191,54 +199,67 @@ def complete(config: pytest.Config) -> None:
         return
     from gradperf import problems
     from gradperf.checks import ceilings
-    from gradperf.suite import table
+    from gradperf.suite import baseline
 
-    records = recording.records()
-    beside = table.against_baselines(records, problems.baseline_of)
-    for benchmark, record, against in zip(recording.finished, records, beside, strict=True):
-        info = benchmark.extra_info
-        if info["part"] != "all":
+    comparisons = baseline.compare(recording.benchmarks(), problems.baseline_of)
+    for one, comparison in zip(recording.finished, comparisons, strict=True):
+        if one.facts.part != "all":
             continue
-        least_s = ceilings.ceilings(info["framework"], info["device"], info["dtype"], info["threads"]).least_s(
-            info["flops_per_step"], info["bytes_per_step"]
+        case, threads = one.case, recording.settings.threads
+        work = case.problem.work(case.dtype)
+        least_s = ceilings.ceilings(case.framework, case.device, case.dtype, threads).least_s(
+            work.flops, work.bytes
         )
-        info["peak_fraction"] = least_s * info["steps"] / record["stats"]["median"]
-        info["ratio_to_baseline"] = against.ratio_to_baseline
-        info["break_even_steps"] = against.break_even_steps
+        completed = replace(
+            one.facts,
+            peak_fraction=least_s * case.problem.steps / one.fixture.stats["median"],
+            ratio_to_baseline=comparison.ratio_to_baseline,
+            break_even_steps=comparison.break_even_steps,
+        )
+        one.fixture.extra_info.update(asdict(completed))
 
 
-def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
-    """Write into what is about to be saved what the run as a whole was."""
+def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, finished: int) -> RunFacts:
+    """Return the facts of a run in this process that ended with ``finished`` benchmarks."""
     from gradperf.checks import ceilings
 
-    recording, settings = config.stash[KEY], config.stash[KEY].settings
-    storage.describe_run(
-        output,
-        command=["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)],
-        start=recording.start,
-        end=facts.moment(),
-        selected=recording.selected,
+    start, settings = recording.start, recording.settings
+    return RunFacts(
+        schema=SCHEMA,
+        # A storage's address may hold a password.
+        command=tuple(re.sub(r"(://)[^/@\s]+@", r"\1***@", word) for word in command),
+        started=start.at.isoformat(timespec="seconds"),
+        finished=end.at.isoformat(timespec="seconds"),
+        load={"start": start.load, "end": end.load},
+        steal=load.steal(start.cpu_times, end.cpu_times),
+        benchmarks_selected=recording.selected,
+        benchmarks_finished=finished,
         tier=settings.tier,
         threads=settings.threads,
         seed=settings.seed,
+        pools=libraries.pool_sizes(),
+        environment=libraries.environment(),
+        ceilings=tuple(
+            {"device": device, "dtype": dtype, **asdict(ceiling)}
+            for (device, dtype), ceiling in ceilings.known().items()
+        ),
     )
-    output["gradperf"]["pools"] = facts.pool_sizes()
-    output["gradperf"]["environment"] = facts.environment()
-    output["gradperf"]["ceilings"] = [
-        {"device": device, "dtype": dtype, **asdict(found)} for (device, dtype), found in ceilings.known().items()
-    ]
 
 
-def lines(config: pytest.Config, width: int, *, ascii_only: bool) -> list[str]:
-    """Give the tables of the run, and what could not be measured."""
+def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
+    """Add the facts of the run to ``output``, which pytest-benchmark is about to save."""
+    arguments = [*os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
+    run = run_facts(config.stash[KEY], ["pytest", *arguments], load.moment(), len(output["benchmarks"]))
+    output["gradperf"] = asdict(run)
+
+
+def lines(config: pytest.Config, terminal: Terminal) -> list[str]:
+    """Return the tables of the run, and why first calls could not be measured."""
     from gradperf import problems
     from gradperf.suite import table
 
     recording = config.stash[KEY]
-    told = table.lines(recording.records(), baseline_of=problems.baseline_of, width=width, ascii_only=ascii_only)
+    shown = table.lines(recording.benchmarks(), baseline_of=problems.baseline_of, terminal=terminal)
     for reason in recording.unmeasured:
-        line = f"gradperf: no first call, no memory: {reason}"
-        told += wrap(
-            line.encode("ascii", "replace").decode() if ascii_only else line, width, subsequent_indent="  "
-        )
-    return told
+        shown += terminal.wrap(clean(f"gradperf: no first call, no memory: {reason}"))
+    return shown

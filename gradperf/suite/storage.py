@@ -1,35 +1,38 @@
-"""Recorded runs: where they lie, what they say about the machine, and how two of them differ.
+"""Recorded runs: where they lie, how one is read, and how two machines differ.
 
-pytest-benchmark does the storing and comparing; this module only sets its options and answers its public hooks:
+pytest-benchmark stores and compares the runs; this module sets its options and answers its public hooks. Three
+things differ from its defaults:
 
-- its storage is relative to the working directory, ours is the repository's ``results/`` from everywhere;
-- its machine id is system, implementation, Python and bits; a record also says what :mod:`gradperf.machine.facts`
-  knows;
-- it compares the machine's measured clock, which never is the same twice, and shows the difference as two JSON
-  texts; here a difference is told in words, value by value.
+- the storage is the repository's ``results/``, wherever pytest is started;
+- the machine info also holds what :func:`identity` returns;
+- machines are compared value by value, without the measured clock, which is never the same twice.
 """
 
 import json
 import os
 import platform
-import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gradperf.errors import UserError
-from gradperf.machine import facts
+from gradperf.files import check_can_write
+from gradperf.machine.cpus import detect_cpus
+from gradperf.machine.gpus import detect_gpus
+from gradperf.machine.libraries import blas
+from gradperf.suite.record import SCHEMA, Benchmark, read_benchmark, read_run
 
 FOLDER = "results"
 
 
 def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
-    """Set pytest-benchmark's options: an absolute storage, and a name to save under where the run ``saves``.
+    """Set pytest-benchmark's options: an absolute storage, and a name to save under if the run ``saves``.
 
-    ``option`` is ``config.option``. A storage or a name that the user gave is left alone. Raises UserError when
-    a results folder of ours cannot be written, or the comparison would swallow a path.
+    ``option`` is ``config.option``. A storage or a name that the user gave is left alone. Raises UserError if a
+    folder or file of results cannot be written, or ``--benchmark-compare`` would swallow a path.
     """
     compare = option.benchmark_compare
     if isinstance(compare, str) and not compare.endswith(".json") and Path(compare.partition("::")[0]).exists():
@@ -50,7 +53,7 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
     if saves and option.benchmark_json:
         check_can_write("--benchmark-json", option.benchmark_json)
     if saves and not option.benchmark_save and not option.benchmark_autosave:
-        # pytest-benchmark numbers files by looking at those that are there, so two runs may draw one number; with
+        # pytest-benchmark numbers files by looking at those that are there, so two runs may draw one number. With
         # the process in the name neither overwrites the other.
         option.benchmark_autosave = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{os.getpid()}"
 
@@ -69,7 +72,7 @@ _MACHINE_ID = "-".join(
 
 
 def check_writable(folder: Path) -> None:
-    """Raise UserError unless a file can be made in ``folder``, which is made if need be."""
+    """Raise UserError if no file can be made in ``folder``. A folder that does not exist is made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -81,93 +84,137 @@ def check_writable(folder: Path) -> None:
         ) from None
 
 
-def check_can_write(option: str, file: Path) -> None:
-    """Raise UserError unless ``file`` can be written; one that exists is not touched, a new one not left behind."""
-    existed = file.exists()
+@dataclass(frozen=True)
+class Run:
+    """A recorded run."""
+
+    file: Path
+    recorded_at: datetime | None
+    cpu: str | None
+    benchmarks: tuple[Benchmark, ...]
+    incomplete: str | None = None
+    """How many of the selected benchmarks finished, if some did not."""
+
+
+def read(file: Path) -> Run:
+    """Read a run as pytest-benchmark stores it; raises UserError if the file holds none."""
     try:
-        with file.open("a"):
-            pass
-        if not existed:
-            file.unlink()
+        stored = json.loads(file.read_bytes())
     except OSError as error:
-        raise UserError(f"{option}: cannot write {file}: {error.strerror}") from None
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{file}: no JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # no text, or a number or a nesting beyond all bounds
+        raise UserError(f"{file}: no JSON that can be read: {type(error).__name__}: {error}") from None
+    if not isinstance(stored, Mapping) or "benchmarks" not in stored:
+        raise UserError(f"{file}: no recorded run, it has no key 'benchmarks'")
+    benchmarks = stored["benchmarks"]
+    if not isinstance(benchmarks, list):
+        raise UserError(f"{file}: 'benchmarks' is no list")
+    for index, benchmark in enumerate(benchmarks):
+        if not isinstance(benchmark, Mapping):
+            raise UserError(f"{file}: benchmarks[{index}] is no object")
+    run = read_run(stored)
+    if run.schema is not None and run.schema > SCHEMA:
+        raise UserError(f"{file}: has schema {run.schema}, from a later gradperf; this one reads up to {SCHEMA}")
+    return Run(
+        file,
+        _moment(stored.get("datetime")),
+        _cpu(stored.get("machine_info")),
+        tuple(map(read_benchmark, benchmarks)),
+        run.incomplete,
+    )
+
+
+def newest(folder: Path) -> tuple[Run, list[str]]:
+    """Return the run in or below ``folder`` that was recorded last, and why other files hold no run.
+
+    Raises UserError if there is no run.
+    """
+    runs, reasons = [], []
+    for file in sorted(folder.rglob("*.json")):
+        try:
+            runs.append(read(file))
+        except UserError as error:
+            reasons.append(str(error))
+    if not runs:
+        raise UserError("\n  ".join([f"{folder}: there is no recorded run in it", *reasons]))
+    return max(runs, key=lambda run: run.recorded_at or datetime.min.replace(tzinfo=UTC)), reasons
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _cpu(machine: Any) -> str | None:
+    model = machine.get("cpu_model") if isinstance(machine, Mapping) else None
+    return model if isinstance(model, str) and model else None
+
+
+def incomplete(stored: Mapping[str, Any]) -> str | None:
+    """Return how many benchmarks of a stored run finished, if some did not; None if all did."""
+    return read_run(stored).incomplete
+
+
+def identity() -> dict[str, Any]:
+    """Return what must be equal for two runs to be comparable, ready for JSON.
+
+    The number of threads in it is the one bound when this is called. Imports numpy, and no framework.
+    """
+    from gradperf.frameworks import versions  # imports numpy
+
+    cpus = detect_cpus()
+    return {
+        "cpu_model": cpus.model,
+        "logical_cpus": cpus.logical,
+        "affinity_cpus": cpus.affinity,
+        "effective_cpus": cpus.effective,
+        "governor": cpus.governor,
+        # By number, so that a comparison shows which of them differs, and in what.
+        "gpus": {str(number): asdict(gpu) for number, gpu in enumerate(detect_gpus() or ())},
+        "blas": blas(),
+        "versions": versions.installed(),
+    }
 
 
 def describe_machine(info: dict[str, Any]) -> None:
-    """Add what pytest-benchmark's machine info lacks, and take out what differs between equal machines."""
+    """Add :func:`identity` to pytest-benchmark's machine info; remove what differs between equal machines."""
     cpu = info.get("cpu")
     if isinstance(cpu, dict):
         for measured_anew in ("hz_actual", "hz_actual_friendly", "hz_advertised", "hz_advertised_friendly"):
             cpu.pop(measured_anew, None)
-    info.update(facts.identity())
-
-
-def describe_run(
-    output: dict[str, Any],
-    *,
-    command: Sequence[str],
-    start: facts.Moment,
-    end: facts.Moment,
-    selected: int,
-    tier: str,
-    threads: int,
-    seed: int,
-) -> None:
-    """Write under ``output["gradperf"]`` what was asked for, how much of it ended, and what went on meanwhile.
-
-    ``output`` is what pytest-benchmark is about to save; the commit stands in its own ``commit_info``.
-    ``selected`` is the number of benchmarks that were to be timed; those that failed are not in ``output``.
-    """
-    output["gradperf"] = {
-        # A storage's address may hold a password.
-        "command": [re.sub(r"(://)[^/@\s]+@", r"\1***@", word) for word in command],
-        "started": start.at.isoformat(timespec="seconds"),
-        "finished": end.at.isoformat(timespec="seconds"),
-        "load": {"start": start.load, "end": end.load},
-        "steal": facts.steal(start.cpu_times, end.cpu_times),
-        "benchmarks_selected": selected,
-        "benchmarks_finished": len(output["benchmarks"]),
-        "tier": tier,
-        "threads": threads,
-        "seed": seed,
-    }
-
-
-def incomplete(stored: Mapping[str, Any]) -> str | None:
-    """Tell how much of a run is there, where it was interrupted, or benchmarks failed; None where all is."""
-    run = stored.get("gradperf")
-    selected = run.get("benchmarks_selected") if isinstance(run, Mapping) else None
-    finished = run.get("benchmarks_finished") if isinstance(run, Mapping) else None
-    if not isinstance(selected, int) or not isinstance(finished, int) or finished >= selected:
-        return None
-    return f"{finished} of {selected} benchmarks"
+    info.update(identity())
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:
-    """Tell each value in which two machine infos differ: ``versions.torch: 2.12.0 then, 2.13.0 now``."""
-    told = []
+    """Return each value in which two machine infos differ: ``versions.torch: 2.12.0 then, 2.13.0 now``."""
+    lines = []
     for key in sorted(ours.keys() | theirs.keys()):
         now, then = ours.get(key), theirs.get(key)
         if isinstance(now, Mapping) and isinstance(then, Mapping):
-            told += differences(now, then, f"{path}{key}.")
+            lines += differences(now, then, f"{path}{key}.")
         elif now != then:
-            told.append(f"{path}{key}: {_told(then)} then, {_told(now)} now")
-    return told
+            lines.append(f"{path}{key}: {_value_text(then)} then, {_value_text(now)} now")
+    return lines
 
 
-def _told(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return "not recorded" if value is None else str(value)
 
 
 def compare_machines(ours: Mapping[str, Any], compared: dict[str, Any]) -> str | None:
-    """Give the warning for a comparison with a run of another machine, versions or settings, or None.
+    """Return a warning if ``compared``, a loaded run, has another machine, versions or settings; else None.
 
-    ``compared`` is the loaded run. Its machine info is then replaced by ours, in memory alone: pytest-benchmark
-    compares them too, and fails where the storage is not below the working directory.
+    Its machine info is then replaced by ours, in memory alone: pytest-benchmark compares them too, and fails if the
+    storage is not below the working directory.
     """
     # Through JSON, as the recorded one went: a tuple comes back as a list.
-    told = differences(json.loads(json.dumps(ours, default=str)), compared.get("machine_info") or {})
+    lines = differences(json.loads(json.dumps(ours, default=str)), compared.get("machine_info") or {})
     compared["machine_info"] = dict(ours)
-    if not told:
+    if not lines:
         return None
-    return "the run compared with was recorded under other conditions:\n  " + "\n  ".join(told)
+    return "the run compared with was recorded under other conditions:\n  " + "\n  ".join(lines)

@@ -1,7 +1,7 @@
-"""Quantities as text of bounded width: three digits that count, and never more characters than stated.
+"""Quantities as text of bounded width: three significant digits, and never more characters than stated.
 
-A table is aligned only if no value, however odd, is wider than its column. So what does not fit is written with an
-exponent, and where that does not fit either, as a bound: ``1.2e9``, ``<0.01``, ``>1e99``.
+A table is aligned only if no value is wider than its column. A value that does not fit is written with an exponent,
+or else as a bound: ``1.2e9``, ``<0.01``, ``>1e99``.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Unit:
     size: float
     """In seconds, or bytes."""
     below: float = 999.5
-    """Up to how many of it are told in this unit; what would be rounded to a thousand is one of the next."""
+    """The next unit is used from this many on: a value that rounds to a thousand is one of the next unit."""
 
 
 TIMES = (
@@ -29,12 +29,12 @@ MEMORIES = (Unit("B", 1.0), Unit("kB", 1e3), Unit("MB", 1e6), Unit("GB", 1e9), U
 
 
 def unit_for(size: float, units: tuple[Unit, ...]) -> Unit:
-    """Give the smallest unit that is large enough for ``size``, or the largest that there is."""
+    """Return the smallest unit that is large enough for ``size``, else the largest one."""
     return next((unit for unit in units if size / unit.size < unit.below), units[-1])
 
 
 def number(value: float) -> str:
-    """Three digits, more only before the point: ``0.0934``, ``10.4``, ``2,532``. At most 7 characters."""
+    """Return three digits, more only before the point: ``0.0934``, ``10.4``, ``2,532``. At most 7 characters."""
     if value == 0:
         return "0"
     if not 0.0009995 <= value < 999_999.5:
@@ -46,7 +46,7 @@ def number(value: float) -> str:
 
 
 def _with_exponent(value: float) -> str:
-    """Two digits and an exponent, ``1.2e-9``. At most 7 characters."""
+    """Return two digits and an exponent, ``1.2e-9``. At most 7 characters."""
     if value < 1e-99:
         return "<1e-99"
     if value >= 1e99:
@@ -56,12 +56,12 @@ def _with_exponent(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them: ``850 ms``. At most 7 characters."""
+    """Return a time in the unit that suits it: ``850 ms``. At most 7 characters."""
     return _in_units(seconds, TIMES)
 
 
 def memory(size_bytes: float) -> str:
-    """Bytes in the unit that suits them, powers of 1000: ``1.21 GB``. At most 7 characters."""
+    """Return bytes in the unit that suits them, powers of 1000: ``1.21 GB``. At most 7 characters."""
     return _in_units(size_bytes, MEMORIES)
 
 
@@ -72,16 +72,34 @@ def _in_units(size: float, units: tuple[Unit, ...]) -> str:
         return f">999 {unit.name}"
     if 0 < value < 0.9995 and unit is units[0]:
         return f"<1 {unit.name}"
-    # A size at the seam of two units may come out as 0.9995 of the larger one.
+    # A size at the border of two units may come out as 0.9995 of the larger one.
     return f"{number(max(value, 1.0)) if value else 0} {unit.name}"
 
 
-def percent(fraction: float, decimals: int = 1) -> str:
-    """As a percentage, without the sign: ``0.4``, ``12``. Nothing is smaller than its last decimal but 0 itself.
+def short_time(seconds: float | None) -> str:
+    """Return a time below a second: ``41 ns``; None means that it is longer than the wait for it."""
+    if seconds is None:
+        return "more than was waited for"
+    for unit, name in ((1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / 1e-9:.3g} ns"
 
-    At most 4 characters with one decimal, and 5 with two.
+
+def percent(share: float) -> str:
+    """Return a share with its sign: ``12 %``, ``1.3 %``, ``0.05 %``, ``>999 %``."""
+    value = 100 * share
+    if value >= 999.5:
+        return ">999 %"
+    return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f} %" if value >= 0.095 else f"{value:.1g} %"
+
+
+def percent_number(share: float, decimals: int = 1) -> str:
+    """Return a share in percent without the sign, for a column: ``0.4``, ``12``, ``<0.1``, ``>999``.
+
+    At most 4 characters with one decimal, and 5 with two. Only 0 itself is ``0``.
     """
-    value = 100 * fraction
+    value = 100 * share
     least = 10.0**-decimals
     if value == 0:
         return "0"
@@ -95,7 +113,7 @@ def percent(fraction: float, decimals: int = 1) -> str:
 
 
 def magnitude(value: float) -> str:
-    """One digit and an exponent, for errors: ``2e-16``. At most 6 characters."""
+    """Return one digit and an exponent, for errors: ``2e-16``. At most 6 characters."""
     if value == 0:
         return "0"
     mantissa, _, exponent = f"{value:.0e}".partition("e")
@@ -103,6 +121,11 @@ def magnitude(value: float) -> str:
 
 
 def count(whole: int, most: int = 7) -> str:
-    """Give a whole number in full, ``11,820``, or where that takes more than ``most`` ≥ 6 characters, ``1.2e7``."""
+    """Return a whole number, ``11,820``, or ``1.2e7`` if that takes more than ``most`` ≥ 6 characters."""
     in_full = f"{whole:,}"
     return in_full if len(in_full) <= most else ">1e99" if whole >= 10**99 else _with_exponent(float(whole))
+
+
+def plural(number: float, one: str, many: str = "") -> str:
+    """Return the number with its noun: ``1 thread``, ``2 threads``."""
+    return f"{number:g} {one if number == 1 else many or f'{one}s'}"

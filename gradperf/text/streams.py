@@ -1,7 +1,7 @@
-"""Standard output and error that nobody may read, as after ``| head``.
+"""Writing to standard output and error when nobody may read them, as after ``| head``.
 
-The law: **who reads decides no exit code.** What Python could not write it tries to write once more when it ends,
-and ends with an exit code of its own then: 120. So what cannot be written is let go.
+A closed pipe must not change the exit code. At exit Python writes again what it could not write before, and ends
+with exit code 120 if that fails. So what cannot be written is discarded.
 """
 
 import os
@@ -11,20 +11,20 @@ from typing import TextIO
 
 
 def say(text: str, *, end: str = "\n") -> None:
-    """Print on standard error, at once, for whoever still reads it; there is no other place to complain."""
+    """Print on standard error at once; do nothing if it is closed."""
     with suppress(OSError):
         print(text, end=end, file=sys.stderr, flush=True)
 
 
 def silence(stream: TextIO) -> None:
-    """Let ``stream`` lead nowhere from now on, with all that it still holds."""
+    """Discard what ``stream`` still holds, and all that is written to it from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
-def settle() -> None:
-    """Write what is still held, or let it go."""
+def flush() -> None:
+    """Write what standard output and error still hold; discard it if that is not possible."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,13 +1,14 @@
-"""Simulated machines for the tests of the gate: how the times of two processes come about, and no statistics.
+"""Simulated machines for the tests of the gate: models of the times of two processes.
 
-A machine gives two slots: the process launched first, and the one launched second. Whatever it does — drift,
-steps, spikes, a bad memory layout, one slot slower than the other — it does to slots. Which of them the head has is
-the coin flip of the pair, the same for all its cases. Only the effect of the change belongs to the head.
+A machine has two slots: the process launched first, and the one launched second. All noise belongs to the slots:
+drift, steps, spikes, a bad memory layout, one slot slower than the other. Which slot the head gets is drawn for
+each pair, and is the same for all its cases. Only the effect of the change belongs to the head.
 """
 
 import math
 
 import numpy as np
+import scipy.stats
 
 from gradperf.gate.decision.trial import Pair
 
@@ -18,18 +19,18 @@ CASES = [case for cases in GROUPS.values() for case in cases]
 
 
 def normal(rng, shape):
-    """Independent processes: log times of slots, (runs, pairs, columns, 2), in units of a pair's spread."""
+    """Independent processes. Returns log times of slots, (runs, pairs, columns, 2), in units of a pair's spread."""
     return rng.normal(size=(*shape, 2)) / math.sqrt(2)
 
 
 def drift(rng, shape):
-    """The machine slows down all the time, ever faster, and the second slot is always a bit later."""
+    """The machine slows down, ever faster, and the second slot always runs a bit later."""
     time = np.linspace(0, 3, shape[1])[None, :, None, None] + np.array([0.0, 0.5])
     return 0.5 * normal(rng, shape) + time**2
 
 
 def steps(rng, shape):
-    """The machine changes its speed now and then, also in the middle of a pair: then one slot has more of it."""
+    """The machine changes its speed now and then. In the middle of a pair, this affects one slot more."""
     change = np.where(rng.random(shape[:2]) < 0.15, rng.normal(size=shape[:2]) * 8, 0.0)
     speed = np.cumsum(change, axis=1)[:, :, None, None]
     uneven = (change * rng.random(shape[:2]))[:, :, None, None] * np.array([0.0, 0.5])
@@ -37,13 +38,13 @@ def steps(rng, shape):
 
 
 def spikes(rng, shape):
-    """One process in ten is disturbed, and then by much."""
+    """One process in ten is disturbed heavily."""
     disturbed = rng.random((*shape, 2)) < 0.1
     return 0.7 * normal(rng, shape) + np.where(disturbed, rng.exponential(10, (*shape, 2)), 0.0)
 
 
 def autocorrelated(rng, shape):
-    """What makes one slot slower stays for several pairs."""
+    """A slower slot stays slower for several pairs."""
     fresh = rng.normal(size=shape)
     state = fresh.copy()
     for pair in range(1, shape[1]):
@@ -52,7 +53,7 @@ def autocorrelated(rng, shape):
 
 
 def skewed(rng, shape):
-    """The first slot is lucky or very unlucky, the second is steady and slower than the first usually is."""
+    """The first slot is mostly fast and sometimes very slow. The second is steady, and slower than a fast first."""
     first = rng.gamma(0.5, 1.0, shape) * 2
     return np.stack([first, 1.5 + 0.3 * rng.normal(size=shape)], axis=-1)
 
@@ -61,20 +62,20 @@ MODELS = [normal, drift, steps, spikes, autocorrelated, skewed]
 
 
 def log_ratios(model, rng, shape, *, sigma=0.025, roles="drawn"):
-    """Log-ratios of a head that is no different, (runs, pairs, columns); ``roles`` "fixed": it is always second."""
+    """Return log-ratios of an unchanged head, (runs, pairs, columns). ``roles`` "fixed": it is always second."""
     slots = model(rng, shape) * sigma
     second = np.ones(shape[:2]) if roles == "fixed" else rng.choice([-1.0, 1.0], size=shape[:2])
     return second[:, :, None] * (slots[..., 1] - slots[..., 0])
 
 
 def machines(model, seed, runs, plan, *, effects=None, sigma=0.025, felt=1.0, roles="drawn"):
-    """Give ``runs`` machines to :func:`gradperf.gate.decision.trial.run`, each a function that measures.
+    """Yield ``runs`` machines, each a ``measure`` function for :func:`gradperf.gate.decision.trial.run`.
 
-    ``effects``: the log-ratio of each changed case. ``felt``: the share of any slowdown that the measurement feels.
+    ``effects``: the log-ratio of each changed case. ``felt``: the share of any slowdown that is measured.
     """
     rng = np.random.default_rng(seed)
     noise = log_ratios(model, rng, (runs, plan.screen + plan.confirm, len(CASES) + 2), sigma=sigma, roles=roles)
-    # The two controls share their base: half of the noise of either is the other's too.
+    # The two controls share their base, and so half of their noise.
     noise[..., -1] = (noise[..., -1] + noise[..., -2]) / math.sqrt(2)
     noise[..., : len(CASES)] += felt * np.array([(effects or {}).get(case, 0.0) for case in CASES])
     noise[..., -1] += felt * math.log1p(0.05)
@@ -83,7 +84,7 @@ def machines(model, seed, runs, plan, *, effects=None, sigma=0.025, felt=1.0, ro
 
 
 def machine(rows):
-    """Measure by reading one row after the other: a value for each of :data:`CASES`, and the two controls'."""
+    """Return a ``measure`` function that reads row after row: values of :data:`CASES`, then two controls."""
     left = iter(rows)
 
     def measure(phase, cases):
@@ -95,9 +96,5 @@ def machine(rows):
 
 
 def too_many(count, runs, probability):
-    """Whether ``count`` of ``runs`` are more than chance makes of ``probability`` in all but 1 of 1000 tests."""
-    at_least, term = 0.0, (1 - probability) ** runs
-    for k in range(runs + 1):
-        at_least += term if k >= count else 0.0
-        term *= (runs - k) / (k + 1) * probability / (1 - probability)
-    return at_least < 0.001
+    """Return whether chance reaches ``count`` of ``runs`` in fewer than 1 of 1000 tests."""
+    return scipy.stats.binom.sf(count - 1, runs, probability) < 0.001

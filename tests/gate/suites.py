@@ -15,6 +15,7 @@ from gradperf.gate.janitor import Janitor
 from gradperf.gate.measuring import replicate
 from gradperf.gate.measuring.replicate import Setting
 from gradperf.gate.sides.prepare import Side
+from gradperf.pairs import turns
 from gradperf.pairs.process import Process
 from tests.gate.repositories import CONFIGURATION
 
@@ -63,7 +64,17 @@ def setting(base, head, folder, janitor, *arguments, patience_s=120, foreign=Non
 def worker(folder, printed, janitor, arguments):
     """Start a worker on the suite in ``folder``."""
     arguments = [*QUIET, "-o", f"cache_dir={printed.parent}", *arguments]
-    return Process(side(folder), arguments, printed, janitor, {}, 120)
+    own = side(folder)
+    return Process(
+        own.name,
+        [own.python, replicate.WORKER],
+        arguments,
+        output=printed,
+        environment=own.environment,
+        folder=folder,
+        guard=janitor,
+        patience_s=120,
+    )
 
 
 def listed(folder, printed, *arguments):
@@ -76,27 +87,27 @@ def listed(folder, printed, *arguments):
             process.close()
 
 
-def driven(folder, printed, cases, *arguments, turns=((3, {}), (2, {}))):
+def driven(folder, printed, cases, *arguments, orders=((3, {}), (2, {}))):
     """Run ``cases`` in one worker; give by case what it told: ``ready``, the answers to turns, ``ended``.
 
-    ``turns`` are the calls of each turn, with what else is ordered. Under ``""`` is what the session told.
+    ``orders`` are the calls of each turn, with what else is ordered. Under ``""`` is what the session told.
     """
     with Janitor() as janitor:
         process = worker(folder, printed, janitor, arguments)
         try:
-            process.tell(do="time", cases=cases)
+            process.send(do="time", cases=cases)
             told = {}
             while "errors" not in (answer := process.answer()):
                 if "ready" in answer:
                     case = told.setdefault(answer["ready"], {"ready": answer})
                     once = answer["call_s"] is None
                     allowed = answer["calls_left"] or 10**9
-                    chosen = turns[:1] if once else turns
+                    chosen = orders[:1] if once else orders
                     case["turns"] = [
-                        process.ask(turn=1 if once else min(calls, allowed // len(turns)), **more)
+                        process.ask(turn=1 if once else min(calls, allowed // len(orders)), **more)
                         for calls, more in chosen
                     ]
-                    process.tell(leave=True)
+                    process.send(leave=True)
                 else:
                     told.setdefault(answer["ended"], {})["ended"] = answer
             told[""] = answer
@@ -108,26 +119,22 @@ def driven(folder, printed, cases, *arguments, turns=((3, {}), (2, {}))):
 def compared(base, head, folder, *arguments, plan=QUICK_PLAN, accepted=None, planted=None, seed=0, **more):
     """Compare two folders by the whole of the gate but git, in short turns; give the outcome."""
     with Janitor() as janitor, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replicate, "TURN_S", 1e-4)
-        return session.compare(
+        patch.setattr(turns, "TURN_S", 1e-4)
+        request = session.Request(
             setting(base, head, folder, janitor, *arguments, **more),
             plan,
+            seed,
             planted=planted or {},
-            seed=seed,
             accepted=accepted or {},
-            strict=False,
-            budget_s=None,
-            environment={},
-            warnings=(),
-            tell=lambda text: None,
         )
+        return session.compare(request, progress=lambda text: None)
 
 
 SHORT = """
 import sys
 from gradperf.commands import main
-from gradperf.gate.measuring import replicate
-replicate.TURN_S = 3e-4
+from gradperf.pairs import turns
+turns.TURN_S = 3e-4
 sys.exit(main.main())
 """
 
@@ -177,17 +184,17 @@ class FakeProcess:
     cpu = None
     """It is kept on this."""
 
-    def __init__(self, side, arguments, output, janitor, environment, patience_s):
+    def __init__(self, name, program, arguments, *, output, environment, **more):
         """Note who was launched, in order."""
-        self.side, self.role = side, output.stem
-        self.padding = len(environment["GRADPERF_GATE_PADDING"])
+        self.name, self.role = name, output.stem
+        self.padding = len(environment.get("GRADPERF_GATE_PADDING", ""))
         self.orders, self.answers = [], []
         type(self).launched = (*type(self).launched, self)
 
-    def tell(self, **order):
+    def send(self, **order):
         """Answer at once what a worker would."""
         self.orders.append(order)
-        if order.get("do") == "time":
+        if "cases" in order:
             self.cases = list(order["cases"])
             self._begin()
         elif "leave" in order:
@@ -217,7 +224,7 @@ class FakeProcess:
 
     def ask(self, **order):
         """Order, and take the answer."""
-        self.tell(**order)
+        self.send(**order)
         return self.answer()
 
     def close(self):

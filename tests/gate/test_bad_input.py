@@ -1,4 +1,4 @@
-"""A mistake is one message and exit code 2, nothing to compare is 13; and either leaves nothing behind."""
+"""A mistake is one message and exit code 2, nothing to compare is exit code 13; both leave nothing behind."""
 
 import subprocess
 import sys
@@ -12,26 +12,26 @@ from tests.gate.repositories import CONFIGURATION, commit, git, make, write
 from tests.gate.suites import NOT_INHERITED, QUIET
 
 MISTAKES = [
-    (("--alpha", "2"), "--alpha takes a share between 0 and 1, such as 1% or 0.01, not '2'"),
-    (("--alpha", "0"), "--alpha takes a share between 0 and 1"),
-    (("--alpha", "nan"), "--alpha takes a share between 0 and 1"),
-    (("--alpha", "0.9"), "--alpha 0.9: more than one run of two would alarm without a reason"),
-    (("--min-effect=-1%",), "--min-effect takes a share between 0 and 1"),
-    (("--min-effect", "%"), "--min-effect takes a share between 0 and 1"),
-    (("--screen", "0"), "--screen takes a whole number from 3 up, not '0'"),
-    (("--screen", "x"), "--screen takes a whole number from 3 up, not 'x'"),
-    (("--confirm", "4", "--alpha", "0.5"), "--confirm takes a whole number from 5 up, not '4'"),
-    (("--confirm", "7"), "--confirm 7: could never come to p ≤ 0.01; it takes 8 or more"),
-    (("--budget", "0"), "--budget takes a number above 0, not '0'"),
-    (("--budget", "nan"), "--budget takes a number above 0, not 'nan'"),
-    (("--patience", "inf"), "--patience takes a number above 0, not 'inf'"),
-    (("--seed", "-1"), "--seed takes a whole number from 0 up, not '-1'"),
-    (("--accept", "x"), "every --accept CASE takes a --reason TEXT of its own"),
-    (("--reason", "x"), "every --accept CASE takes a --reason TEXT of its own"),
-    (("--accept", "x", "--reason", " "), "every --accept CASE takes a --reason TEXT of its own"),
-    (("--plant", "x"), "--plant takes CASE=SHARE"),
-    (("--plant", "=5%"), "--plant takes CASE=SHARE"),
-    (("--plant", "x=5"), "--plant takes a share between 0 and 1"),
+    (("--alpha", "2"), "argument --alpha: expected a share between 0 and 0.5, such as 1% or 0.01, not '2'"),
+    (("--alpha", "0"), "argument --alpha: expected a share between 0 and 0.5"),
+    (("--alpha", "nan"), "argument --alpha: expected a share between 0 and 0.5"),
+    (("--alpha", "0.9"), "argument --alpha: expected a share between 0 and 0.5, such as 1% or 0.01, not '0.9'"),
+    (("--min-effect=-1%",), "argument --min-effect: expected a share between 0 and 1"),
+    (("--min-effect", "%"), "argument --min-effect: expected a share between 0 and 1"),
+    (("--screen", "0"), "argument --screen: expected a whole number of at least 3, not '0'"),
+    (("--screen", "x"), "argument --screen: expected a whole number of at least 3, not 'x'"),
+    (("--confirm", "4", "--alpha", "0.5"), "argument --confirm: expected a whole number of at least 5, not '4'"),
+    (("--confirm", "7"), "--confirm 7: too few pairs to reach p ≤ 0.01; at least 8 are needed"),
+    (("--budget", "0"), "argument --budget: expected a number above 0, not '0'"),
+    (("--budget", "nan"), "argument --budget: expected a number above 0, not 'nan'"),
+    (("--patience", "inf"), "argument --patience: expected a number above 0, not 'inf'"),
+    (("--seed", "-1"), "argument --seed: expected a whole number of at least 0, not '-1'"),
+    (("--accept", "x"), "every --accept CASE needs its own --reason TEXT"),
+    (("--reason", "x"), "every --accept CASE needs its own --reason TEXT"),
+    (("--accept", "x", "--reason", " "), "every --accept CASE needs its own --reason TEXT"),
+    (("--plant", "x"), "argument --plant: expected CASE=SHARE"),
+    (("--plant", "=5%"), "argument --plant: expected CASE=SHARE"),
+    (("--plant", "x=5"), "argument --plant: expected a share between 0 and 1"),
     (("--json", "no/such/out.json"), "--json"),
     (("--markdown", "."), "--markdown"),
     (("--base", "no_such"), "there is no commit 'no_such' here"),
@@ -59,7 +59,7 @@ FILES = {"README.md": "x\n", "test_x.py": "def test_x(benchmark): benchmark(int)
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """Keep the user's configuration away and temporary files in a folder; nothing may be left in it."""
+    """Ignore the user's configuration and keep temporary files in a folder, which must be empty at the end."""
     for name, value in CONFIGURATION.items():
         monkeypatch.setenv(name, value)
     for name in NOT_INHERITED:
@@ -73,7 +73,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def repo(elsewhere, monkeypatch):
-    """Give a repository, and work in it; no worktree of it may be left."""
+    """Return a repository and work in it; no worktree of it may be left."""
     repo = make(elsewhere / "repo", FILES)
     monkeypatch.chdir(repo)
     yield repo
@@ -83,18 +83,26 @@ def repo(elsewhere, monkeypatch):
 
 @pytest.fixture
 def gate(capsys):
-    """Give ``gate(…)``, which runs the command in this process: exit code, output and messages."""
+    """Return ``gate(…)``, which runs the command in this process and returns exit code, output and messages."""
 
     def run(*arguments):
-        code = main.main(["gate", *arguments])
+        try:
+            code = main.main(["gate", *arguments])
+        except SystemExit as ended:
+            code = ended.code
         return code, *capsys.readouterr()
 
     return run
 
 
-def is_one_message(said, message):
-    """Whether only ``message`` was said, after the lines of progress."""
-    lines = [line for line in said.splitlines() if not line.startswith("gradperf gate: ")]
+USAGE = "usage: gradperf gate [OPTION ...] [-- PYTEST_ARGUMENT ...]\ngradperf gate: error: "
+
+
+def is_one_message(printed, message):
+    """Whether ``printed`` is ``message`` alone: after the usage for a wrong value, else after the progress."""
+    if printed.startswith(USAGE):
+        return printed.count("\n") == USAGE.count("\n") + 1 and message in printed
+    lines = [line for line in printed.splitlines() if not line.startswith("gradperf gate: ")]
     return len(lines) == 1 and lines[0].startswith("gradperf: ") and message in lines[0]
 
 
@@ -110,7 +118,7 @@ def test_mistake(repo, gate, arguments, message):
 
 @pytest.mark.parametrize("option", ["--base", "--alpha", "--json", "--accept", "--plant", "--no-such", "bench"])
 def test_no_value(repo, capsys, option):
-    """An option without its value, or one that does not exist, is told with the usage."""
+    """An option without its value, or one that does not exist, is an error that shows the usage."""
     with pytest.raises(SystemExit) as ended:
         main.main(["gate", option])
     assert ended.value.code == 2
@@ -119,22 +127,22 @@ def test_no_value(repo, capsys, option):
 
 @pytest.mark.parametrize("arguments", [["bench"], ["-k", "work"], ["--strict", "bench/test_work.py"]], ids=" ".join)
 def test_forgotten_dashes(repo, capsys, arguments):
-    """Arguments of pytest without the dashes before them are told where they belong."""
+    """Arguments for pytest without the dashes before them are an error that says where they belong."""
     with pytest.raises(SystemExit) as ended:
         main.main(["gate", *arguments])
     assert ended.value.code == 2
-    assert "what is meant for pytest stands after --" in capsys.readouterr().err
+    assert "put arguments for pytest after --" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main.main(["gate", *arguments, "--", "bench"])
-    assert "stands after" not in capsys.readouterr().err
+    assert "after --" not in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main.main(["list", *arguments])
-    assert "stands after" not in capsys.readouterr().err
+    assert "after --" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("table", "message"), TABLES)
 def test_unreadable_table(repo, gate, table, message):
-    """A pyproject.toml that cannot be read, or says something else, is named."""
+    """The message names a pyproject.toml that cannot be read or holds something else."""
     (repo / "pyproject.toml").write_bytes(table if isinstance(table, bytes) else table.encode())
     code, printed, said = gate()
     assert (code, printed) == (2, "")
@@ -143,7 +151,7 @@ def test_unreadable_table(repo, gate, table, message):
 
 
 def test_no_repository(elsewhere, monkeypatch, gate):
-    """Outside a repository the way out is told: two interpreters need none."""
+    """Outside a repository the message names the way out: two interpreters need none."""
     monkeypatch.chdir(elsewhere)
     code, _, said = gate()
     assert code == 2
@@ -151,7 +159,7 @@ def test_no_repository(elsewhere, monkeypatch, gate):
 
 
 def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
-    """A clone without the commit to compare with is told how to get it."""
+    """In a clone without the commit to compare with, the message says how to get it."""
     for number in range(3):
         write(repo, {"README.md": f"{number}\n"})
         commit(repo)
@@ -180,7 +188,7 @@ def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_nothing_to_compare(repo, gate, arguments, message):
-    """Arguments of pytest that leave nothing to compare are told in the report, and are no success."""
+    """Arguments for pytest that leave nothing to compare are in the report, and no success."""
     code, printed, said = gate("--", *arguments, *QUIET)
     assert code == 13
     assert message in " ".join(printed.split())
@@ -189,28 +197,28 @@ def test_nothing_to_compare(repo, gate, arguments, message):
 
 @pytest.mark.parametrize("side", ["base", "head"])
 def test_side_that_cannot_be_collected(repo, gate, side):
-    """Tests that cannot be imported on one side are told with that side's name and error; nothing is compared."""
+    """If tests cannot be imported on one side, the report names the side and the error; nothing is compared."""
     broken, whole = {"test_x.py": "import nothing_of_this_name\n"}, {"test_x.py": FILES["test_x.py"]}
     write(repo, broken if side == "base" else whole)
     commit(repo)
     write(repo, whole if side == "base" else broken)
     code, printed, said = gate("--base", "HEAD", "--", *QUIET)
     assert code == 13
-    told = " ".join(printed.split())
-    assert f"the tests of the {side} cannot be collected" in told
-    assert "No module named 'nothing_of_this_name'" in told
+    report = " ".join(printed.split())
+    assert f"the tests of the {side} cannot be collected" in report
+    assert "No module named 'nothing_of_this_name'" in report
     assert "Traceback" not in said
 
 
 def test_only_collecting(repo, gate):
-    """To ask pytest for a list only has no effect on the gate, which lists and times as ever."""
+    """``--collect-only`` has no effect: the gate measures all the same."""
     code, printed, _ = gate("--", "--collect-only", *QUIET)
     assert code == 0
     assert "test_x.py::test_x" in printed
 
 
 def test_interpreter_without_pytest(repo, elsewhere, gate):
-    """An interpreter that lacks what the workers need is told how to get it."""
+    """If an interpreter lacks what the workers need, the message says how to install it."""
     environment = elsewhere / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     code, _, said = gate("--base-python", str(environment / "bin" / "python"))

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradperf.certificate import measure, runs
-from gradperf.certificate.runs import Run, bounds
+from gradperf.certificate.page import markdown
+from gradperf.certificate.runs import Run
 from gradperf.commands import main
 from gradperf.errors import UserError
-from gradperf.machine import facts
+from gradperf.machine import load
 from tests.gate.repositories import commit, git, make
 from tests.gate.suites import QUICK, QUIET, command
 
@@ -58,33 +59,6 @@ def row(page, start):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-# From the tables of the binomial distribution; (0, 60) by hand: 1 - 0.025**(1/60).
-@pytest.mark.parametrize(
-    ("hits", "tries", "low", "high"),
-    [(0, 60, 0, 0.0596), (60, 60, 0.9404, 1), (5, 10, 0.1871, 0.8129), (1, 10, 0.0025, 0.4450), (0, 1, 0, 0.975)],
-)
-def test_bounds(hits, tries, low, high):
-    """The interval is Clopper's and Pearson's."""
-    assert bounds(hits, tries) == pytest.approx((low, high), abs=5e-5)
-
-
-@given(st.integers(1, 80), st.data())
-def test_bounds_contain_the_share(tries, data):
-    """The interval holds what was seen, and mirrors when hits are counted as misses."""
-    hits = data.draw(st.integers(0, tries))
-    low, high = bounds(hits, tries)
-    assert 0 <= low <= hits / tries <= high <= 1
-    assert bounds(tries - hits, tries) == pytest.approx((1 - high, 1 - low))
-
-
-@pytest.mark.parametrize(
-    ("hits", "tries", "most"), [(0, 300, 0.00994), (0, 60, 0.0487), (1, 10, 0.3942), (2, 2, 1)]
-)
-def test_at_most(hits, tries, most):
-    """The bound is one-sided: (0, n) by hand, 1 - 0.05**(1/n); (1, 10) from the tables."""
-    assert runs.at_most(hits, tries) == pytest.approx(most, abs=5e-5)
-
-
 def test_left_alone():
     """What is slower on purpose is not left alone, nor is its group, nor all of them; everything else is."""
     assert Counter(QUIETLY.left_alone) == Counter({"unchanged": 4, "inconclusive": 2})
@@ -111,7 +85,7 @@ def test_page_counts():
         ),
         replace(QUIETLY, kind="group", group="y", planted={"c": 0.02}),
     ]
-    page = runs.page(several)
+    page = markdown(several)
     alarms, planted, group, visible, times = page.split("## ")[1:]
     # One of 3: the larger root of 1 - p**3 - 3·p²·(1 - p) = 0.95, so of (1 - p)²·(1 + 2·p) = 0.05.
     counts = ["3", "**1**", "86 %", "1 untrusted", "5 of 9", "1"]
@@ -119,7 +93,7 @@ def test_page_counts():
     assert row(alarms, "**all**") == ["**all**", *counts]
     assert "0 of 5 cases and groups without one were called regressed, in 4 runs." in alarms
     assert "ended" not in alarms
-    untrusted = runs.page([*several, replace(several[3], verdict="untrusted", exit_code=12)])
+    untrusted = markdown([*several, replace(several[3], verdict="untrusted", exit_code=12)])
     assert "in 5 runs. 1 run ended untrusted, which caught nothing." in untrusted
     assert row(planted, "x") == ["x", "1 of 2 (1–99 %)", "1 of 2 (1–99 %)", "–"]
     assert row(planted, "y") == ["y", "–", "–", "2 of 2 (16–100 %)"]
@@ -159,8 +133,8 @@ def test_slowdowns(groups, coin):
 def test_others():
     """What the gate itself used, and what the host took, was not used by others."""
     ticks = os.sysconf("SC_CLK_TCK")
-    before = facts.CpuTimes(1000, 50), 3.0, 100.0
-    after = facts.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
+    before = load.CpuTimes(1000, 50), 3.0, 100.0
+    after = load.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
     assert measure._others(before, after) == pytest.approx(0.5)
     assert measure._others((None, 3.0, 100.0), after) is None
     assert measure._others(after, (*after[:2], 111.0)) == 0
@@ -170,8 +144,8 @@ def test_untrusted_is_not_caught():
     """A run whose control failed found nothing, whatever it says of the case or its group."""
     for kind, planted, group in [("planted", {"a": 0.05}, ""), ("group", {"a": 0.02, "b": 0.02}, "x")]:
         run = regressed(replace(QUIETLY, kind=kind, planted=planted, group=group), "a", groups=("x",))
-        assert "1 of 1" in " ".join(row(runs.page([run]), "x"))
-        assert "0 of 1" in " ".join(row(runs.page([replace(run, verdict="untrusted", exit_code=12)]), "x"))
+        assert "1 of 1" in " ".join(row(markdown([run]), "x"))
+        assert "0 of 1" in " ".join(row(markdown([replace(run, verdict="untrusted", exit_code=12)]), "x"))
 
 
 def test_group_is_caught_in_its_own():
@@ -236,7 +210,7 @@ def test_end_to_end(certify, capsys):
     assert group.group == "bench/test_work.py"
     assert group.verdict == "regressed"
     assert {run.commit for run in (unchanged, planted, group)} == {git(Path(), "rev-parse", "HEAD")}
-    assert Path("page.md").read_text() == runs.page([unchanged, planted, group])
+    assert Path("page.md").read_text() == markdown([unchanged, planted, group])
     told = capsys.readouterr().out
     assert "planted 1 of 1: regressed" in told
     assert "3 runs so far, in runs.jsonl; written to page.md" in told
@@ -281,5 +255,5 @@ def test_only_the_page(certify, capsys):
     Path("more.py").write_text("")
     Path("runs.jsonl").write_text(json.dumps(asdict(QUIETLY)) + "\n")
     assert certify("--store", "runs.jsonl", "--page", "page.md") == 0
-    assert Path("page.md").read_text() == runs.page([QUIETLY])
+    assert Path("page.md").read_text() == markdown([QUIETLY])
     assert "1 run so far" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""``gradperf gate`` in somebody's repository: what it says, what it exits with, and that it leaves nothing."""
+"""``gradperf gate`` in a user's repository: its report and exit code, and that it leaves nothing behind."""
 
 import argparse
 import errno
@@ -25,7 +25,7 @@ def work():
     for _ in range({count}):
         pass
 """
-"""So many times around takes so long, and returns nothing that could differ."""
+"""The count decides how long it takes; it returns nothing that could differ."""
 
 FILES = {
     "one.py": WORK.format(count=5_000),
@@ -52,7 +52,7 @@ def test_work(benchmark):
 
 @pytest.fixture
 def repo(tmp_path):
-    """Give a repository with a branch on which nothing has changed yet."""
+    """Return a repository with a branch on which nothing has changed yet."""
     repo = make(tmp_path / "repo", FILES)
     git(repo, "switch", "--quiet", "-c", "change")
     return repo
@@ -60,7 +60,7 @@ def repo(tmp_path):
 
 @pytest.fixture
 def temporary(tmp_path, repo):
-    """Give the folder for temporary files; in the end neither there nor in the repository may be anything new."""
+    """Return the folder for temporary files; at the end neither it nor the repository may have new files."""
     status = git(repo, "status", "--porcelain", "--ignored")
     (tmp_path / "temporary").mkdir()
     yield tmp_path / "temporary"
@@ -80,7 +80,7 @@ def assert_nothing_left(repo, temporary):
 
 
 def test_regressed(repo, temporary, tmp_path):
-    """What the branch committed counts, and what is not committed; although the checkout itself is on the path."""
+    """Committed and uncommitted changes count, even with the checkout itself on the path."""
     write(repo, {"one.py": WORK.format(count=30_000)})
     commit(repo)
     git(repo, "switch", "--quiet", "main")
@@ -92,70 +92,70 @@ def test_regressed(repo, temporary, tmp_path):
     done = gate(repo, temporary, *QUICK, *files, "--seed", "5", PYTHONPATH=str(repo))
     assert done.returncode == 10, done.stdout + done.stderr
     assert "regressed" in done.stdout
-    told = json.loads((tmp_path / "out.json").read_text())
-    jsonschema.validate(told, json.loads(record.SCHEMA_FILE.read_text()))
-    assert (told["verdict"], told["exit_code"], told["seed"]) == ("regressed", 10, 5)
-    (case,) = told["cases"]
+    stored = json.loads((tmp_path / "out.json").read_text())
+    jsonschema.validate(stored, json.loads(record.SCHEMA_FILE.read_text()))
+    assert (stored["verdict"], stored["exit_code"], stored["seed"]) == ("regressed", 10, 5)
+    (case,) = stored["cases"]
     assert (case["id"], case["verdict"]) == ("bench/test_work.py::test_work", "regressed")
     assert case["ratio"] > 4.5  # 6 by both changes, 3.5 by one of them
-    assert told["environment"]["base_commit"] == git(repo, "rev-parse", "main~1")
-    assert told["environment"]["uncommitted"] == ["two.py"]
-    assert told["plan"]["screen"] == 3
+    assert stored["environment"]["base_commit"] == git(repo, "rev-parse", "main~1")
+    assert stored["environment"]["uncommitted"] == ["two.py"]
+    assert stored["plan"]["screen"] == 3
     assert "regressed" in (tmp_path / "out.md").read_text().lower()
 
 
 def test_identical(repo, temporary, tmp_path):
-    """A change of documentation passes at once: no benchmark is run, not even from a folder within the checkout."""
+    """A change of documentation passes at once, also from a folder within the checkout: no benchmark is run."""
     write(repo, {"README.md": "More work.\n", "docs/new.md": "New.\n"})
     out = tmp_path / "out.json"
     done = gate(repo / "bench", temporary, "--json", out, RAN=str(tmp_path / "ran"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (tmp_path / "ran").exists()
-    told = json.loads(out.read_text())
-    assert told["verdict"] == "identical"
-    assert [case["verdict"] for case in told["cases"]] == ["identical"]
+    stored = json.loads(out.read_text())
+    assert stored["verdict"] == "identical"
+    assert [case["verdict"] for case in stored["cases"]] == ["identical"]
 
 
 def test_not_identical(repo, temporary, tmp_path):
-    """A data file may be read by a benchmark, so it is a change; and what no time was left for is no success."""
+    """A data file is a change, as a benchmark may read it; a run without time for one pair is no success."""
     write(repo, {"data.json": "[]\n"})
     done = gate(repo, temporary, "--budget", "0.0001")
     assert done.returncode == 13
     assert "Incomplete" in done.stdout
-    assert "the time was spent" in done.stdout
+    assert "the time budget ran out" in done.stdout
 
 
 def test_planted_is_a_change(repo, temporary):
-    """Where something is planted, the sides are not identical: a pattern that fits no case is noticed."""
+    """With a planted slowdown the sides are not identical, so a pattern that matches no case is an error."""
     done = gate(repo, temporary, "--plant", "no_such=5%")
     assert (done.returncode, done.stdout) == (2, "")
     assert "gradperf: --plant no_such: there is no such case" in done.stderr
 
 
 def test_strays(repo, temporary):
-    """A side that imports from the user's checkout was not what it was taken for; that is no success."""
+    """A side that imports from the user's checkout instead of its own files is no success."""
     write(repo, {"bench/conftest.py": "import os, sys\nsys.path.insert(0, os.environ['CHECKOUT'])\n"})
     commit(repo)
     write(repo, {"two.py": WORK.format(count=5_001)})
     done = gate(repo, temporary, *QUICK, CHECKOUT=str(repo))
     assert done.returncode == 13
-    told = " ".join(done.stdout.split())
-    assert "imported modules from your checkout instead of its own files" in told
-    assert "one (" in told
+    report = " ".join(done.stdout.split())
+    assert "imported modules from your checkout instead of its own files" in report
+    assert "one (" in report
 
 
 def test_whole_paths(repo, temporary, tmp_path):
-    """Arguments that name the checkout by its whole path mean the same place on each side."""
+    """An absolute path into the checkout means the same place on each side."""
     write(repo, {"data.json": "[]\n"})
     out, given = tmp_path / "out.json", [repo / "bench", f"{repo}/bench/test_work.py::test_work", "-k", "work"]
     gate(repo / "bench", temporary, "--budget", "0.0001", "--json", out, "--", *given)
     assert json.loads(out.read_text())["environment"]["pytest"] == [".", "test_work.py::test_work", "-k", "work"]
-    assert gate_command._seen_from(repo, repo, "/elsewhere/bench") == "/elsewhere/bench"
+    assert gate_command._relative(repo, repo, "/elsewhere/bench") == "/elsewhere/bench"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_ended_in_the_middle(repo, temporary, tmp_path, number):
-    """However it is ended, it leaves nothing; while it runs, a second one in the same checkout is refused."""
+    """A gate that is stopped by a signal leaves nothing; while it runs, a second one in its checkout is refused."""
     ran = tmp_path / "ran"
     write(repo, {"one.py": "import time\ndef work():\n    time.sleep(0.5)\n"})
     with subprocess.Popen(
@@ -181,7 +181,7 @@ def test_ended_in_the_middle(repo, temporary, tmp_path, number):
 
 
 def test_nobody_listens(repo, temporary):
-    """The exit code is the same where nobody reads what it prints, as after ``| head``."""
+    """A closed pipe, as after ``| head``, does not change the exit code."""
     write(repo, {"data.json": "[]\n"})
     read, written = os.pipe()
     os.close(read)
@@ -199,7 +199,7 @@ def test_nobody_listens(repo, temporary):
 
 
 def test_full_disk(repo, temporary):
-    """Where the file cannot be written there is the report, a message, and an exit code that is no success."""
+    """A file that cannot be written is a message after the report, and no success."""
     done = gate(repo, temporary, "--json", "/dev/full")
     assert done.returncode == 2
     assert "identical, not timed" in done.stdout
@@ -207,20 +207,20 @@ def test_full_disk(repo, temporary):
 
 
 @pytest.fixture
-def telling(tmp_path, capsys):
-    """Give ``telling(outcome)``, which tells it to ``out.json`` and ``out.md``: exit code, output and messages."""
+def reported(tmp_path, capsys):
+    """Return ``reported(outcome)``, which writes ``out.json`` and ``out.md``: exit code, output and messages."""
 
-    def tell(found):
+    def report(result):
         parsed = argparse.Namespace(json=tmp_path / "out.json", markdown=tmp_path / "out.md")
-        code = gate_command._told(found, parsed)
+        code = gate_command._report(result, parsed)
         return code, *capsys.readouterr()
 
-    return tell
+    return report
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("unchanged", 2), ("regressed", 10)])
-def test_file_that_cannot_be_replaced(monkeypatch, telling, tmp_path, verdict, code):
-    """A file that cannot be replaced stays whole, the other is written, and the exit code tells the worse."""
+def test_file_that_cannot_be_replaced(monkeypatch, reported, tmp_path, verdict, code):
+    """A file that cannot be replaced stays as it was, the other is written, and the run is no success."""
     (tmp_path / "out.json").write_text("as before")
     own = os.replace
 
@@ -230,8 +230,7 @@ def test_file_that_cannot_be_replaced(monkeypatch, telling, tmp_path, verdict, c
         own(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    found = outcome(verdict, exit_code=0 if code == 2 else code)
-    exit_code, printed, messages = telling(found)
+    exit_code, printed, messages = reported(outcome(verdict, exit_code=0 if code == 2 else code))
     assert exit_code == code
     assert printed
     assert messages == f"gradperf: {tmp_path}/out.json: cannot be written: Permission denied\n"
@@ -240,13 +239,13 @@ def test_file_that_cannot_be_replaced(monkeypatch, telling, tmp_path, verdict, c
 
 
 def test_report_that_cannot_be_printed(tmp_path):
-    """Nor is it a success where the report cannot be printed; the file is there."""
+    """A report that cannot be printed is no success; the file is still written."""
     source = f"""
 import argparse, pathlib, sys
 from gradperf.commands import gate as gate_command
 from tests.gate.outcomes import outcome
 parsed = argparse.Namespace(json=pathlib.Path({str(tmp_path / "out.json")!r}), markdown=None)
-sys.exit(gate_command._told(outcome(), parsed))
+sys.exit(gate_command._report(outcome(), parsed))
 """
     root = str(Path(__file__).parents[2])
     with open("/dev/full", "w") as full:
@@ -264,7 +263,7 @@ sys.exit(gate_command._told(outcome(), parsed))
 
 
 @pytest.mark.parametrize(
-    ("table", "found"),
+    ("table", "arguments"),
     [
         ("", []),
         ("[tool.gradperf]\nx = 1", []),
@@ -272,18 +271,18 @@ sys.exit(gate_command._told(outcome(), parsed))
         ("[tool.gradperf.gate]\narguments = ['bench', '-k', 'x']", ["../bench", "-k", "x"]),
     ],
 )
-def test_default_arguments(tmp_path, table, found):
-    """The arguments of pytest are those of the nearest pyproject.toml; its paths are seen from there."""
+def test_default_arguments(tmp_path, table, arguments):
+    """The default arguments for pytest come from the nearest pyproject.toml; their paths start at its folder."""
     write(tmp_path, {"pyproject.toml": table, "bench/x": "", "sub/x": ""})
-    assert gate_command._default_arguments(tmp_path / "sub") == found
+    assert gate_command._default_arguments(tmp_path / "sub") == arguments
 
 
 def test_ignored_hangup():
-    """A signal that the caller had ignored, as nohup does, stays ignored; the others are as before in the end."""
+    """A signal that the caller ignores, as nohup does, stays ignored; the others are restored."""
     before = signal.getsignal(signal.SIGTERM)
     own = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with gate_command._ended_by_signals():
+        with gate_command._signals_end_the_gate():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) != before
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

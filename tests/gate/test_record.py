@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradperf.errors import UserError
+from gradperf.files import write
 from gradperf.gate.decision.findings import Control, Finding, Outcome
-from gradperf.gate.report.record import SCHEMA_FILE, dumps, record, write
+from gradperf.gate.report.record import SCHEMA_FILE, dumps, record
 from tests.gate.outcomes import EVERY, case, control, outcome, slow
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))

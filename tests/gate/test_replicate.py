@@ -11,7 +11,10 @@ import pytest
 
 from gradperf.gate.decision.trial import PLANTED
 from gradperf.gate.measuring import replicate
-from gradperf.gate.measuring.replicate import CASE_S, ENOUGH_TURNS, TURNS, Setting, shape
+from gradperf.gate.measuring.replicate import Setting
+from gradperf.pairs import turns
+from gradperf.pairs.process import PADDING
+from gradperf.pairs.turns import CASE_S, ENOUGH_TURNS, TURNS, Schedule, schedule
 from tests.gate.suites import faked, side
 
 CASES = ("test_x.py::a", "test_x.py::b", "test_x.py::c")
@@ -79,12 +82,12 @@ def test_sides_swapped(monkeypatch):
     """Were base and head exchanged, the value would be wrong."""
     faked(monkeypatch, seconds=staticmethod(slower))
     assert finds_the_ratio()
-    own = replicate._turns
+    own = replicate.take_turns
 
-    def swapped(base, head, ready, *rest):
-        return own(head, base, {**ready, "base": ready["head"], "head": ready["base"]}, *rest)
+    def swapped(base, head, *rest, **options):
+        return own(head, base, *rest, **options)
 
-    monkeypatch.setattr(replicate, "_turns", swapped)
+    monkeypatch.setattr(replicate, "take_turns", swapped)
     assert not finds_the_ratio()
 
 
@@ -97,7 +100,7 @@ def test_turns_in_blocks(monkeypatch):
     """Were all turns of one side taken before the other's, a drift of the machine would be the value."""
     faked(monkeypatch, seconds=staticmethod(drifting_fast))
     assert finds_the_ratio(within=0.1)
-    own = replicate._turns
+    own = replicate.take_turns
 
     class Later:
         """The head, of which only the turns after the base's are believed."""
@@ -115,7 +118,10 @@ def test_turns_in_blocks(monkeypatch):
             finally:
                 type(self.process).clock -= TURNS if "turn" in order else 0
 
-    monkeypatch.setattr(replicate, "_turns", lambda base, head, *rest: own(base, Later(head), *rest))
+    def in_blocks(base, head, *rest, **options):
+        return own(base, replace(head, process=Later(head.process)), *rest, **options)
+
+    monkeypatch.setattr(replicate, "take_turns", in_blocks)
     assert not finds_the_ratio(within=0.1)
 
 
@@ -128,13 +134,13 @@ def test_medians_unpaired(monkeypatch):
     """Were the medians of each side compared, instead of the turns in pairs, a step of the machine would show."""
     faked(monkeypatch, seconds=staticmethod(one_slow_half))
     assert finds_the_ratio(within=0.01)
-    own = replicate._turns
+    own = replicate.take_turns
 
-    def unpaired(*arguments):
-        value = own(*arguments)
+    def unpaired(*arguments, **options):
+        value = own(*arguments, **options)
         return replace(value, log_ratio=math.log(value.head_s / value.base_s))
 
-    monkeypatch.setattr(replicate, "_turns", unpaired)
+    monkeypatch.setattr(replicate, "take_turns", unpaired)
     assert not finds_the_ratio(within=0.2)
 
 
@@ -152,8 +158,8 @@ def test_value_is_an_estimate_of_all_turns(monkeypatch):
 )
 def test_disturbed_turns(disturbed, counting):
     """Turns in which the system took the CPU away do not count, unless there are hardly any others."""
-    turns = [replicate.Turn(1.0, 1.0, number in disturbed) for number in range(40)]
-    assert len(replicate._counting(turns)) == counting
+    taken = [turns.Turn(1.0, 1.0, number in disturbed) for number in range(40)]
+    assert len(turns.counted(taken)) == counting
 
 
 def on_unequal_cpus(self, name, clock):
@@ -223,11 +229,11 @@ def test_crowded_cpu(monkeypatch):
 def test_long_turns_end(monkeypatch):
     """Turns that take far longer than calls took before are given up after a while."""
     now = iter(range(10**6))
-    monkeypatch.setattr(replicate.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(turns.time, "monotonic", lambda: next(now))
     fake = faked(monkeypatch, cpus=(), seconds=staticmethod(drifting))
     measured(cases=CASES[:1], control=None)
-    turns = sum("turn" in order for order in fake.launched[0].orders)
-    assert turns <= replicate.LONGEST_S + 3
+    taken = sum("turn" in order for order in fake.launched[0].orders)
+    assert taken <= turns.LONGEST_S + 3
 
 
 def launches(monkeypatch, seeds):
@@ -255,7 +261,7 @@ def test_launch_order(monkeypatch):
     assert len(orders) > 12
     assert is_mixed(orders)
     assert len(padding) > 100
-    assert max(padding) < replicate.PADDING
+    assert max(padding) < PADDING
 
     class Fixed(random.Random):
         def shuffle(self, what):
@@ -279,7 +285,7 @@ def test_turns_are_balanced(monkeypatch, seed):
     measured(seed, cases=CASES[:1], control=None)
     assert log[:2] == ["base", "head"]  # warming up
     begins = log[2::2]
-    assert len(begins) >= replicate.ENOUGH_TURNS
+    assert len(begins) >= ENOUGH_TURNS
     assert all(set(two) == {"base", "head"} for two in zip(begins[::2], begins[1::2], strict=True))
     assert len(set(begins[::2])) == 2
 
@@ -308,9 +314,9 @@ def test_stage(monkeypatch):
     stages = []
     fake = faked(monkeypatch)
 
-    def noted(self, side, arguments, output, janitor, environment, patience_s):
+    def noted(self, *arguments, environment, **more):
         stages.append(environment["GRADPERF_GATE"])
-        type(self).__base__.__init__(self, side, arguments, output, janitor, environment, patience_s)
+        type(self).__base__.__init__(self, *arguments, environment=environment, **more)
 
     fake.__init__ = noted
     measured()
@@ -340,10 +346,11 @@ def told(call_s, round_s=None, calls_left=None):
     ],
     ids=str,
 )
-def test_shape(base, expected):
+def test_schedule(base, expected):
     """From 100 ns to 20 s a benchmark has turns of a length that suits it, within what it allows."""
-    assert shape(base, base) == expected
-    assert shape(base, told(None, None, 1)) == (1, 1, False)
+    calls, count, warms = expected
+    assert schedule(base, base) == Schedule(calls, calls, count, warms)
+    assert schedule(base, told(None, None, 1)) == Schedule(1, 1, 1, False)
 
 
 @pytest.mark.parametrize("call_s", [1e-9, 1e-7, 1e-4, 0.01, 0.1, 1, 20])
@@ -351,8 +358,9 @@ def test_shape(base, expected):
 def test_time_is_bounded(call_s, setup_s):
     """A case takes each side no longer than it is given, unless one call already does."""
     spent_s = call_s + setup_s
-    calls, turns, warms = shape(told(call_s, spent_s), told(call_s, spent_s))
-    assert (turns + warms) * calls * spent_s <= max(1.6 * CASE_S, spent_s)
+    plan = schedule(told(call_s, spent_s), told(call_s, spent_s))
+    assert plan.base_calls == plan.head_calls
+    assert (plan.turns + plan.warms) * plan.base_calls * spent_s <= max(1.6 * CASE_S, spent_s)
 
 
 def called(fake, role):

@@ -14,7 +14,9 @@ from gradperf.gate.report import words
 from gradperf.gate.report.github import annotations, in_actions
 from gradperf.gate.report.markdown import markdown
 from gradperf.gate.report.sentences import sentence
-from gradperf.gate.report.terminal import table
+from gradperf.gate.report.terminal import lines
+from gradperf.text import printable
+from gradperf.text.table import Terminal
 from tests.gate.outcomes import CONTROLS, EVERY, case, cases, control, groups, name, outcome, slow, untimed
 
 NASTY = "tests/`a|b`.py::test[x\n| y\\|<b>\x1b[31m*_é数@someone]"
@@ -56,6 +58,11 @@ outcomes = st.builds(
 )
 
 
+def table(outcome, width, ascii_only):
+    """Give the report for a terminal of this width."""
+    return lines(outcome, Terminal(width, ascii_only))
+
+
 def last(told):
     """Give the last paragraph, its lines joined."""
     return " ".join("\n".join(told).rpartition("\n\n")[2].split("\n"))
@@ -87,13 +94,13 @@ def rows_of(text):
 )
 def test_a_ratio_says_in_which_direction_and_within_which_bounds(ratio, low, high, told):
     """What is faster has its ratio and both bounds upside down, and in order; what is unbounded is no number."""
-    assert words.ratio_told(ratio, low, high) == told
+    assert words.ratio_text(ratio, low, high) == told
 
 
 @given(ratio=st.floats(0.01, 100), low=st.floats(0.5, 0.99), high=st.floats(1.01, 2))
 def test_bounds_are_told_in_order(ratio, low, high):
     """The first bound of an interval is never above the second, whatever the direction."""
-    told = words.ratio_told(ratio, ratio * low, ratio * high)
+    told = words.ratio_text(ratio, ratio * low, ratio * high)
     first, second = re.search(r"\(([\d.,e-]+)–([\d.,e-]+)\)", told).groups()
     assert float(first.replace(",", "")) <= float(second.replace(",", ""))
 
@@ -166,7 +173,7 @@ def test_cut_names_that_look_alike_are_cut_elsewhere():
     """Two tests of one file, with the same parameters, among tests of another file."""
     parameters = [f"[tiny_bias_3x2x1-numpy.{style}-cpu-float32]" for style in ("by_hand", "by_hand_inplace")]
     tests = ("phases.py::test_forward", "phases.py::test_backward", "training.py::test_training")
-    told = words.fitted([f"perf/test_{test}{those}" for test in tests for those in parameters], 45)
+    told = printable.cut_alike([f"perf/test_{test}{those}" for test in tests for those in parameters], 45)
     assert len(set(told)) == 6
     assert max(map(len, told)) == 45
     assert told[0] == "…forward[tiny_bias_3x2x1-numpy.by_hand-cpu-f…"
@@ -175,7 +182,7 @@ def test_cut_names_that_look_alike_are_cut_elsewhere():
 @given(names=st.lists(st.text("abc", min_size=1, max_size=60), min_size=1, max_size=5), width=st.integers(3, 60))
 def test_a_name_that_fits_is_not_cut(names, width):
     """No cut name is wider than its room, and those that fit stand as they are."""
-    for whole, told in zip(names, words.fitted(names, width), strict=True):
+    for whole, told in zip(names, printable.cut_alike(names, width), strict=True):
         assert len(told) <= width
         assert told == whole or len(whole) > width
 
@@ -367,7 +374,7 @@ def test_signs_are_all_that_a_report_adds_to_names():
     told = "".join(
         line for one in crash_free for width in (80, 140) for line in table(one, width, ascii_only=False)
     )
-    assert {sign for sign in told if not sign.isascii()} <= set(words.SIGNS)
+    assert {sign for sign in told if not sign.isascii()} <= set(printable.SIGNS)
 
 
 def test_outcomes_are_of_their_type():

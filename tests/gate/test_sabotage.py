@@ -1,37 +1,36 @@
-"""The simulations can fail: they notice when a property is broken on purpose, by a fault that a gate might have.
+"""The simulations can fail: they detect faults that a gate might have, planted on purpose.
 
-A property is a function that says whether it holds. Each test asserts that it holds as the gate is, and no more
-once the fault is in.
+A property is a function that returns whether it holds. Each test asserts that it holds for the gate as it is, and
+no longer with the fault.
 """
 
 import math
 
 import pytest
 
-from gradperf import stats
 from gradperf.gate.decision import judge, trial
 from gradperf.gate.decision.trial import Pair, Plan
-from gradperf.stats import p_slower
+from gradperf.stats import p_of_rank_sum, p_slower, signed_rank_interval
 from tests.gate import noise
 
 PLAN = Plan(alpha=0.1, min_effect=0.0)
-"""An alarm for any slowdown, in one run of ten by chance: what breaks that shows in few runs."""
+"""Any slowdown alarms, and one run in ten alarms by chance. So few runs show a fault."""
 
 
 def keeps_alpha(
     *, model=noise.normal, plan=PLAN, runs=150, tampered=lambda measure: measure, roles="drawn", **options
 ):
-    """Whether runs without a change alarm no more often than alpha."""
+    """Return whether runs without a change alarm no more often than alpha."""
     alarms = 0
     for measure in noise.machines(model, 21, runs, plan, roles=roles, **options):
         done = trial.run(noise.GROUPS, plan, tampered(measure))
-        courses = (*done.cases.values(), *done.groups.values())
-        alarms += any(course.slower.p_adjusted <= plan.alpha for course in courses)
+        histories = (*done.cases.values(), *done.groups.values())
+        alarms += any(history.slower.p_adjusted <= plan.alpha for history in histories)
     return not noise.too_many(alarms, runs, plan.alpha)
 
 
 def suspect_all(measure):
-    """Screen so that all cases look slower."""
+    """Make all cases look slower in the screen."""
 
     def measured(phase, cases):
         pair = measure(phase, cases)
@@ -41,14 +40,14 @@ def suspect_all(measure):
 
 
 def test_without_holm(monkeypatch):
-    """Many suspects, each with all of alpha: too many alarms."""
+    """Many suspects that each get all of alpha cause too many alarms."""
     assert keeps_alpha(tampered=suspect_all)
     monkeypatch.setattr(trial, "holm", list)
     assert not keeps_alpha(tampered=suspect_all)
 
 
 def test_pairs_pooled(monkeypatch):
-    """Turns of all pairs in one heap, as if a pair had no speed of its own: too many alarms."""
+    """Pooling the turns of all pairs, as if a pair had no speed of its own, causes too many alarms."""
     own = trial.p_slower
 
     def pooled(values, margin=0.0):
@@ -61,7 +60,7 @@ def test_pairs_pooled(monkeypatch):
 
 
 def screen_again(measure):
-    """Confirm with the pairs of the screen before taking any fresh ones."""
+    """Confirm with the pairs of the screen first, then with fresh ones."""
     seen = []
 
     def measured(phase, cases):
@@ -74,37 +73,37 @@ def screen_again(measure):
 
 
 def test_screen_counted_as_proof():
-    """Suspects chosen by a screen that then counts as their proof: too many alarms."""
+    """A screen that chooses the suspects and then counts as their proof causes too many alarms."""
     assert keeps_alpha()
     assert not keeps_alpha(tampered=screen_again)
 
 
 @pytest.mark.parametrize("model", [noise.drift, noise.skewed])
 def test_base_always_first(model):
-    """Fixed roles on a machine that is slower for the second process: too many alarms, margin or not."""
+    """Fixed roles on a machine with a slower second process cause too many alarms, with or without a margin."""
     for plan in (PLAN, Plan()):
         assert keeps_alpha(model=model, plan=plan, runs=50)
         assert not keeps_alpha(model=model, plan=plan, runs=50, roles="fixed")
 
 
 def test_alarm_at_every_look(monkeypatch):
-    """Half and end with all of alpha each, instead of shares of it: too many alarms for a single case."""
+    """Two looks with all of alpha each, instead of shares of it, cause too many alarms for a single case."""
 
     def keeps(runs=3000):
         values = noise.log_ratios(noise.normal, noise.np.random.default_rng(22), (runs, 24, 1))[..., 0]
         alarms = 0
         for run in values.tolist():
-            answer = trial.Answer(flagged=True, p_half=p_slower(run[:12]), p_end=p_slower(run))
-            alarms += answer.q <= PLAN.alpha
+            answer = trial.Answer(suspected=True, p_half=p_slower(run[:12]), p_end=p_slower(run))
+            alarms += answer.p_both_looks <= PLAN.alpha
         return not noise.too_many(alarms, runs, PLAN.alpha)
 
     assert keeps()
-    monkeypatch.setattr(trial.Answer, "q", property(lambda self: min(self.p_half, self.p_end)))
+    monkeypatch.setattr(trial.Answer, "p_both_looks", property(lambda self: min(self.p_half, self.p_end)))
     assert not keeps()
 
 
 def is_never_blind(runs=40):
-    """Whether a measurement that feels no slowdown at all is never believed: neither unchanged, nor success."""
+    """Return whether a measurement without any effect of slowdowns never passes: neither unchanged, nor success."""
     plan = Plan()
     effects = {"jax3": math.log1p(0.5)}
     for measure in noise.machines(noise.normal, 23, runs, plan, effects=effects, sigma=0.01, felt=0.0):
@@ -118,14 +117,14 @@ def is_never_blind(runs=40):
 
 
 def test_planted_slowdown_ignored(monkeypatch):
-    """A gate that does not look at its planted slowdown calls a slowdown of 50 % unchanged when it is blind."""
+    """A gate that ignores its planted slowdown calls a slowdown of 50 % unchanged when it is blind."""
     assert is_never_blind()
     monkeypatch.setattr(judge, "planted_was_seen", lambda values, plan: True)
     assert not is_never_blind()
 
 
 def notices_a_bias(runs=40):
-    """Whether a measurement in which the head's role costs 5 % is never believed."""
+    """Return whether a measurement in which the head's role costs 5 % never passes."""
     plan = Plan()
     for measure in noise.machines(noise.normal, 24, runs, plan, sigma=0.01):
 
@@ -135,14 +134,14 @@ def notices_a_bias(runs=40):
             return Pair(slower, pair.null + 0.05, pair.planted + 0.05)
 
         done = trial.run(noise.GROUPS, plan, biased)
-        found = judge.judge(done, plan, control_case="c", seconds={}, accepted={})
-        if judge.overall(*found, strict=False) != ("untrusted", 12):
+        judged = judge.judge(done, plan, control_case="c", seconds={}, accepted={})
+        if judge.overall(*judged, strict=False) != ("untrusted", 12):
             return False
     return True
 
 
 def test_base_against_base_ignored(monkeypatch):
-    """A gate that does not compare base with base takes its own bias for a regression."""
+    """A gate that ignores base against base reports its own bias as a regression."""
     assert notices_a_bias()
     monkeypatch.setattr(judge, "p_faster", lambda values, margin: 1.0)
     monkeypatch.setattr(judge, "p_slower", lambda values, margin: 1.0)
@@ -150,26 +149,26 @@ def test_base_against_base_ignored(monkeypatch):
 
 
 def covers(runs=200):
-    """Whether intervals reported of cases that are 2 % slower hold that in 95 % of all runs."""
+    """Return whether the intervals of cases that are 2 % slower cover that in 95 % of all runs."""
     missed = total = 0
     effects = dict.fromkeys(noise.CASES, 0.02)
     for measure in noise.machines(noise.normal, 25, runs, Plan(), effects=effects):
-        for course in trial.run(noise.GROUPS, Plan(), measure).cases.values():
-            low, high = stats.interval(*judge.basis(course, Plan()))
+        for history in trial.run(noise.GROUPS, Plan(), measure).cases.values():
+            low, high = signed_rank_interval(*judge.basis(history, Plan()))
             missed += not low <= 0.02 <= high
             total += 1
     return not noise.too_many(missed, total, 0.05)
 
 
 def test_intervals_as_if_nothing_had_been_selected(monkeypatch):
-    """An interval of 90 % instead of 97.5 % where the data decided how much was measured: too many miss."""
+    """Intervals of 90 % instead of 97.5 %, after the data decided how much to measure, miss too often."""
     assert covers()
     monkeypatch.setattr(judge, "CONFIRMED_CONFIDENCE", 0.90)
     assert not covers()
 
 
-def says_unchanged_rarely_at_the_bound(runs=100):
-    """Whether a case that is slower by the bound of equivalence is called unchanged in 5 % of all runs or fewer."""
+def is_rarely_unchanged_at_the_bound(runs=100):
+    """Return whether a case slower by the bound of equivalence is called unchanged in 5 % of all runs or fewer."""
     plan = Plan()
     effects = {"jax3": math.log1p(plan.equivalence)}
     wrong = 0
@@ -181,27 +180,26 @@ def says_unchanged_rarely_at_the_bound(runs=100):
 
 
 def test_no_proof_of_a_difference_taken_for_proof_of_none(monkeypatch):
-    """A gate that calls unchanged whatever it could not prove to be slower does so far too often."""
-    assert says_unchanged_rarely_at_the_bound()
-    monkeypatch.setattr(judge, "interval", lambda values, confidence: (0.0, 0.0))
-    assert not says_unchanged_rarely_at_the_bound()
+    """A gate that calls every unproven case unchanged does so far too often."""
+    assert is_rarely_unchanged_at_the_bound()
+    monkeypatch.setattr(judge, "signed_rank_interval", lambda values, confidence: (0.0, 0.0))
+    assert not is_rarely_unchanged_at_the_bound()
 
 
 def is_exact(p, runs=1500):
-    """Whether p is at most .05 in 5 % of all runs without an effect or fewer, of three pairs each."""
+    """Return whether p ≤ .05 in 5 % of all runs without an effect or fewer, with three pairs each."""
     rng = noise.np.random.default_rng(27)
     values = noise.log_ratios(noise.spikes, rng, (runs, 3, 1))[..., 0]
     return not noise.too_many(sum(p(run) <= 0.05 for run in values.tolist()), runs, 0.05)
 
 
 def test_p_that_leaves_out_what_was_observed():
-    """P(W > w) instead of P(W ≥ w) makes too many alarms."""
+    """P(W > w) instead of P(W ≥ w) causes too many alarms."""
 
     def p_too_small(values):
-        above, doubled = stats._signed_ranks(values, 0.0)
-        tail = stats.upper_tail(tuple(doubled))
-        observed = sum(rank for rank, is_above in zip(doubled, above, strict=True) if is_above)
-        return float(tail[observed + 1]) if observed + 1 < len(tail) else 0.0
+        ranks = [sum(abs(other) <= abs(value) for other in values) for value in values]
+        rank_sum = sum(rank for rank, value in zip(ranks, values, strict=True) if value > 0)
+        return p_of_rank_sum(rank_sum + 1, len(values)) if rank_sum < sum(ranks) else 0.0
 
     assert is_exact(p_slower)
     assert not is_exact(p_too_small)

@@ -1,4 +1,4 @@
-"""Whatever a case does, on either side, it is told, and all other cases are still compared."""
+"""Whatever a case does on either side is reported, and all other cases are still compared."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +9,9 @@ from gradperf.errors import UserError
 from gradperf.gate import session
 from gradperf.gate.decision import judge
 from gradperf.gate.decision.trial import Plan
-from gradperf.gate.measuring.replicate import Cannot, Setting
+from gradperf.gate.measuring.replicate import Setting
+from gradperf.pairs.process import SideError
+from gradperf.pairs.turns import Value
 from tests.gate.repositories import write
 from tests.gate.suites import compared, faked, processes_with, side
 
@@ -111,7 +113,7 @@ FAILED = {
     "exits": "a process of the head ended by itself (exit code 3)",
     "killed_with_a_child": "a process of the head ended by itself (SIGKILL)",
     "closes": "a process of the head ended by itself",
-    "hangs": "a process of the head said nothing for 10 s, and was taken for hung",
+    "hangs": "a process of the head gave no answer for 10 s and counts as hung",
     "raises_on_the_head": "failed on the head: ZeroDivisionError: division by zero",
     "raises_on_the_base": "failed on the base: ZeroDivisionError: division by zero",
     "wrong_in_the_end": "failed on the head: AssertionError: after timing",
@@ -139,14 +141,14 @@ def zoo(tmp_path_factory):
 
 
 def test_failures(zoo):
-    """A case that crashes, hangs, raises, fails or skips itself on one side has failed, and its reason is told."""
+    """A case that crashes, hangs, raises, fails or skips itself on one side has failed, for the reported reason."""
     assert {name for name, verdict in zoo.verdicts.items() if verdict == "failed"} == set(FAILED)
     for name, reason in FAILED.items():
         assert reason in zoo.reasons[name]
 
 
 def test_others_are_compared(zoo):
-    """What a case did to its process costs no other case its pairs."""
+    """A case that breaks its process costs no other case a pair."""
     pairs = {case.id.removeprefix(IN): len(case.screened) for case in zoo.outcome.cases if case.screened}
     assert pairs == dict.fromkeys(
         ["fine", "differs", "may_differ", "rounding", "random", "random_on_the_head", "once"], 2
@@ -154,7 +156,7 @@ def test_others_are_compared(zoo):
 
 
 def test_new_and_removed(zoo):
-    """What only one side has or runs is new or was removed."""
+    """A case that only one side has or runs is new or was removed."""
     assert {name for name, verdict in zoo.verdicts.items() if verdict == "new"} == {
         "skipped_on_the_base",
         "test_new.py::test_new",
@@ -166,30 +168,30 @@ def test_new_and_removed(zoo):
 
 
 def test_skipped_on_both(zoo):
-    """What neither side runs is no verdict but a warning, which counts it."""
+    """Cases that neither side runs get no verdict; a warning counts them."""
     assert not {"skipped", "skips_itself"} & set(zoo.verdicts)
     assert "2 cases are skipped on both sides: " in zoo.warnings
     assert "nobody has it" in zoo.warnings
 
 
 def test_results(zoo):
-    """Results that differ each time alike are told; rounding is none, and of random ones there is a warning."""
+    """Results that always differ are reported; rounding errors are not, and random results are a warning."""
     assert {name for name, verdict in zoo.verdicts.items() if verdict == "different"} == {"differs", "may_differ"}
     assert "[1]" in zoo.reasons["differs"]
     assert "['a'] differs: sums apart by 1" in zoo.reasons["may_differ"]
-    assert "2 cases return something else in every process" in zoo.warnings
+    assert "2 cases do not return the same in every process" in zoo.warnings
     assert f"{IN}random, {IN}random_on_the_head" in zoo.warnings
 
 
 def test_control_of_the_zoo(zoo):
-    """The control is a case that can be one, and has its values from every pair."""
+    """A suitable case is the control, and it has a value from every pair."""
     null, planted = zoo.outcome.controls
     assert null.case == planted.case == f"{IN}fine"
     assert len(null.values) == len(planted.values) >= 2
 
 
 def test_exit_codes(zoo):
-    """Different results are untrusted; without them what failed or is gone is incomplete; accepted is nothing."""
+    """Different results make a run untrusted, failed or removed cases incomplete; accepted cases change nothing."""
     outcome = zoo.outcome
     assert (outcome.verdict, outcome.exit_code) == ("untrusted", 12)
     cases = [case for case in outcome.cases if not case.id.endswith("test_differs")]
@@ -200,7 +202,7 @@ def test_exit_codes(zoo):
 
 
 def test_accepting_nothing(zoo):
-    """To accept a case that is not there is told: it may be a slip of the pen."""
+    """Accepting a case that does not exist is a warning: it may be a typing error."""
     assert f"--accept {IN}no_such: there is no such case" in zoo.warnings
 
 
@@ -221,19 +223,19 @@ BAD = {
     ("kind", "where"), [("syntax", "base"), ("import", "head"), ("dies", "head"), ("leaves", "base")]
 )
 def test_cannot_be_collected(tmp_path, kind, where):
-    """A side that does not collect ends the run, and the message names the side and the file."""
+    """A side that cannot be collected ends the run, and the message names the side and the file."""
     good = {"test_good.py": "def test_x(benchmark): benchmark(int)\n"}
-    source, told = BAD[kind]
+    source, message = BAD[kind]
     for name in ("base", "head"):
         write(tmp_path / name, {**good, **({"test_bad.py": source} if name == where else {})})
-    with pytest.raises(Cannot) as error:
+    with pytest.raises(SideError) as error:
         compared(tmp_path / "base", tmp_path / "head", tmp_path / "t")
     assert where in str(error.value)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_session_that_leaves(tmp_path):
-    """A case that ends the whole session of pytest ends the run, and is named."""
+    """A case that ends the whole pytest session ends the run, and the message names it."""
     source = """
 import pytest
 def test_a(benchmark):
@@ -243,12 +245,12 @@ def test_b(benchmark):
     benchmark(int)
 """
     write(tmp_path / "base", {"test_x.py": source})
-    with pytest.raises(Cannot, match=r"the base does not run test_x\.py::test_b: [^$]*enough"):
+    with pytest.raises(SideError, match=r"the base does not run test_x\.py::test_b: [^$]*enough"):
         compared(tmp_path / "base", tmp_path / "base", tmp_path / "t")
 
 
 def test_nothing_in_common(tmp_path):
-    """Without a case that both have, nothing was compared."""
+    """If the sides have no case in common, nothing was compared."""
     for name in ("base", "head"):
         write(tmp_path / name, {"test_x.py": f"def test_{name}(benchmark): benchmark(int)\n"})
     outcome = compared(tmp_path / "base", tmp_path / "head", tmp_path / "t")
@@ -257,14 +259,14 @@ def test_nothing_in_common(tmp_path):
 
 
 def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None):
-    """Run the gate on fake processes; the cases ``few`` may be called once, ``failing`` fail; give the outcome."""
+    """Return the outcome of fake processes; the cases ``few`` may be called once, the cases ``failing`` fail."""
 
     def begin(self):
         own(self)
-        told = self.answers[-1]
-        if told.get("ready") in few:
-            told.update(call_s=None, calls_left=1)
-        elif told.get("ready") in failing:
+        answer = self.answers[-1]
+        if answer.get("ready") in few:
+            answer.update(call_s=None, calls_left=1)
+        elif answer.get("ready") in failing:
             self.answers[-1] = {"ended": self.cases.pop(0), "outcome": "failed", "reason": "it is so"}
             begin(self)
 
@@ -273,21 +275,10 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None):
     fake._begin = begin
     ids = ["a", "b", "c"]
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
-    monkeypatch.setattr(session, "collected_both", lambda *_: [listed, listed])
-    told = []
+    monkeypatch.setattr(session, "collect", lambda *_: [listed, listed])
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
-    return session.compare(
-        setting,
-        Plan(),
-        planted=planted or {},
-        seed=3,
-        accepted={},
-        strict=False,
-        budget_s=budget_s,
-        environment={},
-        warnings=(),
-        tell=told.append,
-    )
+    request = session.Request(setting, Plan(), seed=3, planted=planted or {}, budget_s=budget_s)
+    return session.compare(request, progress=lambda text: None)
 
 
 @pytest.mark.parametrize(
@@ -303,14 +294,14 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None):
     ],
 )
 def test_control(monkeypatch, few, failing, control, values):
-    """The marked case is the control, or the first that can be; that none can is told, and no case is unchanged."""
+    """The marked case is the control, or else the first suitable one; without any, no case is unchanged."""
     outcome = fake_run(monkeypatch, few, failing)
     null, planted = outcome.controls
     assert (null.case, planted.case) == (control, control)
     assert len(null.values) == values
     assert len(planted.values) >= values
-    told = "no case could be the control" in "\n".join(outcome.warnings)
-    assert told == (not control)
+    warned = "no case could be the control" in "\n".join(outcome.warnings)
+    assert warned == (not control)
     verdicts = {case.id: case.verdict for case in outcome.cases}
     assert {id_ for id_, verdict in verdicts.items() if verdict == "failed"} == set(failing)
     if not control:
@@ -318,14 +309,14 @@ def test_control(monkeypatch, few, failing, control, values):
 
 
 def test_budget_of_nothing(monkeypatch):
-    """If not one pair fits into the time, nothing was compared."""
+    """If no pair fits into the budget, nothing was compared."""
     outcome = fake_run(monkeypatch, budget_s=1e-9)
     assert (outcome.verdict, outcome.exit_code) == ("incomplete", 13)
-    assert any("the time was spent" in warning for warning in outcome.warnings)
+    assert any("the time budget ran out" in warning for warning in outcome.warnings)
 
 
 def test_plant(monkeypatch):
-    """What is planted is measured in the cases that the pattern means, and told; a pattern of none is a mistake."""
+    """A planted slowdown is measured in the cases that its pattern means; a pattern without a case is an error."""
     outcome = fake_run(monkeypatch, planted={"*": 0.5, "c": 0.2})
     assert {case.id: round(case.ratio, 3) for case in outcome.cases} == {"a": 1.5, "b": 1.5, "c": 1.2}
     assert outcome.exit_code == 10
@@ -335,24 +326,25 @@ def test_plant(monkeypatch):
 
 
 def test_same_seed(monkeypatch):
-    """One seed gives the same outcome again, but for the time it took."""
+    """The same seed gives the same outcome, except for the time it took."""
     one, two = (fake_run(monkeypatch) for _ in range(2))
     assert one.cases == two.cases
     assert one.controls == two.controls
 
 
 def test_steady_results():
-    """Results differ only if each side returns the same in all pairs; else that is told."""
+    """Results count as different only if each side returns the same in all pairs; otherwise they are unsteady."""
     number = [["", "number", 64, 1, [1.0, 0.0], 1.0]]
     other = [["", "number", 64, 1, [2.0, 0.0], 2.0]]
     third = [["", "number", 64, 1, [3.0, 0.0], 3.0]]
     measurement = session.Measurement(None, None, None, None, None)
-    measurement.returned = {
+    returned = {
         "same": [(number, number)] * 2,
         "differs": [(number, other)] * 2,
         "random base": [(number, number), (other, number)],
         "random head": [(number, other), (number, third)],
         "unknown": [(None, None)] * 2,
     }
+    measurement.values = {case: [Value(0.0, 1.0, 1.0, both) for both in pairs] for case, pairs in returned.items()}
     assert set(measurement.different()) == {"differs"}
     assert measurement.unsteady() == ["random base", "random head"]

@@ -1,5 +1,6 @@
 """The worker runs benchmarks as they are written, whatever they print, and obeys nothing but its orders."""
 
+import ast
 import json
 import os
 import subprocess
@@ -12,7 +13,11 @@ from types import SimpleNamespace
 import pytest
 
 from gradperf.gate.measuring import worker
-from gradperf.gate.measuring.replicate import shape
+from gradperf.pairs import child
+from gradperf.pairs.child import cpu, turns
+from gradperf.pairs.child.cpu import Usage, usable_cpus
+from gradperf.pairs.child.turns import Benchmark, Turns, is_warm
+from gradperf.pairs.turns import schedule
 from tests.gate.repositories import write
 from tests.gate.suites import driven, listed
 
@@ -335,8 +340,8 @@ def pytest_addoption(parser):
 def test_planted_work(tmp_path):
     """Planted work adds to a turn's seconds: so many units, or so many for each second that it took."""
     write(tmp_path / "suite", {"test_x.py": "def test_x(benchmark): benchmark(len, '')\n"})
-    turns = ((1, {"units": 500_000}), (10_000, {"units_per_s": 1e9}))
-    told = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], turns=turns)
+    orders = ((1, {"units": 500_000}), (10_000, {"units_per_s": 1e9}))
+    told = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], orders=orders)
     # No Python is that fast.
     assert all(turn["turn"] > 0.002 for turn in told["test_x.py::test_x"]["turns"])
 
@@ -355,18 +360,29 @@ def test_weave(benchmark):
     assert told["test_x.py::test_weave"]["ended"]["outcome"] == "passed"
 
 
-def test_imports_nothing_of_ours():
-    """The worker's file can be read by any Python that has pytest: it imports nothing of gradperf."""
-    lines = Path(worker.__file__).read_text().splitlines()
-    imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
-    assert imports
-    assert not any("gradperf" in line for line in imports)
+WORKER_FILES = sorted(file for package in (child, worker) for file in Path(package.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("file", WORKER_FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_worker_runs_on_old_pythons_without_gradperf(file):
+    """Each file of the worker is Python 3.9, and imports the standard library, pytest and its own folders alone."""
+    tree = ast.parse(file.read_text(), feature_version=(3, 9))
+    imported = set()
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.Match)
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            imported.add(node.module.partition(".")[0])
+    assert imported <= sys.stdlib_module_names | {"pytest"}
+    if file.parent.name == "child":
+        assert "pytest" not in imported
 
 
 def warmed(most_calls, call_s):
     """Count the calls of a warm-up."""
     calls = 0
-    while not worker.Turns._is_warm(calls, calls * call_s, most_calls):
+    while not is_warm(calls, calls * call_s, most_calls):
         calls += 1
     return calls
 
@@ -380,10 +396,10 @@ def test_no_call_too_many(allowed, call_s, comparisons):
     told = {"call_s": call_s, "round_s": call_s, "calls_left": allowed - 1 - warm}
     if comparisons * 4 > told["calls_left"]:
         comparisons = 1  # too few for a control
-    calls, turns, warms = shape(told, told, comparisons)
-    in_turns = comparisons * (turns + 3 * warms) * calls
-    assert calls >= 1
-    assert turns >= 1
+    plan = schedule(told, told, comparisons=comparisons)
+    in_turns = comparisons * (plan.turns + 3 * plan.warms) * plan.base_calls
+    assert plan.base_calls == plan.head_calls >= 1
+    assert plan.turns >= 1
     assert warm + in_turns + 1 <= allowed
     if call_s <= 1e-5 and allowed <= 100:  # and most of them count
         assert in_turns >= allowed / 4
@@ -426,7 +442,7 @@ class FakeChannel:
 def ready(benchmark):
     """Give what is told of a benchmark before its turns."""
     channel = FakeChannel()
-    worker.Turns(channel).take(worker.Benchmark(benchmark, (), {}))
+    Turns(channel).take(Benchmark(benchmark))
     return channel.answers[0]
 
 
@@ -447,7 +463,7 @@ def ready(benchmark):
 @pytest.mark.parametrize("compiles_s", [0, 100])
 def test_parallel(monkeypatch, thread_share, all_share, may_stay, compiles_s):
     """A benchmark that may compute on two CPUs at once is not kept on one, whatever its first call did."""
-    monkeypatch.setattr(worker, "cpus", lambda: [0, 1])
+    monkeypatch.setattr(cpu, "usable_cpus", lambda: [0, 1])
     compiled_s = 0.0
 
     def benchmark():
@@ -456,9 +472,9 @@ def test_parallel(monkeypatch, thread_share, all_share, may_stay, compiles_s):
 
     def used_s():
         passed_s = time.perf_counter()
-        return passed_s, thread_share * passed_s, all_share * passed_s + compiled_s
+        return Usage(passed_s, thread_share * passed_s, all_share * passed_s + compiled_s)
 
-    monkeypatch.setattr(worker, "_used_s", used_s)
+    monkeypatch.setattr(cpu, "usage", used_s)
     assert ready(benchmark)["cpus"] == ([0, 1] if may_stay else [])
 
 
@@ -473,20 +489,20 @@ def test_parallel(monkeypatch, thread_share, all_share, may_stay, compiles_s):
 )
 def test_parallel_on_a_busy_machine(monkeypatch, others, all_shares, may_stay):
     """What a benchmark used where nothing came between says whether it computes on two CPUs at once."""
-    monkeypatch.setattr(worker, "cpus", lambda: [0, 1])
+    monkeypatch.setattr(cpu, "usable_cpus", lambda: [0, 1])
     now_s = 0.0
 
     def benchmark():
         nonlocal now_s
-        now_s += worker.SLICE_S
+        now_s += turns.SLICE_S
 
     def used_s():
-        whole = round(now_s / worker.SLICE_S)
-        all_s = sum(all_shares[number % 4] for number in range(whole)) * worker.SLICE_S
-        return now_s + 1e-9 * whole, (1 - others) * all_s, all_s
+        whole = round(now_s / turns.SLICE_S)
+        all_s = sum(all_shares[number % 4] for number in range(whole)) * turns.SLICE_S
+        return Usage(now_s + 1e-9 * whole, (1 - others) * all_s, all_s)
 
-    monkeypatch.setattr(worker, "_used_s", used_s)
-    monkeypatch.setattr(worker.time, "perf_counter", lambda: now_s)
+    monkeypatch.setattr(cpu, "usage", used_s)
+    monkeypatch.setattr(turns.time, "perf_counter", lambda: now_s)
     assert ready(benchmark)["cpus"] == ([0, 1] if may_stay else [])
 
 
@@ -499,33 +515,33 @@ def burn(seconds):
 
 def test_used_s():
     """The thread itself counts alone; all threads count together, and children that have ended."""
-    passed, own, everything = worker._used_s()
+    passed, own, everything = cpu.usage()
     burn(0.05)
     thread = threading.Thread(target=burn, args=(0.1,))
     thread.start()
     thread.join()
-    more_passed, more_own, more = worker._used_s()
+    more_passed, more_own, more = cpu.usage()
     assert more_passed - passed >= 0.1
     assert 0.05 <= more_own - own < 0.1
     assert more - everything >= 0.15
     code = "import time\nwhile time.process_time() < 0.5: pass"
     subprocess.run([sys.executable, "-S", "-c", code], check=True)
-    assert worker._used_s()[2] - more >= 0.5
+    assert cpu.usage()[2] - more >= 0.5
 
 
 def test_foreign_proc(monkeypatch, tmp_path):
     """Where /proc is of another namespace, or not there at all, nobody is kept anywhere."""
-    monkeypatch.setattr(worker, "THREADS", str(tmp_path))
-    assert worker.cpus() == []
-    monkeypatch.setattr(worker, "THREADS", str(tmp_path / "none"))
-    assert worker.cpus() == []
+    monkeypatch.setattr(cpu, "THREADS", str(tmp_path))
+    assert usable_cpus() == []
+    monkeypatch.setattr(cpu, "THREADS", str(tmp_path / "none"))
+    assert usable_cpus() == []
 
 
-@pytest.mark.skipif(len(worker.cpus()) < 2, reason="it takes two CPUs on which a process can be kept")
+@pytest.mark.skipif(len(usable_cpus()) < 2, reason="it takes two CPUs on which a process can be kept")
 def test_affinity():
     """All threads stay on the CPU until the case ends, then where they were, new ones as the main one."""
     everywhere = os.sched_getaffinity(0)
-    cpu = max(everywhere)
+    number = max(everywhere)
     before, stop, started = threading.Event(), threading.Event(), {}
 
     def idle(name):
@@ -541,16 +557,16 @@ def test_affinity():
         return thread
 
     threads = [start("old")]
-    affinity = worker.Affinity()
-    affinity.leave()
-    affinity.stay(cpu)
+    affinity = cpu.Affinity()
+    affinity.release()
+    affinity.keep(number)
     try:
         threads.append(start("new"))
-        assert [os.sched_getaffinity(thread) for thread in (0, *started.values())] == [{cpu}] * 3
-        affinity.stay(min(everywhere))
+        assert [os.sched_getaffinity(thread) for thread in (0, *started.values())] == [{number}] * 3
+        affinity.keep(min(everywhere))
         assert [os.sched_getaffinity(thread) for thread in (0, *started.values())] == [{min(everywhere)}] * 3
     finally:
-        affinity.leave()
+        affinity.release()
         found = [os.sched_getaffinity(thread) for thread in (0, *started.values())]
         stop.set()
         for thread in threads:
@@ -558,20 +574,20 @@ def test_affinity():
     assert found == [everywhere] * 3
 
 
-@pytest.mark.skipif(len(worker.cpus()) < 2, reason="it takes two CPUs on which a process can be kept")
+@pytest.mark.skipif(len(usable_cpus()) < 2, reason="it takes two CPUs on which a process can be kept")
 def test_stays_for_its_turns():
     """The turns of a case are on the CPU that was ordered; the next case is free again, even after an error."""
     seen = []
-    cpu = max(os.sched_getaffinity(0))
-    channel = FakeChannel({"cpu": cpu}, {"turn": 1}, {"cpu": None}, {"turn": 1}, {"cpu": cpu}, {"turn": 1})
+    number = max(os.sched_getaffinity(0))
+    channel = FakeChannel({"cpu": number}, {"turn": 1}, {"cpu": None}, {"turn": 1}, {"cpu": number}, {"turn": 1})
     everywhere = os.sched_getaffinity(0)
-    benchmark = worker.Benchmark(lambda: seen.append(os.sched_getaffinity(0)), (), {})
-    worker.Turns(channel).take(benchmark)
+    benchmark = Benchmark(lambda: seen.append(os.sched_getaffinity(0)))
+    Turns(channel).take(benchmark)
     assert seen[0] == everywhere
-    assert seen[-3:] == [{cpu}, everywhere, {cpu}]
+    assert seen[-3:] == [{number}, everywhere, {number}]
     assert os.sched_getaffinity(0) == everywhere
     with pytest.raises(ZeroDivisionError):
-        worker.Turns(FakeChannel({"cpu": cpu}, {"turn": 1})).take(
-            worker.Benchmark(lambda: 1 / (os.sched_getaffinity(0) != {cpu}), (), {})
+        Turns(FakeChannel({"cpu": number}, {"turn": 1})).take(
+            Benchmark(lambda: 1 / (os.sched_getaffinity(0) != {number}))
         )
     assert os.sched_getaffinity(0) == everywhere

@@ -1,4 +1,4 @@
-"""Counts the matrix products of a program by reading its jaxpr; a scan counts as often as it is long."""
+"""Counts the matrix products of a program by reading its jaxpr; a scan counts once for each of its steps."""
 
 import math
 from collections.abc import Callable
@@ -24,14 +24,14 @@ def _products(jaxpr: Any) -> int:
 
 
 def _dot(equation: Any) -> int:
-    """2·m·k·n: entries of the result, times those that are summed over, times two."""
+    """Return 2·m·k·n: entries of the result, times the length that is summed over, times two."""
     (contracted, _), _ = equation.params["dimension_numbers"]
     summed = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
     return 2 * math.prod(equation.outvars[0].aval.shape) * summed
 
 
 def _inner(values: Any) -> Any:
-    """Programs within an equation: bodies of loops, branches, jitted functions."""
+    """Yield the programs within an equation: bodies of loops, branches, jitted functions."""
     for value in values:
         if isinstance(value, tuple | list):
             yield from _inner(value)

@@ -1,7 +1,7 @@
 """The network of a training problem as pure functions of its parameters, a flat list w1, b1, w2, …
 
-Arrays are (batch, features). A *step* takes parameters and the optimizer's state, and gives both anew with the
-loss before the update and the gradients; what a style adds is how that step is compiled and repeated.
+Arrays are (batch, features). A *step* takes the parameters and the optimizer's state. It returns both updated, the
+loss before the update, and the gradients. A style decides how the step is compiled and repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,15 +25,15 @@ Step = Callable[..., tuple[Any, Any, jax.Array, Any]]
 
 
 def loss_of(problem: Training) -> Callable[..., jax.Array]:
-    """Give ``loss(parameters, x, y)``, a scalar.
+    """Return ``loss(parameters, x, y)``, a scalar.
 
-    The data are arguments: what a jitted function only refers to is compiled in as a constant, and the powers of
-    a constant x are computed once, by the compiler.
+    The data are arguments: arrays that a jitted function only refers to become constants, and the compiler would
+    compute the powers of a constant x once.
     """
     powers = problem.powers
 
     def loss(parameters: Sequence[jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
-        # Powers by whole numbers, which JAX turns into products; by an array they would go through the logarithm.
+        # Powers by whole numbers, which JAX turns into products; powers by an array would use the logarithm.
         a = x if powers is None else jnp.concatenate([x**k for k in range(powers + 1)], axis=1)
         for slot in problem.slots:
             z = a @ parameters[slot.weight]
@@ -46,13 +46,13 @@ def loss_of(problem: Training) -> Callable[..., jax.Array]:
 
 
 def on_device(problem: Training, inputs: Arrays, device: str) -> tuple[list[jax.Array], jax.Array, jax.Array]:
-    """Give the initial parameters, x and y on the device."""
+    """Return the initial parameters, x and y on the device."""
     parameters = [from_numpy(inputs[name], device) for name in problem.parameters]
     return parameters, from_numpy(inputs["x"], device), from_numpy(inputs["y"], device)
 
 
 def value_and_gradients(problem: Training) -> Callable[..., tuple[jax.Array, list[jax.Array]]]:
-    """Give ``f(parameters, x, y)``: the loss, and its gradients, by x last where the problem asks for it."""
+    """Return ``f(parameters, x, y)``: the loss and its gradients, by x last if the problem asks for it."""
     if not problem.input_gradient:
         return jax.value_and_grad(loss_of(problem))
     by_both = jax.value_and_grad(loss_of(problem), argnums=(0, 1))
@@ -65,7 +65,10 @@ def value_and_gradients(problem: Training) -> Callable[..., tuple[jax.Array, lis
 
 
 def step_of(problem: Training) -> Step:
-    """Give ``step(parameters, state, x, y) -> (parameters, state, loss, gradients)``; gradients if asked for."""
+    """Return ``step(parameters, state, x, y) -> (parameters, state, loss, gradients)``.
+
+    The gradients are None after an update.
+    """
     differentiate = value_and_gradients(problem)
 
     def step(parameters: Any, state: Any, x: jax.Array, y: jax.Array) -> tuple[Any, Any, jax.Array, Any]:
@@ -80,7 +83,7 @@ def step_of(problem: Training) -> Step:
                 t = t + 1
                 m = [beta1 * a + (1 - beta1) * g for a, g in zip(m, gradients, strict=True)]
                 v = [beta2 * a + (1 - beta2) * g**2 for a, g in zip(v, gradients, strict=True)]
-                # The correction in float64: 1 − β2^t would lose four digits in float32.
+                # The bias correction in float64: in float32 1 − β2^t would lose four digits.
                 rate = (lr / (1 - beta1**t)).astype(loss.dtype)
                 root = jnp.sqrt(1 - beta2**t).astype(loss.dtype)
                 moved = zip(parameters, m, v, strict=True)
@@ -92,7 +95,7 @@ def step_of(problem: Training) -> Step:
 
 
 def start(problem: Training, parameters: list[jax.Array]) -> Any:
-    """Give the optimizer's state before the first step."""
+    """Return the optimizer's state before the first step."""
     if not isinstance(problem.optimizer, Adam):
         return None
     m, v = ([jnp.zeros_like(p) for p in parameters] for _ in range(2))

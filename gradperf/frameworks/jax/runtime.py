@@ -1,7 +1,7 @@
 """jax's runtime: CPU and CUDA, float64 switched on, float32 products in full precision.
 
-Every array is placed on a device by name, and computations follow their arguments, so that a CPU case stays on
-the CPU of a machine whose default device is a GPU.
+Every array is placed on a named device, and computations run where their arguments are. So a CPU case stays on the
+CPU even if the default device is a GPU.
 """
 
 import os
@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-# Otherwise JAX takes three quarters of the GPU's memory at its first use, and torch beside it runs short.
+# Otherwise JAX takes three quarters of the GPU's memory at its first use, and leaves torch too little.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 
-from gradperf.frameworks.contract import Run, Told
+from gradperf.frameworks.contract import Run, RuntimeFacts
 from gradperf.frameworks.jax import counting
 from gradperf.problems import Array, Arrays
 
@@ -39,11 +39,11 @@ def configure(threads: int) -> None:
     jax.config.update("jax_enable_x64", True)
     # On a GPU the default is TF32.
     jax.config.update("jax_default_matmul_precision", "highest")
-    # Read when the CPU client is made, at the first use of a device: NPROC is the size of its thread pool.
+    # NPROC is the size of the CPU client's thread pool. It is read at the first use of a device.
     os.environ["NPROC"] = str(threads)
     if threads == 1:
-        # Otherwise Python dispatches the next call on one thread while another computes the last: 1.5 CPU seconds
-        # per second at the small sizes.
+        # Otherwise one thread dispatches the next call while another computes the last one: 1.5 CPU seconds per
+        # second at the small sizes.
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
@@ -78,9 +78,9 @@ def wait(value: Any) -> None:
     jax.block_until_ready(value)
 
 
-def told() -> Told:
-    """Its threads have no word."""
-    return Told(
+def facts() -> RuntimeFacts:
+    """Return no threads: JAX does not report them."""
+    return RuntimeFacts(
         asynchronous=jax.config.read("jax_cpu_enable_async_dispatch"),
         reduced_precision=jax.config.jax_default_matmul_precision != "highest",  # type: ignore[attr-defined]  # dynamic
     )
@@ -108,5 +108,5 @@ def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:
 
 def copier(size_bytes: int, device: str) -> Callable[[], Any]:
     source = from_numpy(np.zeros(size_bytes, np.uint8), device)
-    copy = jax.jit(lambda array: array + 1)  # of the array itself XLA would make no copy
+    copy = jax.jit(lambda array: array + 1)  # XLA would not copy the array itself
     return lambda: copy(source).block_until_ready()

@@ -1,4 +1,4 @@
-"""Training by calling a step from a Python loop, as often as the problem says."""
+"""Training by calling a step from a Python loop."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from gradperf.problems.training import Training
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, step: network.Step) -> Run:
-    """Build the training by ``step``."""
+    """Return the training that calls ``step``."""
     initial, x, y = network.on_device(problem, inputs, device)
 
     def run() -> dict[str, Any]:

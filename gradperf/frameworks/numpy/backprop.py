@@ -1,7 +1,7 @@
-"""Backpropagation by hand, a fresh array for every result, as the notebooks write it.
+"""Backpropagation by hand with a new array for every result, as the notebooks write it.
 
-The styles differ in one formula, the weight gradient: ``weight_gradient(a, delta)`` takes a layer's input
-(batch, in) and the gradient of its pre-activation (batch, out) and gives (in, out).
+The styles differ in one formula: ``weight_gradient(a, delta)`` takes a layer's input (batch, in) and the gradient
+of its pre-activation (batch, out), and returns the weight gradient (in, out).
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
     "shifted_relu": (lambda z: np.maximum(z, 0) - 0.5, lambda delta, z: delta * (z > 0)),
     "tanh": (np.tanh, lambda delta, z: delta * (1 - np.tanh(z) ** 2)),
 }
-"""Each activation, and its backward pass: from the gradient of its output to that of its input z."""
+"""Each activation, and its backward pass: from the gradient of its output to the gradient of its input z."""
 
 WeightGradient = Callable[[Array, Array], Array]
 
 
 def step(problem: Training, inputs: Arrays, weight_gradient: WeightGradient) -> tuple[Any, Any]:
-    """``forward(parameters) -> (loss, tape)`` and ``backward(parameters, tape) -> gradients``."""
+    """Return ``forward(parameters) -> (loss, tape)`` and ``backward(parameters, tape) -> gradients``."""
     x, y = inputs["x"], inputs["y"]
     divisor = problem.divisor
     exponents = None if problem.powers is None else np.arange(problem.powers + 1, dtype=x.dtype)
@@ -65,7 +65,7 @@ def step(problem: Training, inputs: Arrays, weight_gradient: WeightGradient) -> 
 
 
 def prepare(problem: Training, inputs: Arrays, weight_gradient: WeightGradient) -> Run:
-    """Build the training: as many steps as the problem says, from copies of the initial parameters."""
+    """Return the training, from copies of the initial parameters."""
     forward, backward = step(problem, inputs, weight_gradient)
     initial = [inputs[name] for name in problem.parameters]
 
@@ -83,7 +83,7 @@ def prepare(problem: Training, inputs: Arrays, weight_gradient: WeightGradient) 
 
 
 def phases(problem: Training, inputs: Arrays, weight_gradient: WeightGradient) -> tuple[Forward, Backward]:
-    """Build the two halves of the step at the initial parameters."""
+    """Return the two halves of a step at the initial parameters."""
     forward, backward = step(problem, inputs, weight_gradient)
     parameters = [inputs[name] for name in problem.parameters]
     differentiated = problem.gradient_problem()

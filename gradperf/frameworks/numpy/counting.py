@@ -1,7 +1,7 @@
-"""Counts the matrix products of a style: its arrays are replaced by ones that note every product made of them.
+"""Counts the matrix products of a style, with arrays that note every product they take part in.
 
-The style is prepared anew with such arrays. What it allocates itself joins in too: numpy's constructors are
-replaced while it prepares and runs, since ``a.dot(b, out)`` asks only ``a`` who it is.
+The style is prepared again with such arrays. numpy's constructors are replaced while it prepares and runs, so that
+arrays which it allocates count too: ``a.dot(b, out)`` calls a method of ``a`` alone.
 """
 
 import math
@@ -20,16 +20,16 @@ _CONSTRUCTORS = (
     *("empty_like", "zeros_like", "ones_like", "full_like", "concatenate", "stack", "eye", "arange", "linspace"),
 )
 _PRODUCTS = tuple(getattr(np, name) for name in ("matmul", "vecdot", "matvec", "vecmat") if hasattr(np, name))
-"""What multiplies matrices, as functions of numpy that know of subclasses; ``@`` is the first of them."""
+"""The ufuncs of numpy that multiply matrices; ``@`` is the first of them."""
 
 
 class Counted(np.ndarray[Any, np.dtype[Any]]):
-    """An array that adds 2·m·k·n to :attr:`flops` for every product of matrices that it takes part in."""
+    """An array that adds 2·m·k·n to :attr:`flops` for every matrix product that it takes part in."""
 
     flops = 0
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **named: Any) -> Any:
-        """Count the products; everything is passed on."""
+        """Count the products, and call the ufunc."""
         out = named.get("out")
         named = {name: _plain(value) for name, value in named.items()}
         if out is not None:
@@ -46,9 +46,9 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
         return _counted(result) if out is None else out
 
     def __array_function__(self, function: Any, types: Any, operands: Any, named: Any) -> Any:
-        """Count ``np.dot``, to which ``np.tensordot`` comes too, and ``np.inner``.
+        """Count ``np.dot``, which ``np.tensordot`` calls too, ``np.inner`` and ``np.einsum``.
 
-        ``np.einsum`` is counted by the entries that its indices run over.
+        ``np.einsum`` counts the entries that its indices run over.
         """
         if function is np.dot:
             return np.asarray(operands[0]).view(Counted).dot(*operands[1:], **named)
@@ -74,7 +74,7 @@ def _note(a: Any, result: Any) -> None:
 
 
 def _entries(indices: str, operands: tuple[Array, ...]) -> int:
-    """Product of the lengths of all indices of an einsum."""
+    """Return the product of the lengths of all indices of an einsum."""
     terms = indices.replace(" ", "").partition("->")[0].split(",")
     lengths: dict[str, int] = {}
     for term, array in zip(terms, operands, strict=True):
@@ -94,7 +94,7 @@ def _everything_counted() -> Iterator[None]:
 
 
 def product_flops(prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    """Operations in matrix products during the second call: a result kept from the first takes none."""
+    """Count the operations in matrix products of the second call: a result kept from the first call has none."""
     with _everything_counted():
         run = prepare({name: _counted(array) for name, array in inputs.items()})
         run()

@@ -1,4 +1,4 @@
-"""Updates by hand: ``start(optimizer, parameters)`` gives ``update(parameters, gradients)``, with fresh state."""
+"""Updates by hand. ``start(optimizer, parameters)`` returns ``update(parameters, gradients)`` with new state."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ Update = Callable[[list[Array], list[Array]], None]
 
 
 def start(optimizer: SGD | Adam | None, parameters: list[Array]) -> Update:
-    """Begin a training; ``update`` replaces each parameter by a new array."""
+    """Return the update of one training; it replaces each parameter by a new array."""
     match optimizer:
         case None:
             return lambda parameters, gradients: None

@@ -1,4 +1,4 @@
-"""numpy's runtime: one device, the CPU; threads are those of its BLAS, bound by environment before import."""
+"""numpy's runtime: only the CPU; its threads are those of its BLAS, bound by the environment before the import."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from gradperf.frameworks.contract import Run, Told
+from gradperf.frameworks.contract import Run, RuntimeFacts
 from gradperf.frameworks.numpy import counting
 from gradperf.problems import Array, Arrays
 
@@ -17,7 +17,7 @@ def version() -> str:
 
 
 def configure(threads: int) -> None:
-    """Remember the count; ``gradperf.machine.threads.bind`` set the BLAS's threads before numpy was imported."""
+    """Keep the count; ``gradperf.machine.threads.bind`` bound the BLAS before numpy was imported."""
     global _threads
     _threads = threads
 
@@ -46,12 +46,12 @@ def device_peak_bytes(device: str) -> int | None:
 
 
 def wait(value: Any) -> None:
-    """Nothing is ever on its way."""
+    """Return at once: every call returns its results ready."""
 
 
-def told() -> Told:
-    """Nothing: its BLAS answers for itself."""
-    return Told()
+def facts() -> RuntimeFacts:
+    """Return nothing: the pool of its BLAS is checked itself."""
+    return RuntimeFacts()
 
 
 def overwrite(array: Any) -> bool:
@@ -63,7 +63,7 @@ def overwrite(array: Any) -> bool:
 
 @contextmanager
 def compilations() -> Iterator[list[str]]:
-    """Nothing is ever compiled."""
+    """Return an empty list: nothing is ever compiled."""
     yield []
 
 
@@ -77,7 +77,7 @@ def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:
 
 
 def copier(size_bytes: int, device: str) -> Callable[[], Any]:
-    """By as many threads as there are, as numpy itself copies with one."""
+    """Copy with all threads of the run, because numpy itself copies with one."""
     source, target = (numpy.zeros(size_bytes, numpy.uint8) for _ in range(2))
     if _threads == 1:
         return lambda: numpy.copyto(target, source)

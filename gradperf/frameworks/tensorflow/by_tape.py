@@ -1,4 +1,4 @@
-"""Training by ``GradientTape`` over variables: the loop of the styles that differ in how a step is called."""
+"""Training by ``GradientTape`` over variables, shared by the styles that differ in how a step is called."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from gradperf.problems.training import Training
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str, call_as: CallAs) -> Run:
-    """Build the training."""
+    """Return the training."""
     x, y = from_numpy(inputs["x"], device), from_numpy(inputs["y"], device)
     with on(device):
         parameters = network.variables(problem, inputs)
@@ -49,7 +49,7 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str, call_as:
 def taped(
     problem: Training, loss_of: network.Loss, parameters: network.Tensors, x: Any, y: Any
 ) -> tuple[Any, tf.GradientTape]:
-    """Compute the loss, and the tape that can be differentiated once. Variables are watched by themselves."""
+    """Return the loss, and a tape that can be differentiated once. The tape watches variables by itself."""
     with tf.GradientTape() as tape:
         if problem.input_gradient:
             tape.watch(x)
@@ -57,12 +57,12 @@ def taped(
 
 
 def sources(problem: Training, parameters: network.Tensors, x: Any) -> list[Any]:
-    """Give what the loss is differentiated by."""
+    """Return the tensors by which the loss is differentiated."""
     return [*parameters, x] if problem.input_gradient else [*parameters]
 
 
 def stacked(scalars: list[Any]) -> Any:
-    """Stack in pieces: TensorFlow takes time n² to prepare one operation of n inputs, 16 s for 200,000."""
+    """Stack in pieces: TensorFlow needs time n² to prepare one operation of n inputs, 16 s for 200,000."""
     pieces = range(0, len(scalars), _PIECE)
     return tf.concat([tf.stack(scalars[start : start + _PIECE]) for start in pieces], axis=0)
 

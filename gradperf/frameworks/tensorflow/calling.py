@@ -1,12 +1,12 @@
 """How a function of tensors is called: as it is, traced by ``tf.function``, or compiled by XLA.
 
-Each ``function, *arguments -> call`` is done once, in ``prepare``; the arguments are those of the later calls.
+Each of these functions is called once, in ``prepare``, with the arguments of the later calls.
 
-Tracing gives the concrete function itself. The ``tf.function`` around it compares its arguments with those it was
-traced for at every call: another 100 µs of Python, as much again as the step of a tiny network.
+Tracing returns the concrete function. The ``tf.function`` around it would compare its arguments with those it was
+traced for at every call. That takes 100 µs of Python, as much as the step of a tiny network.
 
-All data come as arguments. A tensor of up to 128 entries that the function only refers to becomes a constant of
-its graph, and what depends on it alone is then computed once, before the first call.
+All data are arguments. A tensor of up to 128 entries that the function only refers to becomes a constant of its
+graph, and what depends on it alone is computed once, before the first call.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ CallAs = Callable[..., Function]
 
 
 def eager(function: Function, *arguments: Any) -> Function:
-    """Call the function itself."""
+    """Return the function itself."""
     return function
 
 
 def traced(function: Function, *arguments: Any) -> Function:
-    """Call its graph."""
+    """Return its graph."""
     return _concrete(function, *arguments, jit_compile=None)
 
 
 def compiled(function: Function, *arguments: Any) -> Function:
-    """Call what XLA compiled from its graph."""
+    """Return what XLA compiles from its graph."""
     return _concrete(function, *arguments, jit_compile=True)
 
 

@@ -1,4 +1,4 @@
-"""Counts the matrix products of a program by tracing the whole call into one graph and reading that."""
+"""Counts the matrix products of a program by tracing the whole call into one graph and reading the graph."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -11,10 +11,10 @@ _PRODUCTS = ("MatMul", "BatchMatMulV2")
 
 
 def product_flops(run: Callable[[], Any]) -> int:
-    """Trace ``run``; each function that its graph calls counts as often as it is called."""
+    """Trace ``run``; a function counts at each call in the graph."""
 
     def traced() -> None:
-        run()  # what it returns need be no tensor
+        run()  # what it returns may not be a tensor
 
     graph = tf.function(traced, autograph=False).get_concrete_function().graph.as_graph_def(add_shapes=True)
     nodes, called = attrgetter("node", "library.function")(graph)
@@ -50,6 +50,6 @@ def _size(attributes: Any) -> int:
 
 
 def _entries(node: Any, sizes: Mapping[str, int]) -> int:
-    """(i, k) by (k, j) → (i, j): entries of the result, times k = size of the first / i."""
+    """Return i·j·k of (i, k) by (k, j): entries of the result, times k = size of the first / i."""
     rows, columns = _shape(node.attr)
     return rows * columns * (sizes[node.input[0].partition(":")[0]] // rows)

@@ -1,6 +1,6 @@
 """The network of a training problem in TensorFlow's own operations, eager or in a graph.
 
-Tensors are (batch, features); parameters are a flat list w1, b1, w2, … as in ``Training.parameters``.
+Tensors are (batch, features). Parameters are a flat list w1, b1, w2, … as in ``Training.parameters``.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,12 +24,12 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def variables(problem: Training, inputs: Arrays) -> list[Any]:
-    """Give the initial parameters as fresh variables."""
+    """Return the initial parameters as new variables."""
     return [tf.Variable(inputs[name], name=name) for name in problem.parameters]
 
 
 def loss_of(problem: Training, dtype: str) -> Loss:
-    """Give ``loss(parameters, x, y)``, a scalar; its constants go where this is called."""
+    """Return ``loss(parameters, x, y)``, a scalar; call this where its constants shall be placed."""
     layers = [(slot.weight, slot.bias, ACTIVATIONS[slot.activation]) for slot in problem.slots]
     exponents = None if problem.powers is None else tf.constant(np.arange(problem.powers + 1, dtype=dtype))
     divisor = problem.divisor
@@ -38,7 +38,7 @@ def loss_of(problem: Training, dtype: str) -> Loss:
         a = x if exponents is None else x**exponents
         for w, b, activation in layers:
             z = a @ parameters[w]
-            # bias_add and not +: its gradient is one operation, that of a broadcast sum is several.
+            # bias_add instead of +: its gradient is one operation, that of a broadcast sum is several.
             a = activation(z if b is None else tf.nn.bias_add(z, parameters[b]))
         total = tf.reduce_sum(tf.square(a - y))
         return total if divisor == 1 else total / divisor

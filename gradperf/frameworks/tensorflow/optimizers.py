@@ -1,9 +1,9 @@
 """Updates of variables, the same for eager calls, ``tf.function`` and v1 graphs.
 
-``build(optimizer, parameters)`` gives ``update(gradients)``, and the variables in which it keeps its state: zero at
-the start of a training, so whoever sets the parameters back sets these back too.
+``build(optimizer, parameters)`` returns ``update(gradients)`` and the variables of its state. These are zero at the
+start of a training, so they must be reset together with the parameters.
 
-A v1 graph runs only what it is asked for: there, what ``update`` gives must be run.
+A v1 graph runs only what it is asked for: there, the operations that ``update`` returns must be run.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ Update = Callable[[Sequence[Any]], list[Any]]
 
 
 def build(optimizer: SGD | Adam | None, parameters: Sequence[Any]) -> tuple[Update, list[Any]]:
-    """Bind the parameters, which must be variables."""
+    """Return the update of ``parameters``, which must be variables, and its state."""
     match optimizer:
         case None:
             return lambda gradients: [], []
@@ -40,11 +40,11 @@ def _sgd(lr: float, parameters: Sequence[Any]) -> Update:
 def _adam(adam: Adam, parameters: Sequence[Any]) -> tuple[Update, list[Any]]:
     """Update by TensorFlow's own kernel, one operation for each parameter.
 
-    The formula in operations of its own takes sixteen; an eager step of a tiny network then lasts twice as long.
+    The formula in single operations takes sixteen of them, and an eager step of a tiny network then lasts twice as
+    long.
 
-    The kernel computes w ← w − lr·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m/(√v + eps), with eps not corrected for the bias. Told
-    that both powers are 0, and given lr·√(1 − β₂ᵗ)/(1 − β₁ᵗ) as lr and eps·√(1 − β₂ᵗ) as eps, it computes
-    algorithm 1.
+    The kernel computes w ← w − lr·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m/(√v + eps), where eps is not corrected for the bias.
+    With 0 for both powers, lr·√(1 − β₂ᵗ)/(1 − β₁ᵗ) as lr and eps·√(1 − β₂ᵗ) as eps, it computes algorithm 1.
     """
     dtype = parameters[0].dtype
     moments1, moments2 = (

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-# Both are read when TensorFlow, and Keras with it, is imported. Level 3 leaves only fatal messages of the C++
-# library: without it every import greets with the list of the CPU's instructions. Keras must run on the
-# framework it stands under here, whatever ~/.keras/keras.json says; a user who set either variable keeps it.
+# Both are read when TensorFlow, and with it Keras, is imported. Level 3 shows only fatal messages of the C++
+# library; otherwise every import prints the instructions of the CPU. Keras must run on TensorFlow, whatever
+# ~/.keras/keras.json says. A user who set either variable keeps it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import tensorflow as tf
 
-from gradperf.frameworks.contract import Run, Told
+from gradperf.frameworks.contract import Run, RuntimeFacts
 from gradperf.frameworks.tensorflow import counting
 from gradperf.problems import Array, Arrays
 
@@ -30,7 +30,7 @@ def configure(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     # A case that says float32 must not be computed in TF32.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    # Otherwise TensorFlow takes the whole GPU, and the next framework in this process finds it full.
+    # Otherwise TensorFlow takes all memory of the GPU, and leaves none to the next framework in this process.
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
@@ -42,7 +42,7 @@ def missing(device: str) -> str | None:
 
 
 def on(device: str) -> Any:
-    """Context in which everything is placed on ``device``."""
+    """Return a context in which everything is placed on ``device``."""
     return tf.device(PLACES[device])
 
 
@@ -56,13 +56,13 @@ def to_numpy(array: Any) -> Any:
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has finished; the CPU always has, since its eager calls return when they are done."""
+    """Wait until the device has finished. Eager calls on the CPU return when they are done."""
     if device == "cuda":
         tf.test.experimental.sync_devices()
 
 
 def ready(array: Any) -> bool:
-    # Eager calls on the CPU return when they are done; there is no public way to ask a GPU.
+    # Eager calls on the CPU return when they are done. There is no public function to ask a GPU.
     return True
 
 
@@ -75,25 +75,25 @@ def wait(value: Any) -> None:
         tf.test.experimental.sync_devices()
 
 
-def told() -> Told:
-    """Give the larger of its two pools."""
+def facts() -> RuntimeFacts:
+    """Return the threads of its larger pool."""
     pools = (
         tf.config.threading.get_intra_op_parallelism_threads(),
         tf.config.threading.get_inter_op_parallelism_threads(),
     )
-    return Told(max(pools), reduced_precision=tf.config.experimental.tensor_float_32_execution_enabled())
+    return RuntimeFacts(max(pools), reduced_precision=tf.config.experimental.tensor_float_32_execution_enabled())
 
 
 def overwrite(array: Any) -> bool:
     if tf.is_tensor(array):
         return False
-    array[...] = float("nan")  # a session hands back numpy's arrays
+    array[...] = float("nan")  # a session returns numpy's arrays
     return True
 
 
 @contextmanager
 def compilations() -> Iterator[list[str]]:
-    """Every trace makes a graph."""
+    """Record every new graph, as each trace makes one."""
     seen: list[str] = []
     start = tf.Graph.__init__
 

@@ -1,4 +1,4 @@
-"""One call of one function for each step, for the families without a training loop."""
+"""One function called once for each step, for the families without a training loop."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def prepare(
     fixed: Sequence[Array] = (),
     call_as: CallAs = eager,
 ) -> Run:
-    """Call ``function(array, *fixed)`` for each ``array`` of ``varying``; the results are the output ``name``."""
+    """Return a run that calls ``function(array, *fixed)`` for each ``array`` of ``varying``, as output ``name``."""
     arrays, others = ([from_numpy(array, device) for array in some] for some in (varying, fixed))
     with on(device):
         call = call_as(function, arrays[0], *others)

@@ -1,7 +1,7 @@
-"""Training by ``loss.backward()`` and an update written out: the loop shared by the styles that differ in the loss.
+"""Training by ``loss.backward()`` and an explicit update, shared by the styles that differ in the loss.
 
-``loss(parameters)`` is a function of leaves; their ``.grad`` is dropped after every step, as zeroing it would
-write what the next backward pass overwrites anyway.
+``loss(parameters)`` is a function of leaves. Their ``.grad`` is dropped after every step: to zero it would write
+what the next backward pass overwrites anyway.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ MakeLoss = Callable[[Training, torch.Tensor, torch.Tensor], Loss]
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, make_loss: MakeLoss) -> Run:
-    """Build the training."""
+    """Return the training."""
     x, y = network.data(problem, inputs, device)
     initial = network.initial(problem, inputs, device)
     loss_of = make_loss(problem, x, y)
@@ -46,7 +46,7 @@ def prepare(problem: Training, inputs: Arrays, device: str, make_loss: MakeLoss)
 
 
 def phases(problem: Training, inputs: Arrays, device: str, make_loss: MakeLoss) -> tuple[Forward, Backward]:
-    """Build the two halves of the step; ``backward`` frees what ``forward`` saved, as in training."""
+    """Return the two halves of a step; ``backward`` frees what ``forward`` saved, as in training."""
     x, y = network.data(problem, inputs, device)
     parameters = network.leaves(network.initial(problem, inputs, device))
     differentiated = [*parameters, x] if problem.input_gradient else parameters

@@ -1,7 +1,7 @@
 """Updates as functions without side effects, for steps that are compiled or captured as a whole.
 
-``update(optimizer, parameters, gradients, state) -> (parameters, state)``; what counts steps is a tensor, so that a
-step stays the same program from step to step.
+``update(optimizer, parameters, gradients, state) -> (parameters, state)``. The number of steps is a tensor, so that
+every step is the same program.
 """
 
 from typing import Any
@@ -12,13 +12,13 @@ from gradperf.frameworks.torch.network import Tensors
 from gradperf.problems.training import SGD, Adam
 
 State = list[Any]
-"""Nothing for SGD; for Adam both moments and the number of steps done."""
+"""Empty for SGD; for Adam both moments and the number of steps done."""
 
 
 def update(
     optimizer: SGD | Adam | None, parameters: Tensors, gradients: Tensors, state: State
 ) -> tuple[list[torch.Tensor], State]:
-    """Give the new parameters and the new state."""
+    """Return the new parameters and the new state."""
     match optimizer:
         case SGD(lr):
             return [p - lr * g for p, g in zip(parameters, gradients, strict=True)], state
@@ -34,9 +34,10 @@ def update(
 
 
 def start(optimizer: SGD | Adam | None, parameters: Tensors) -> State:
-    """Give the state before the first step.
+    """Return the state before the first step.
 
-    The count is a tensor, as a number would be compiled in; in float64, as 1 − β2^t would lose four digits.
+    The count is a tensor because a number would be compiled in, and float64 because 1 − β2^t would lose four
+    digits.
     """
     if not isinstance(optimizer, Adam):
         return []

@@ -1,6 +1,6 @@
 """The network of a training problem in torch's own operations.
 
-Tensors are (batch, features); parameters are a flat list w1, b1, w2, … as in ``Training.parameters``.
+Tensors are (batch, features). Parameters are a flat list w1, b1, w2, … as in ``Training.parameters``.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,23 +22,23 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def data(problem: Training, inputs: Arrays, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give x and y on the device; x wants a gradient where the problem asks for one."""
+    """Return x and y on the device; x requires a gradient if the problem asks for one."""
     x = from_numpy(inputs["x"], device).requires_grad_(problem.input_gradient)
     return x, from_numpy(inputs["y"], device)
 
 
 def initial(problem: Training, inputs: Arrays, device: str) -> list[torch.Tensor]:
-    """Give the initial parameters on the device."""
+    """Return the initial parameters on the device."""
     return [from_numpy(inputs[name], device) for name in problem.parameters]
 
 
 def leaves(tensors: Tensors) -> list[torch.Tensor]:
-    """Copy to fresh leaves of the autograd graph."""
+    """Return copies that are new leaves of the autograd graph."""
     return [tensor.clone().requires_grad_() for tensor in tensors]
 
 
 def exponents(problem: Training, x: torch.Tensor) -> torch.Tensor | None:
-    """0 … d in x's dtype, on x's device; None where the network takes x as it is."""
+    """Return 0 … d in x's dtype, on x's device, or None if the network takes x itself."""
     if problem.powers is None:
         return None
     return torch.arange(problem.powers + 1, dtype=x.dtype, device=x.device)
@@ -50,7 +50,7 @@ def loss_of(
     y: torch.Tensor,
     activations: dict[str, Callable[[torch.Tensor], torch.Tensor]] = ACTIVATIONS,
 ) -> Callable[[Tensors], torch.Tensor]:
-    """Give ``loss(parameters)``, a scalar; x and y are bound."""
+    """Return ``loss(parameters)``, a scalar; x and y are bound."""
     layers = [(slot.weight, slot.bias, activations[slot.activation]) for slot in problem.slots]
     powers, divisor = exponents(problem, x), problem.divisor
 

@@ -1,4 +1,4 @@
-"""Updates written out: ``start(optimizer, parameters)`` gives ``update(parameters, gradients)``, with fresh state.
+"""Explicit updates. ``start(optimizer, parameters)`` returns ``update(parameters, gradients)`` with new state.
 
 In place and without autograd, as in torch's own tutorials. ``module`` uses ``torch.optim`` instead.
 """
@@ -14,7 +14,7 @@ Update = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], None]
 
 
 def start(optimizer: SGD | Adam | None, parameters: Sequence[torch.Tensor]) -> Update:
-    """Begin a training."""
+    """Return the update of one training."""
     match optimizer:
         case None:
             return lambda parameters, gradients: None

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gradperf.frameworks.contract import Run, Told
+from gradperf.frameworks.contract import Run, RuntimeFacts
 from gradperf.problems import Array, Arrays
 
 
@@ -30,7 +30,7 @@ def missing(device: str) -> str | None:
 
 
 def from_numpy(array: Array, device: str) -> torch.Tensor:
-    # torch.tensor copies: inputs are read-only and shared, a tensor is neither.
+    # torch.tensor copies: the inputs are read-only and shared, and a tensor can be written to.
     return torch.tensor(array, device=device)
 
 
@@ -39,7 +39,7 @@ def to_numpy(array: Any) -> Any:
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has finished; the CPU always has."""
+    """Wait until the device has finished. Calls on the CPU return when they are done."""
     if device == "cuda":
         torch.cuda.synchronize()
 
@@ -57,9 +57,9 @@ def wait(value: Any) -> None:
         torch.cuda.synchronize()
 
 
-def told() -> Told:
+def facts() -> RuntimeFacts:
     reduced = torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32
-    return Told(torch.get_num_threads(), reduced_precision=reduced)
+    return RuntimeFacts(torch.get_num_threads(), reduced_precision=reduced)
 
 
 def overwrite(array: Any) -> bool:
@@ -90,7 +90,7 @@ def compilations() -> Iterator[list[str]]:
 
 
 def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    # A compiled program cannot be counted: what is counted is the one that it was compiled from.
+    # A compiled program cannot be counted, so its source is.
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         run()
     total: int = counter.get_total_flops()

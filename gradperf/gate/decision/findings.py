@@ -1,4 +1,4 @@
-"""What the gate found, as facts: written by :mod:`.judge`, read by :mod:`.report` and nobody else.
+"""The findings of the gate as facts: :mod:`.judge` writes them, the report reads them.
 
 Ratios are head over base: 1.05 took 5 % longer. Changes are shares: 0.03 is 3 %.
 """
@@ -33,20 +33,20 @@ Overall = Literal[
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one case, or of one group of cases."""
+    """The verdict on one case, or on one group of cases."""
 
     id: str
     verdict: Verdict
     group: str = ""
-    """Of a case: the group that it belongs to."""
+    """The group of a case; empty for a group."""
     ratio: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
     """Bounds of the 95 % interval of the ratio."""
     p_adjusted: float | None = None
-    """Of the slowdown being larger than the smallest effect of interest; 1 where the screen saw no reason."""
+    """P of a slowdown larger than the smallest effect of interest; 1 if the screen saw no reason to test it."""
     pairs: int = 0
-    """Pairs of processes that ratio and interval rest on."""
+    """Pairs of processes behind ratio and interval."""
     smallest_visible_change: float | None = None
     """The smallest slowdown that this run would have called regressed with a probability of 80 %."""
     base_s: float | None = None
@@ -56,33 +56,33 @@ class Finding:
     confirmed: tuple[float, ...] = ()
     """Log-ratio of every pair of the two phases, in the order measured."""
     reason: str = ""
-    """Why it failed, or what differs; empty for what was measured."""
+    """Why it failed, or what differs; empty if it was measured."""
     accepted: str = ""
-    """The reason with which the user accepted it; empty where it was not accepted."""
+    """The reason that the user gave for accepting it; empty if it was not accepted."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """A comparison whose answer is known."""
+    """A comparison with a known answer."""
 
     name: Literal["base against base", "planted slowdown"]
     case: str
     effect: float
     """The true change: 0, or 0.05."""
     result: Literal["passed", "not seen", "failed"]
-    """``not seen``: too noisy to tell, so no case may be called unchanged. ``failed``: nothing may be believed."""
+    """``not seen``: the run is too noisy to call a case unchanged. ``failed``: no verdict may be believed."""
     ratio: float | None
     ci_low: float | None
     ci_high: float | None
     p: float | None
-    """Of the slowdown being larger than the smallest effect of interest."""
+    """P of a slowdown larger than the smallest effect of interest."""
     values: tuple[float, ...]
     """Log-ratio of every pair."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that a run of the gate has to say."""
+    """All findings of a run of the gate."""
 
     verdict: Overall
     exit_code: int
@@ -90,7 +90,7 @@ class Outcome:
     groups: tuple[Finding, ...]
     controls: tuple[Control, ...]
     warnings: tuple[str, ...]
-    """Sentences that the user should read."""
+    """Sentences for the user."""
     plan: Mapping[str, Any]
     """alpha, min_effect, equivalence, screen, confirm: as used."""
     seed: int

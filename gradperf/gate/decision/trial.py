@@ -1,11 +1,11 @@
-"""Which pairs of processes to measure, and what may be concluded from them about a change in speed.
+"""Which cases to measure again, and what the measured pairs prove about a change in speed.
 
-The law: **what raised a suspicion is never counted as its proof.** All cases are screened on a few pairs, and what
-looks slower or faster is confirmed, on fresh pairs only. So the screen may be as generous as it likes: false alarms
-are bounded by the confirmation alone, whose tests are exact (:mod:`.signed_rank`) and which is told beforehand how
-often it may look. What was screened without suspicion costs no more time.
+**What raised a suspicion never counts as its proof.** All cases are screened on a few pairs of processes. A case
+that looks slower or faster is then confirmed, on fresh pairs only. So the screen may suspect generously: the
+confirmation alone bounds the false alarms. Its tests are exact (:mod:`gradperf.stats`), and its number of looks is
+fixed beforehand. A case without suspicion costs no more time.
 
-How things are measured is not decided here: :func:`run` is given a function that brings one pair at a time.
+How a pair is measured is not decided here: :func:`run` calls a function that measures one pair at a time.
 """
 
 import math
@@ -15,30 +15,30 @@ from itertools import chain
 from statistics import fmean
 from typing import Any, Literal
 
-from gradperf.stats import p_faster, p_slower
+from gradperf.stats import holm, p_faster, p_slower
 
 SCREEN_P = 0.2
-"""A case is suspected of being slower from this one-sided p on: of any slowdown at all, to miss few."""
+"""A case is suspected of any slowdown at all below this one-sided p. It is large, to miss few slowdowns."""
 
 SCREEN_GROUP_P = 0.2
-"""A group likewise, but of more than the smallest effect of interest. The mean of many cases is precise, so without
-a change it almost never looks like that; and if it does, all its members have to be measured again."""
+"""A group is suspected of a slowdown above the smallest effect of interest below this p. The mean of many cases is
+precise, so without a change it is almost never suspected; if it is, all its members are measured again."""
 
 SCREEN_FASTER_P = 0.05
-"""A case or group is suspected of being faster, by more than the smallest effect of interest, from this p on."""
+"""A case or group is suspected of a speedup above the smallest effect of interest below this p."""
 
 LOOKS = 4
-"""The confirmation is looked at after each quarter of its pairs."""
+"""The values of the confirmation are tested after each quarter of its pairs."""
 
 HALF = 2
 HALF_WEIGHT = 0.25
-"""Alarms are given at the second look, with this share of alpha, and at the end with the rest of it."""
+"""An alarm is possible at the second look, with this share of alpha, and at the last, with the rest of it."""
 
 FUTILE_P = {1: 0.5, 2: 0.2, 3: 0.1}
-"""Look by look, the p above which a suspicion is dropped. That can only prevent alarms, so it costs no alpha."""
+"""By look: the p above which a suspicion is dropped. This can only prevent alarms, so it costs no alpha."""
 
 PLANTED = 0.05
-"""The slowdown made on purpose in every pair, to see whether the run sees it."""
+"""The slowdown that every pair contains on purpose, to check that the run detects it."""
 
 ALL = "all"
 """The group of all cases."""
@@ -48,14 +48,14 @@ Phase = Literal["screen", "confirm"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked, and with how many pairs of processes. Effects are shares: 0.01 is 1 %."""
+    """The thresholds of a run, and its numbers of pairs. Effects are shares: 0.01 is 1 %."""
 
     alpha: float = 0.01
     """Probability that a run in which nothing became slower by more than ``min_effect`` is called regressed."""
     min_effect: float = 0.01
-    """Slowdowns up to this one are of no interest."""
+    """Changes up to this one are of no interest."""
     equivalence: float = 0.03
-    """What certainly changed by less than this may be called unchanged."""
+    """A case is unchanged if its whole interval lies within this change, either way."""
     screen: int = 8
     confirm: int = 24
 
@@ -67,51 +67,48 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pair:
-    """What one fresh pair of processes gave."""
+    """The values of one fresh pair of processes."""
 
     log_ratios: Mapping[str, float]
-    """Head over base, for every case that was asked for and could be measured."""
+    """Head over base, for every requested case that could be measured."""
     null: float | None
-    """Of two more processes of the base, one over the other."""
+    """The log-ratio of two more processes of the base."""
     planted: float | None
-    """The same, with :data:`PLANTED` of work added on purpose to one."""
+    """The same, with :data:`PLANTED` more work in one of them."""
 
 
 Measure = Callable[[Phase, Sequence[str]], Pair | None]
-"""Measure these cases and the controls in one fresh pair of processes; None if there is no time left."""
+"""Measure these cases and the controls in one fresh pair of processes; return None if no time is left."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one question about one case or group: is it slower, or: is it faster?"""
+    """The answer to one question about one case or group: is it slower, or is it faster?"""
 
     p_screen: float = 1.0
-    flagged: bool = False
-    """The screen saw reason to ask: it is one of the family that the confirmation decides on."""
+    suspected: bool = False
+    """Whether the screen raised a suspicion, so that the confirmation decides."""
     dropped_at: int | None = None
-    """After how many pairs of the confirmation it was hopeless to go on."""
+    """Pairs of the confirmation after which the suspicion was dropped as hopeless."""
     decided_at: int | None = None
-    """After how many pairs it was certain."""
+    """Pairs of the confirmation after which it was decided."""
     p_half: float = 1.0
     p_end: float = 1.0
-    """p at the two looks that may give alarm; 1 if it did not come to that."""
+    """p at the two looks that can raise an alarm; 1 if they were not reached."""
     p_adjusted: float = 1.0
-    """By Holm, over its family. No larger than alpha: yes, it is."""
+    """By Holm, over all suspicions of the same direction. The answer is yes if it is at most alpha."""
 
     @property
-    def q(self) -> float:
-        """One p for both looks, by weighted Bonferroni: P(q ≤ α) ≤ ¼·α + ¾·α.
-
-        (Holm, Scandinavian Journal of Statistics 6, 1979, section 4, on weights.)
-        """
+    def p_both_looks(self) -> float:
+        """One p-value for both looks, by weighted Bonferroni: P(p ≤ α) ≤ ¼·α + ¾·α (Holm 1979, section 4)."""
         if self.dropped_at is not None:
             return 1.0
         return min(1.0, self.p_half / HALF_WEIGHT, self.p_end / (1 - HALF_WEIGHT))
 
 
 @dataclass(frozen=True)
-class Course:
-    """All that was measured of one case or group, in order, and what came of it."""
+class History:
+    """The log-ratios of one case or group, in the order measured, and both answers."""
 
     screened: tuple[float, ...]
     confirmed: tuple[float, ...]
@@ -121,45 +118,45 @@ class Course:
 
 @dataclass(frozen=True)
 class Trial:
-    """A whole run, as measured."""
+    """Everything that a run measured."""
 
-    cases: Mapping[str, Course]
-    groups: Mapping[str, Course]
+    cases: Mapping[str, History]
+    groups: Mapping[str, History]
     group_of: Mapping[str, str]
-    """Of each case."""
+    """By case."""
     members: Mapping[str, tuple[str, ...]]
-    """The cases whose mean is a group's value: those that every pair of the screen has a value of."""
+    """By group: the cases whose mean is its value. Every pair of the screen has a value of each."""
     null: tuple[float, ...]
     planted: tuple[float, ...]
     """The controls, over both phases."""
     stopped: bool
-    """The time was spent before everything was decided."""
+    """Whether the time ran out before everything was decided."""
 
     @property
-    def family(self) -> int:
-        """How many are suspected of being slower; Holm's correction is for so many."""
-        return sum(course.slower.flagged for course in (*self.cases.values(), *self.groups.values()))
+    def suspects(self) -> int:
+        """How many cases and groups are suspected of being slower: Holm's correction is for this many."""
+        return sum(history.slower.suspected for history in (*self.cases.values(), *self.groups.values()))
 
 
 @dataclass(eq=False)
 class _Question:
-    """An answer in the making."""
+    """One question during the run, with its answer so far."""
 
     subject: "_Subject"
-    p_beyond: Callable[[Sequence[float], float], float]
+    p_value: Callable[[Sequence[float], float], float]
     """:func:`p_slower` or :func:`p_faster`."""
     answer: Answer
 
     @property
-    def open(self) -> bool:
-        return self.answer.flagged and self.answer.dropped_at is None and self.answer.decided_at is None
+    def is_open(self) -> bool:
+        return self.answer.suspected and self.answer.dropped_at is None and self.answer.decided_at is None
 
-    def note(self, **change: Any) -> None:
-        self.answer = replace(self.answer, **change)
+    def update(self, **changes: Any) -> None:
+        self.answer = replace(self.answer, **changes)
 
 
 class _Subject:
-    """A case, or a group of them, while the run goes on."""
+    """A case or a group during the run."""
 
     def __init__(self, members: tuple[str, ...], screen: Sequence[Pair], margin: float, plan: Plan) -> None:
         self.members = members
@@ -172,57 +169,43 @@ class _Subject:
         self.faster = _Question(self, p_faster, Answer(p_screen, p_screen < SCREEN_FASTER_P))
 
     def value(self, pair: Pair) -> float | None:
-        """Give the log of the geometric mean over the members; None if ``pair`` lacks one of them."""
+        """Return the mean log-ratio of the members; None if ``pair`` lacks one of them."""
         if any(case not in pair.log_ratios for case in self.members):
             return None
         return fmean(pair.log_ratios[case] for case in self.members)
 
     @property
-    def open(self) -> bool:
-        return self.slower.open or self.faster.open
+    def is_open(self) -> bool:
+        return self.slower.is_open or self.faster.is_open
 
     @property
-    def course(self) -> Course:
-        return Course(tuple(self.screened), tuple(self.confirmed), self.slower.answer, self.faster.answer)
+    def history(self) -> History:
+        return History(tuple(self.screened), tuple(self.confirmed), self.slower.answer, self.faster.answer)
 
 
-def least_pairs(alpha: float, family: int = 1) -> int:
-    """Give the least number of pairs of a confirmation that could ever alarm, were ``family`` suspected.
+def least_pairs(alpha: float, suspects: int = 1) -> int:
+    """Return the smallest number of confirming pairs that can raise an alarm with this many suspects.
 
-    All n values beyond the margin have p = 2⁻ⁿ, which has to be at most ¾·α/family.
+    If all n values lie beyond the margin, p = 2⁻ⁿ. It must be at most ¾·α/suspects.
     """
-    return max(1, math.ceil(-math.log2(alpha * (1 - HALF_WEIGHT) / family)))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust ``p_values`` for there being many of them: at most α of the runs without an effect have any below α.
-
-    The smallest times their number, the next times one less, and so on; never less than the one before (Holm,
-    Scandinavian Journal of Statistics 6, 1979).
-    """
-    adjusted = [1.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
+    return max(1, math.ceil(-math.log2(alpha * (1 - HALF_WEIGHT) / suspects)))
 
 
 def looks(pairs: int) -> dict[int, int]:
-    """After how many pairs of the confirmation it is looked at, and which quarter has then been reached."""
-    return {math.ceil(pairs * quarter / LOOKS): quarter for quarter in range(1, LOOKS + 1)}
+    """Return the look, 1 to 4, that follows each number of confirming pairs."""
+    return {math.ceil(pairs * look / LOOKS): look for look in range(1, LOOKS + 1)}
 
 
 def planted_was_seen(values: Sequence[float], plan: Plan) -> bool:
-    """Whether the slowdown made on purpose would have been called one."""
+    """Return whether the planted slowdown is significant."""
     return p_slower(values, plan.margin) <= plan.alpha
 
 
 def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, apart: Collection[str] = ()) -> Trial:
-    """Screen all cases of ``groups``, then confirm what looks slower or faster.
+    """Screen all cases of ``groups``, then confirm those that look slower or faster.
 
-    ``groups`` has the cases of each group; that of all cases is added. Cases named in ``apart``, whose change the
-    user accepted, are measured like any, but are in no group's mean: or else the group would alarm for them.
+    ``groups`` has the cases of each group; the group of all cases is added. ``apart`` has the cases whose change
+    the user accepted. They are measured like any, but belong to no group, or the group would alarm for them.
     """
     group_of = {case: group for group, cases in groups.items() for case in cases}
     pairs: list[Pair] = []
@@ -232,12 +215,12 @@ def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, ap
 
     members = _members(groups, pairs, apart)
     cases = {case: _Subject((case,), pairs, 0.0, plan) for case in group_of}
-    means = {name: _Subject(its_cases, pairs, plan.margin, plan) for name, its_cases in members.items()}
+    means = {group: _Subject(member_cases, pairs, plan.margin, plan) for group, member_cases in members.items()}
     if not stopped:
         stopped = _confirm(list(cases.values()), list(means.values()), plan, measure, pairs)
     return Trial(
-        cases={case: subject.course for case, subject in cases.items()},
-        groups={name: subject.course for name, subject in means.items()},
+        cases={case: subject.history for case, subject in cases.items()},
+        groups={group: subject.history for group, subject in means.items()},
         group_of=group_of,
         members=members,
         null=tuple(pair.null for pair in pairs if pair.null is not None),
@@ -249,66 +232,68 @@ def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, ap
 def _members(
     groups: Mapping[str, Sequence[str]], screen: Sequence[Pair], apart: Collection[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Cases of each group that has several, and of all.
+    """Return the cases of each group that has several, and of the group of all.
 
-    Who is a member is settled by the screen, or else a case that fails now and then would change what a mean is of.
+    The screen alone decides membership. Otherwise a case that fails now and then would change what a mean is of.
     """
-    settled = {
-        name: tuple(case for case in cases if case not in apart and all(case in p.log_ratios for p in screen))
-        for name, cases in groups.items()
+    members = {
+        group: tuple(case for case in cases if case not in apart and all(case in p.log_ratios for p in screen))
+        for group, cases in groups.items()
     }
-    if sum(map(bool, settled.values())) > 1:
-        settled[ALL if ALL not in groups else f"{ALL} groups"] = tuple(chain(*settled.values()))
-    return {name: cases for name, cases in settled.items() if len(cases) > 1}
+    if sum(map(bool, members.values())) > 1:
+        members[ALL if ALL not in groups else f"{ALL} groups"] = tuple(chain(*members.values()))
+    return {group: cases for group, cases in members.items() if len(cases) > 1}
 
 
 def _confirm(
     cases: Sequence[_Subject], means: Sequence[_Subject], plan: Plan, measure: Measure, pairs: list[Pair]
 ) -> bool:
-    """Measure what is suspected, and the controls, until all is decided; whether the time was spent before that."""
-    suspected = [mean for mean in means if mean.open]
-    questions = [q for subject in (*cases, *means) for q in (subject.slower, subject.faster) if q.open]
-    families = [[q for q in questions if q.p_beyond is beyond] for beyond in (p_slower, p_faster)]
-    seen = planted_was_seen(_planted(pairs), plan)
-    quarter_at = looks(plan.confirm)
+    """Measure the suspects and the controls until all is decided; return whether the time ran out before that."""
+    suspected_means = [mean for mean in means if mean.is_open]
+    questions = [q for subject in (*cases, *means) for q in (subject.slower, subject.faster) if q.is_open]
+    families = [[q for q in questions if q.p_value is p_value] for p_value in (p_slower, p_faster)]
+    planted_seen = planted_was_seen(_planted(pairs), plan)
+    look_after = looks(plan.confirm)
     for count in range(1, plan.confirm + 1):
-        wanted = dict.fromkeys(case for subject in (*cases, *means) if subject.open for case in subject.members)
-        if not wanted and (seen or not _planted(pairs)):
+        wanted = dict.fromkeys(case for subject in (*cases, *means) if subject.is_open for case in subject.members)
+        if not wanted and (planted_seen or not _planted(pairs)):
             return False
         pair = measure("confirm", tuple(wanted))
         if pair is None:
             return True
         pairs.append(pair)
-        for subject in (*cases, *suspected):
+        for subject in (*cases, *suspected_means):
             if (value := subject.value(pair)) is not None:
                 subject.confirmed.append(value)
-        if count in quarter_at:
+        if count in look_after:
             for family in families:
-                _look(family, quarter_at[count], count, plan)
-            # A few looks only, and at a slowdown that is there: so its own repeated test needs no correction.
-            seen = seen or planted_was_seen(_planted(pairs), plan)
+                _look(family, look_after[count], count, plan)
+            # No correction for repeated looks: they are few, and the planted slowdown is known to be there.
+            planted_seen = planted_seen or planted_was_seen(_planted(pairs), plan)
     return False
 
 
-def _look(family: Sequence[_Question], quarter: int, count: int, plan: Plan) -> None:
-    """Drop what is hopeless after ``count`` pairs, and decide what can be decided.
+def _look(family: Sequence[_Question], look: int, count: int, plan: Plan) -> None:
+    """Drop hopeless suspicions after ``count`` pairs, and decide those that can be decided.
 
-    What alarms at half stands at the end: Holm asks for the smallest q of all, and these do not change any more.
+    An alarm at half stands at the end: Holm's method goes from the smallest p upwards, and those decided at half no
+    longer change.
     """
     for question in family:
-        if not question.open:
+        if not question.is_open:
             continue
-        p = question.p_beyond(question.subject.confirmed, plan.margin)
-        if quarter == HALF:
-            question.note(p_half=p)
-        elif quarter == LOOKS:
-            question.note(p_end=p)
-        if p > FUTILE_P.get(quarter, 1.0):
-            question.note(dropped_at=count)
-    for question, p_adjusted in zip(family, holm([question.answer.q for question in family]), strict=True):
-        question.note(p_adjusted=p_adjusted)
-        if question.open and (quarter == LOOKS or p_adjusted <= plan.alpha):
-            question.note(decided_at=count)
+        p = question.p_value(question.subject.confirmed, plan.margin)
+        if look == HALF:
+            question.update(p_half=p)
+        elif look == LOOKS:
+            question.update(p_end=p)
+        if p > FUTILE_P.get(look, 1.0):
+            question.update(dropped_at=count)
+    adjusted = holm([question.answer.p_both_looks for question in family])
+    for question, p_adjusted in zip(family, adjusted, strict=True):
+        question.update(p_adjusted=p_adjusted)
+        if question.is_open and (look == LOOKS or p_adjusted <= plan.alpha):
+            question.update(decided_at=count)
 
 
 def _planted(pairs: Sequence[Pair]) -> tuple[float, ...]:

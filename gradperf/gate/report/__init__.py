@@ -1,1 +1,1 @@
-"""What the gate found, as text, Markdown and JSON."""
+"""The gate's findings as text, Markdown and JSON."""

@@ -1,6 +1,6 @@
 """The gate on GitHub: annotations on the run, and the report in its summary.
 
-GitHub shows ten annotations of each kind and drops the others without a word: so the tenth says how many there are.
+GitHub shows ten annotations of each kind and drops the others, so the tenth says how many more there are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Literal
 
 from gradperf.gate.decision.findings import Finding, Outcome
 from gradperf.gate.report import markdown, sentences, words
+from gradperf.text.printable import clean, plain
 
 MOST = 10
 
@@ -16,7 +17,7 @@ Kind = Literal["error", "warning"]
 
 
 def in_actions(outcome: Outcome, environ: Mapping[str, str], ascii_only: bool = False) -> list[str]:
-    """Append the report to the summary of the step, and give the lines to print; none outside GitHub."""
+    """Append the report to the summary of the step; return the lines to print. Do nothing outside GitHub."""
     if environ.get("GITHUB_ACTIONS") != "true":
         return []
     lines = annotations(outcome, ascii_only)
@@ -31,25 +32,25 @@ def in_actions(outcome: Outcome, environ: Mapping[str, str], ascii_only: bool = 
 
 
 def annotations(outcome: Outcome, ascii_only: bool = False) -> list[str]:
-    """Give the workflow commands: errors for what closes the gate, warnings for what could not be decided."""
+    """Return workflow commands: errors for what fails the gate, warnings for what could not be decided."""
     errors: list[tuple[str, str]] = [
-        ("control failed", sentences.control_told(control))
+        ("control failed", sentences.describe_control(control))
         for control in outcome.controls
         if control.result == "failed"
     ]
-    # A control that failed takes back what was measured, not that a case is gone or returns something else.
+    # A failed control withdraws what was measured, not that a case is missing or returns something else.
     urgent = [verdict for verdict in words.URGENT if not errors or verdict != "regressed"]
-    errors += [_told(one) for one in _open(outcome.cases) if one.verdict in urgent]
-    errors += [_told(one, "group ") for one in _open(outcome.groups) if one.verdict in urgent]
+    errors += [_message(one) for one in _open(outcome.cases) if one.verdict in urgent]
+    errors += [_message(one, "group ") for one in _open(outcome.groups) if one.verdict in urgent]
     if outcome.exit_code and not errors:
         errors = [(outcome.verdict, sentences.sentence(outcome))]
     warnings = [("warning", warning) for warning in outcome.warnings]
     warnings += [
-        ("control not seen", sentences.control_told(control))
+        ("control not seen", sentences.describe_control(control))
         for control in outcome.controls
         if control.result == "not seen"
     ]
-    warnings += [_told(one) for one in _open(outcome.cases) if one.verdict in ("unstable", "inconclusive")]
+    warnings += [_message(one) for one in _open(outcome.cases) if one.verdict in ("unstable", "inconclusive")]
     return [*_lines("error", errors, ascii_only), *_lines("warning", warnings, ascii_only)]
 
 
@@ -57,23 +58,23 @@ def _open(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in words.by_urgency(findings) if not finding.accepted]
 
 
-def _told(finding: Finding, what: str = "") -> tuple[str, str]:
-    """Give title and text."""
-    told = finding.reason or (words.finding_told(finding) if finding.ratio is not None else finding.verdict)
-    return finding.verdict, f"{what}{finding.id}: {told}"
+def _message(finding: Finding, what: str = "") -> tuple[str, str]:
+    """Return title and text."""
+    text = finding.reason or (words.finding_text(finding) if finding.ratio is not None else finding.verdict)
+    return finding.verdict, f"{what}{finding.id}: {text}"
 
 
-def _lines(kind: Kind, found: Sequence[tuple[str, str]], ascii_only: bool) -> list[str]:
-    shown = found if len(found) <= MOST else found[: MOST - 1]
+def _lines(kind: Kind, messages: Sequence[tuple[str, str]], ascii_only: bool) -> list[str]:
+    shown = messages if len(messages) <= MOST else messages[: MOST - 1]
     lines = [_command(kind, title, text, ascii_only) for title, text in shown]
-    if rest := len(found) - len(shown):
+    if rest := len(messages) - len(shown):
         lines.append(_command(kind, "and more", f"{rest} more are in the report of the gate.", ascii_only))
     return lines
 
 
 def _command(kind: Kind, title: str, text: str, ascii_only: bool) -> str:
-    message = words.plain(words.clean(text, 4 * words.LONGEST), ascii_only)
-    heading = words.plain(f"gradperf gate: {title}", ascii_only)
+    message = plain(clean(text, 4 * words.REASON_LENGTH), ascii_only)
+    heading = plain(f"gradperf gate: {title}", ascii_only)
     return f"::{kind} title={_escaped(heading).replace(':', '%3A').replace(',', '%2C')}::{_escaped(message)}"
 
 

@@ -15,7 +15,7 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
 
 
 def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[Forward, Backward]:
-    """``jax.vjp`` is the forward pass; the function that it returns, the backward pass."""
+    """``jax.vjp`` is the forward pass; the function that it returns is the backward pass."""
     loss_of = network.loss_of(problem)
     parameters, x, y = network.on_device(problem, inputs, device)
     differentiated = problem.gradient_problem()

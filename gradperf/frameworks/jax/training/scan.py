@@ -1,7 +1,7 @@
-"""``jax.lax.scan`` under ``jit``: the whole training is one compiled loop, Python is called once.
+"""``jax.lax.scan`` under ``jit``: the whole training is one compiled loop.
 
-Every step does the work of a step: without the barrier XLA would move what never changes out of the loop, such as
-the powers of the polynomial's x, which the problem asks for at every step (0.66 instead of 0.90 µs per step).
+Without the barrier XLA would move what never changes out of the loop, such as the powers of the polynomial's x. The
+problem asks for them at every step (0.90 µs per step, 0.66 µs without).
 """
 
 from typing import Any

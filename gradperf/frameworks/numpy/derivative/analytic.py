@@ -1,4 +1,4 @@
-"""The derivative known from the calculus: cos x."""
+"""The analytic derivative: cos x."""
 
 from typing import Any
 

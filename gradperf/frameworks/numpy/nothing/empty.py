@@ -1,4 +1,4 @@
-"""A style that does nothing: what a call costs before anything is computed."""
+"""A style that does nothing: what a call costs without any computation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Backpropagation by hand as in the notebooks: matrix products, and a fresh array for every result."""
+"""Backpropagation by hand as in the notebooks: matrix products, and a new array for every result."""
 
 from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.numpy import backprop
@@ -7,7 +7,7 @@ from gradperf.problems.training import Training
 
 
 def weight_gradient(a: Array, delta: Array) -> Array:
-    """One matrix product over the batch."""
+    """Return one matrix product over the batch."""
     return a.T @ delta
 
 

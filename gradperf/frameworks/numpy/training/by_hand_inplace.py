@@ -1,13 +1,13 @@
-"""Backpropagation by hand, the fastest honest numpy: every array allocated beforehand, every call into ``out``.
+"""Backpropagation by hand, as fast as numpy can: every array allocated beforehand, every call into ``out``.
 
-A step is a *program*: a flat list of calls with their arguments bound, so that the inner loop interprets nothing.
-The same mathematics as ``by_hand``, with the savings that a careful user makes:
+A step is a *program*: a flat list of calls with bound arguments, so that the inner loop interprets nothing. The
+mathematics is that of ``by_hand``, with the savings of a careful user:
 
-- x² … x^d by repeated multiplication, not by the general power function; recomputed at every step, while x⁰ and
-  x¹ are there already;
+- x² … x^d by repeated multiplication, not by the general power function; computed again at every step, except x⁰
+  and x¹, which are inputs;
 - a sum over the batch is a product with ones, and a product with one column is one with a vector;
-- constants are arrays already, and ``a.dot`` is called instead of ``np.dot``: half the overhead per call;
-- where the weights are updated, the loss's factor 2 / divisor is part of the learning rate.
+- constants are arrays, and ``a.dot`` replaces ``np.dot``: half the overhead per call;
+- if the weights are updated, the loss's factor 2 / divisor is part of the learning rate.
 """
 
 import itertools
@@ -27,7 +27,7 @@ Call = Callable[[], Any]
 class Step:
     """The programs of one step, and the arrays that they read and write.
 
-    ``gradients`` are those of the loss divided by ``scale``; where nothing is updated, ``scale`` is 1.
+    ``gradients`` are those of the loss divided by ``scale``. Without an update ``scale`` is 1.
     """
 
     def __init__(self, problem: Training, inputs: Arrays, dtype: str) -> None:
@@ -70,7 +70,7 @@ class Step:
             backward_by_layer.append(backward)
             a, delta = output, layer_delta
 
-        # delta is ŷ − y itself, times the loss's factor where no learning rate can take that in.
+        # delta is ŷ − y, times the loss's factor if no learning rate can include it.
         self.residual = delta.reshape(-1)
         self.forward.append(partial(np.subtract, a.reshape(-1), y.reshape(-1), self.residual))
         self.divisor = problem.divisor
@@ -84,14 +84,14 @@ class Step:
 
 
 def _product(a: Array, b: Array, out: Array) -> Call:
-    """``a @ b`` into ``out``, as the call with the least overhead."""
+    """Return the call with the least overhead that computes ``a @ b`` into ``out``."""
     if b.shape[1] == 1:
         return partial(a.dot, b[:, 0], out[:, 0])
     return partial(a.dot, b, out)
 
 
 def _activation(name: str, z: Array, delta: Array) -> tuple[Array, list[Call], list[Call]]:
-    """Give the output array, the calls that fill it, and those that turn ``delta`` by output into by z."""
+    """Return the output, the calls that fill it, and those that turn ``delta`` from by-output into by-z."""
     if name == "identity":
         return z, [], []
     output = np.empty_like(z)
@@ -105,10 +105,10 @@ def _activation(name: str, z: Array, delta: Array) -> tuple[Array, list[Call], l
         ]
         return output, [partial(np.tanh, z, output)], backward
     zero = np.zeros((), z.dtype)
-    # The one binary ufunc that deprecates a third positional argument.
+    # This ufunc deprecates a third positional argument.
     forward: list[Call] = [partial(np.maximum, z, zero, out=output)]
     if name == "relu" and z.size <= _SMALL:
-        # The sign of max(z, 0) is the mask already, in the right dtype.
+        # The sign of max(z, 0) is the mask, in the right dtype.
         return output, forward, [partial(np.sign, output, slope), partial(np.multiply, delta, slope, delta)]
     if name == "shifted_relu":
         forward.append(partial(np.subtract, output, np.asarray(0.5, z.dtype), output))
@@ -117,7 +117,7 @@ def _activation(name: str, z: Array, delta: Array) -> tuple[Array, list[Call], l
 
 
 _SMALL = 2048
-"""Entries up to which ``sign`` costs less than a comparison and a cast; measured on AMD EPYC, numpy 2.4."""
+"""Up to this many entries ``sign`` costs less than a comparison and a cast; measured on AMD EPYC, numpy 2.4."""
 
 
 def _sgd(sgd: SGD, step: Step) -> list[Call]:
@@ -130,7 +130,7 @@ def _sgd(sgd: SGD, step: Step) -> list[Call]:
 
 
 def _adam(adam: Adam, step: Step, steps: int) -> tuple[list[Call], Call]:
-    """Give the calls of one update, and the call that starts a training anew.
+    """Return the calls of one update, and the call that resets the state.
 
     All parameters of the network are updated as one vector: gather, eleven calls, scatter.
     """
@@ -198,7 +198,7 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     program = [*step.backward, *update]
     initial = [inputs[name] for name in problem.parameters]
     losses = np.empty(problem.steps, dtype)
-    # Where each step puts its loss: entries of `losses` as arrays of their own.
+    # Each step writes its loss into one of these views of `losses`.
     places = [losses[t : t + 1].reshape(()) for t in range(problem.steps)]
     residual = step.residual
 

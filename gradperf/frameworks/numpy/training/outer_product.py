@@ -1,12 +1,12 @@
 """Backpropagation by hand, the weight gradient a sum of outer products: one (in, out) matrix per example.
 
-That is how the chain rule is derived on paper, and how the notebook first wrote it: (batch, in, out) numbers are
-built only to be summed.
+That is how the chain rule is derived on paper, and how the notebook first wrote it. It builds (batch, in, out)
+numbers and then sums them.
 """
 
 from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.numpy import backprop
-from gradperf.machine import facts
+from gradperf.machine.memory import memory_bytes
 from gradperf.problems import Array, Arrays
 from gradperf.problems.training import Training
 
@@ -14,15 +14,15 @@ UNCOUNTED = "its weight gradient is no matrix product"
 
 
 def weight_gradient(a: Array, delta: Array) -> Array:
-    """Build every example's outer product, then sum."""
+    """Return the sum of the outer products of all examples."""
     return (a[:, :, None] * delta[:, None, :]).sum(axis=0)
 
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:
-    """Refuse where the outer products would not fit in memory."""
+    """Return the reason if the outer products do not fit in memory."""
     widths = zip(problem.widths, problem.widths[1:], strict=False)
     needed_bytes = problem.batch * max(i * o for i, o in widths) * (8 if dtype == "float64" else 4)
-    here_bytes = facts.memory_bytes()
+    here_bytes = memory_bytes()
     if here_bytes is None or needed_bytes <= here_bytes / 2:
         return None
     return (

@@ -1,4 +1,4 @@
-"""``ones`` in a ``tf.function``: the one backward pass, traced into a graph."""
+"""``ones`` in a ``tf.function``: its backward pass, traced into a graph."""
 
 from gradperf.frameworks.contract import Run
 from gradperf.frameworks.tensorflow import single

@@ -1,4 +1,4 @@
-"""One backward pass for every point, each with a one-hot output gradient: the slow way that a notebook shows."""
+"""One backward pass for every point, each with a one-hot output gradient: a slow way that a notebook shows."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ from gradperf.problems.derivative import SineDerivative
 
 
 def derivative(x: Any) -> Any:
-    """Differentiate; ones are the output gradient that the tape takes unless told otherwise."""
+    """Return the derivative; ones are the default output gradient of the tape."""
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = tf.sin(x)

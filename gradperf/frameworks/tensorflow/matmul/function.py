@@ -1,4 +1,4 @@
-"""The ``@`` operator in a ``tf.function``: the framework's own product, called through a graph of it alone."""
+"""The ``@`` operator in a ``tf.function``: the framework's own product, in a graph of its own."""
 
 from operator import matmul
 

@@ -1,6 +1,6 @@
 """TensorFlow v1's static graph: placeholders, ``tf.gradients``, assign operations, a session fed at every step.
 
-The data cross from numpy at every step, as in the notebooks of that time: this is part of what the style costs.
+The data are copied from numpy at every step, as in the notebooks of that time: this is part of the style's cost.
 """
 
 from typing import Any
@@ -20,11 +20,11 @@ UNCOUNTED = "a session's program cannot be traced from outside"
 
 
 def session_config() -> Any:
-    """Bind a session's thread pools like the eager runtime's."""
+    """Return a configuration with the thread pools of the eager runtime."""
     config = v1.ConfigProto(
         intra_op_parallelism_threads=tf.config.threading.get_intra_op_parallelism_threads(),
         inter_op_parallelism_threads=tf.config.threading.get_inter_op_parallelism_threads(),
-        # Gradients bring arithmetic of shapes, which has no kernel on a GPU.
+        # Gradients compute with shapes, which has no kernel on a GPU.
         allow_soft_placement=True,
     )
     config.gpu_options.allow_growth = True
@@ -38,8 +38,8 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         loss = network.loss_of(problem, dtype)(parameters, x, y)
         gradients = tf.gradients(loss, [*parameters, x] if problem.input_gradient else parameters)
         update, _ = optimizers.build(problem.optimizer, parameters)
-        # Each variable is read once, and its new value depends on that: loss and gradients are those of the
-        # weights before the update, although no control dependency says so.
+        # Each variable is read once, and its new value depends on that read. So loss and gradients are those of the
+        # weights before the update, without a control dependency.
         updates = tf.group(update(gradients))
         initialise = v1.global_variables_initializer()
     session = v1.Session(graph=graph, config=session_config())

@@ -1,7 +1,7 @@
 """Keras: a ``Sequential`` model, compiled, trained by ``train_on_batch``.
 
-Not by ``fit``: a full-batch step is an epoch there, and every epoch starts an iterator over the data, callbacks and
-a history. Measured on a network of 8 weights, 50 ms around a step of 0.6 ms.
+Not by ``fit``: there a full-batch step is an epoch, and every epoch starts an iterator over the data, callbacks
+and a history. On a network of 8 weights that took 50 ms for a step of 0.6 ms.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ UNCOUNTED = "Keras cannot be traced from outside"
 
 
 class SquaredError(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
-    """Σ(ŷ − y)² of each example. Keras' own MeanSquaredError divides by the outputs, which the problems do not."""
+    """Σ(ŷ − y)² of each example. Keras' own MeanSquaredError also divides by the number of outputs."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """(batch, outputs) → (batch,); the base class reduces over the batch."""
@@ -38,14 +38,14 @@ def supports(problem: Training, device: str, dtype: str) -> str | None:
     if keras.backend.backend() != "tensorflow":
         return f"keras was imported with the backend {keras.backend.backend()}: set KERAS_BACKEND=tensorflow"
     if problem.optimizer is None:
-        return "train_on_batch always updates the weights, and hands back no gradients"
+        return "train_on_batch always updates the weights, and returns no gradients"
     if isinstance(problem.optimizer, Adam) and dtype == "float64":
-        return "Keras' Adam rounds its β₁ and β₂ to float32: in float64 its updates are off by 7e-6 of themselves"
+        return "Keras' Adam rounds its β₁ and β₂ to float32: in float64 the relative error of its updates is 7e-6"
     return None
 
 
 def model_of(problem: Training, dtype: str) -> Any:
-    """Build and compile."""
+    """Return the compiled model."""
     layers = [keras.Input((problem.features,))]
     if problem.powers is not None:
         exponents = np.arange(problem.powers + 1, dtype=dtype)
@@ -54,13 +54,13 @@ def model_of(problem: Training, dtype: str) -> Any:
         keras.layers.Dense(layer.outputs, ACTIVATIONS[layer.activation], layer.bias) for layer in problem.layers
     ]
     model = keras.Sequential(layers)
-    # Left to itself Keras takes XLA where it finds a GPU and not elsewhere: the same case, two programs.
+    # By default Keras takes XLA only if there is a GPU: then one case would be two programs.
     model.compile(optimizer_of(problem), SquaredError(reduction=problem.loss), jit_compile=False)
     return model
 
 
 def optimizer_of(problem: Training) -> Any:
-    """Give Keras' own optimizer."""
+    """Return Keras' own optimizer."""
     match problem.optimizer:
         case SGD(lr):
             return keras.optimizers.SGD(lr)
@@ -70,10 +70,10 @@ def optimizer_of(problem: Training) -> Any:
 
 @contextmanager
 def floats(dtype: str) -> Iterator[None]:
-    """Make ``dtype`` Keras' default; it is read while a model is built, compiled and traced.
+    """Make ``dtype`` Keras' default, which is read while a model is built, compiled and traced.
 
-    A dtype for each layer would not do: a compiled model's loss, its metric and the learning rate always take the
-    default.
+    A dtype for each layer is not enough: the loss of a compiled model, its metric and the learning rate always
+    take the default.
     """
     before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(dtype)
@@ -99,7 +99,7 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         with on(device):
             for variable, start in initial:
                 variable.assign(start)
-            # It returns a mean over the steps since the metrics were reset, and it resets them first.
+            # It returns the mean over the steps since it reset the metrics, which it does first.
             losses = [model.train_on_batch(x, y) for _ in range(problem.steps)]
             trained = [keras.ops.copy(variable) for variable in model.trainable_variables]
         outputs = problem.outputs(np.array(losses, dtype), trained, [])

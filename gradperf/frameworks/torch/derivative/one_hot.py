@@ -1,4 +1,4 @@
-"""One backward pass for every point, each with a one-hot output vector: the slow way that a notebook shows."""
+"""One backward pass for every point, each with a one-hot output vector: a slow way that a notebook shows."""
 
 from typing import Any
 

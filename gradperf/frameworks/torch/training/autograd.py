@@ -1,4 +1,4 @@
-"""The forward pass in tensor operations, the backward pass by autograd, the update written out."""
+"""The forward pass in tensor operations, the backward pass by autograd, an explicit update."""
 
 from gradperf.frameworks.contract import Backward, Forward, Run
 from gradperf.frameworks.torch import by_autograd, network

@@ -1,7 +1,7 @@
 """``torch.compile`` of the whole step, loss, gradients and update, as one graph of functions without side effects.
 
-Compiling the loss alone and calling ``backward()`` and the update outside it took two to five times as long per
-step at the small sizes: every crossing between compiled and eager code has its price.
+Compiling the loss alone, with ``backward()`` and the update outside, took two to five times as long per step at the
+small sizes: every change between compiled and eager code takes time.
 """
 
 import shutil
@@ -21,22 +21,22 @@ from gradperf.problems.training import Training
 
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:
-    """On the CPU, torch.compile writes C++."""
+    """Return the reason if there is no C++ compiler, which torch.compile needs on the CPU."""
     if device == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         return "torch.compile needs a C++ compiler, and none is installed (Debian: apt install g++)"
     return None
 
 
 def install() -> None:
-    """Have the C++ compiler probed and torch's header precompiled: 15 s that a machine spends once."""
+    """Let torch probe the C++ compiler and precompile its header. A machine does this once; it takes 15 s."""
     compiled(lambda x: x + 1)(torch.zeros(1))
 
 
 def compiled(step: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a copy of ``step`` with a code object of its own.
 
-    torch.compile keeps its results by code object, so networks that share one would run through each other's
-    guards at every call, and be refused after eight.
+    torch.compile keeps its results by code object. Networks that share one would check each other's guards at every
+    call, and torch would stop compiling after eight.
     """
     own = FunctionType(step.__code__.replace(), step.__globals__, step.__name__, None, step.__closure__)
     function: Callable[..., Any] = torch.compile(own, fullgraph=True, dynamic=False)
@@ -51,7 +51,7 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         initial = [*initial, x.detach()]
 
     def loss(tensors: Tensors) -> torch.Tensor:
-        # x is differentiated only where it stands among the tensors.
+        # x is differentiated only if it is among the tensors.
         seen = tensors[count] if problem.input_gradient else x
         return network.loss_of(problem, seen, y)(tensors[:count])
 

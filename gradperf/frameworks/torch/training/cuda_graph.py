@@ -1,4 +1,4 @@
-"""One step captured as a CUDA graph and replayed: the CPU launches one thing per step instead of dozens."""
+"""One step captured as a CUDA graph and replayed: the CPU launches one graph per step, not dozens of kernels."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ def supports(problem: Training, device: str, dtype: str) -> str | None:
 
 
 def tensors(state: Any) -> Iterator[torch.Tensor]:
-    """Walk through the tensors of an optimizer's state, always in one order."""
+    """Yield the tensors of an optimizer's state, always in the same order."""
     if isinstance(state, torch.Tensor):
         yield state
     else:
@@ -28,7 +28,7 @@ def tensors(state: Any) -> Iterator[torch.Tensor]:
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     x, y = network.data(problem, inputs, device)
     initial = network.initial(problem, inputs, device)
-    # A graph reads and writes fixed memory: these tensors keep their place, and every step writes into them.
+    # A graph reads and writes fixed memory, so every step writes into these tensors.
     parameters = network.leaves(initial)
     state = functional.start(problem.optimizer, parameters)
     losses = torch.zeros(problem.steps, dtype=x.dtype, device=device)
@@ -55,7 +55,7 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         for tensor in (at, *tensors(state)):
             tensor.zero_()
 
-    # Capture must follow a warm-up on a side stream, so that libraries have made their handles and workspaces.
+    # A capture needs a warm-up on a side stream first, in which libraries create their handles and workspaces.
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):

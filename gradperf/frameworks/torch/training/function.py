@@ -1,4 +1,4 @@
-"""Autograd with a custom ``autograd.Function`` for ReLU: its forward and backward written in Python."""
+"""Autograd with a custom ``autograd.Function`` for ReLU, whose forward and backward are in Python."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ class ReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> torch.Tensor:
-        """Pass the gradient on where z was positive."""
+        """Return the gradient where z was positive, else 0."""
         (z,) = ctx.saved_tensors
         return grad_outputs[0] * (z > 0)
 
 
 def relu(z: torch.Tensor) -> torch.Tensor:
-    """Apply the Function."""
+    """Return max(z, 0) by the Function."""
     result: torch.Tensor = ReLU.apply(z)
     return result
 
@@ -36,14 +36,14 @@ ACTIVATIONS = {**network.ACTIVATIONS, "relu": relu, "shifted_relu": lambda z: re
 
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:
-    """Refuse networks without a ReLU: without the Function they would time ``autograd`` again."""
+    """Return the reason for a network without a ReLU: it would be the same as ``autograd``."""
     if any(slot.activation in ("relu", "shifted_relu") for slot in problem.slots):
         return None
     return "its custom Function is a ReLU, and this network has none"
 
 
 def make_loss(problem: Training, x: torch.Tensor, y: torch.Tensor) -> by_autograd.Loss:
-    """Build the loss over the custom Function."""
+    """Return the loss with the custom Function."""
     return network.loss_of(problem, x, y, ACTIVATIONS)
 
 

@@ -1,4 +1,4 @@
-"""Backpropagation by hand in layer classes, each with its own ``backward``: a framework in sixty lines."""
+"""Backpropagation by hand in layer classes, each with its own ``backward``."""
 
 from typing import Any, Protocol
 
@@ -12,22 +12,22 @@ from gradperf.problems.training import Training
 
 
 class Layer(Protocol):
-    """Turns a into its output, and the gradient of its output into that of a."""
+    """Computes its output from a, and the gradient by a from the gradient by its output."""
 
     def forward(self, a: torch.Tensor) -> torch.Tensor:
-        """Compute, and keep what ``backward`` needs."""
+        """Return the output, and keep what ``backward`` needs."""
         ...
 
     def backward(self, delta: torch.Tensor) -> torch.Tensor:
-        """Give the gradient by ``a``."""
+        """Return the gradient by ``a``."""
         ...
 
 
 class Linear:
-    """a @ w + b. Where nobody asks for the gradient by ``a``, it is not computed."""
+    """a @ w + b. The gradient by ``a`` is computed only with ``input_gradient``."""
 
     def __init__(self, w: torch.Tensor, b: torch.Tensor | None, *, input_gradient: bool) -> None:
-        """Hold the parameters themselves, so that an update in place reaches them."""
+        """Keep the parameters themselves, so that an update in place changes them."""
         self.w, self.b, self.input_gradient = w, b, input_gradient
 
     def forward(self, a: torch.Tensor) -> torch.Tensor:
@@ -36,14 +36,14 @@ class Linear:
         return a @ self.w if self.b is None else torch.addmm(self.b, a, self.w)
 
     def backward(self, delta: torch.Tensor) -> torch.Tensor:
-        """Keep the gradients by w and b; (batch, out) → (batch, in)."""
+        """Keep the gradients by w and b, and return (batch, out) → (batch, in)."""
         self.w_gradient = self.a.t() @ delta
         if self.b is not None:
             self.b_gradient = delta.sum(0)
         return delta @ self.w.t() if self.input_gradient else delta
 
     def gradients(self) -> list[torch.Tensor]:
-        """By w, and by b where there is one."""
+        """Return the gradient by w, and by b if there is one."""
         return [self.w_gradient] if self.b is None else [self.w_gradient, self.b_gradient]
 
 
@@ -51,7 +51,7 @@ class ReLU:
     """max(a, 0) + shift."""
 
     def __init__(self, shift: float = 0.0) -> None:
-        """A shift of 0 costs nothing."""
+        """Keep the shift; 0 costs nothing."""
         self.shift = shift
 
     def forward(self, a: torch.Tensor) -> torch.Tensor:
@@ -60,7 +60,7 @@ class ReLU:
         return a.clamp(min=0) + self.shift if self.shift else a.clamp(min=0)
 
     def backward(self, delta: torch.Tensor) -> torch.Tensor:
-        """Pass on where a was positive."""
+        """Return delta where a was positive, else 0."""
         return delta * (self.a > 0)
 
 
@@ -81,7 +81,7 @@ class SquaredError:
     """Σ(a − y)² / divisor."""
 
     def __init__(self, y: torch.Tensor, divisor: int) -> None:
-        """Hold the targets."""
+        """Keep the targets."""
         self.y, self.divisor = y, divisor
 
     def forward(self, a: torch.Tensor) -> torch.Tensor:
@@ -91,7 +91,7 @@ class SquaredError:
         return loss if self.divisor == 1 else loss / self.divisor
 
     def backward(self) -> torch.Tensor:
-        """Give the gradient by ``a``, (batch, outputs)."""
+        """Return the gradient by ``a``, (batch, outputs)."""
         return 2 / self.divisor * self.residual
 
 
@@ -99,7 +99,7 @@ class Model:
     """The layers in order, and the loss."""
 
     def __init__(self, problem: Training, parameters: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> None:
-        """Stack the layers over ``parameters``, which the update then changes in place."""
+        """Build the layers over ``parameters``, which the update changes in place."""
         self.x, self.powers = x, network.exponents(problem, x)
         self.layers: list[Layer] = []
         self.linears: list[Linear] = []
@@ -119,14 +119,14 @@ class Model:
         self.input_gradient = problem.input_gradient
 
     def forward(self) -> torch.Tensor:
-        """Give the loss."""
+        """Return the loss."""
         a = self.x if self.powers is None else self.x**self.powers
         for layer in self.layers:
             a = layer.forward(a)
         return self.loss.forward(a)
 
     def backward(self) -> list[torch.Tensor]:
-        """Give the gradients by the parameters, and by x where the problem asks for it."""
+        """Return the gradients by the parameters, and by x if the problem asks for it."""
         delta = self.loss.backward()
         for layer in reversed(self.layers):
             delta = layer.backward(delta)

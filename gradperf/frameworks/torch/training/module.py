@@ -24,7 +24,7 @@ class Powers(nn.Module):
         self.register_buffer("exponents", exponents)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Raise."""
+        """Return the powers."""
         return x**self.exponents
 
 
@@ -65,7 +65,7 @@ class Network(nn.Module):
         self.divisor = problem.divisor
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Give the loss."""
+        """Return the loss."""
         loss: torch.Tensor = self.criterion(self.layers(x), y)
         return loss if self.divisor == 1 else loss / self.divisor
 
@@ -78,7 +78,7 @@ class Network(nn.Module):
                 linear.bias.copy_(initial[slot.bias])
 
     def tensors(self, of: Callable[[nn.Parameter], Any]) -> list[Any]:
-        """Give the weights as (in, out), or their gradients, in the problem's order."""
+        """Return the weights as (in, out), or their gradients, in the problem's order."""
         return [
             of(parameter).t() if parameter is linear.weight else of(parameter)
             for linear in self.linears
@@ -87,13 +87,13 @@ class Network(nn.Module):
 
 
 def gradients(model: Network, problem: Training, x: torch.Tensor) -> list[Any]:
-    """Give the gradients of the last backward pass, by x last where the problem asks for it."""
+    """Return the gradients of the last backward pass, by x last if the problem asks for it."""
     found = model.tensors(lambda parameter: parameter.grad)
     return [*found, x.grad] if problem.input_gradient else found
 
 
 def optimizer_of(problem: Training, model: nn.Module) -> torch.optim.Optimizer | None:
-    """Give torch's own optimizer, with fresh state."""
+    """Return torch's own optimizer, with new state."""
     match problem.optimizer:
         case SGD(lr):
             return torch.optim.SGD(model.parameters(), lr=lr)

@@ -1,4 +1,4 @@
-"""Backpropagation by hand with tensors, no autograd: numpy's ``by_hand`` in torch's words."""
+"""Backpropagation by hand with tensors, no autograd: numpy's ``by_hand`` in torch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,11 +19,11 @@ DERIVATIVES: dict[str, Derivative] = {
     "shifted_relu": lambda delta, z: delta * (z > 0),
     "tanh": lambda delta, z: delta * (1 - torch.tanh(z) ** 2),
 }
-"""From the gradient of an activation's output to that of its input z."""
+"""Each returns the gradient by an activation's input z from the gradient by its output."""
 
 
 def step(problem: Training, x: torch.Tensor, y: torch.Tensor) -> tuple[Any, Any]:
-    """``forward(parameters) -> (loss, tape)`` and ``backward(parameters, tape) -> gradients``."""
+    """Return ``forward(parameters) -> (loss, tape)`` and ``backward(parameters, tape) -> gradients``."""
     divisor, powers = problem.divisor, network.exponents(problem, x)
     layers = [
         (slot.weight, slot.bias, network.ACTIVATIONS[slot.activation], DERIVATIVES[slot.activation])

@@ -6,16 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from gradperf.gate.measuring.returned import difference
-from gradperf.gate.measuring.worker import MOST_LEAVES, described
+from gradperf.pairs.child.fingerprint import MOST_VALUES, difference, fingerprint
 
 RANDOM = np.random.default_rng(0)
 ARRAY = RANDOM.standard_normal((40, 30))
 
 
 def difference_of(one, other):
-    """Compare as the gate does: described, and through JSON."""
-    return difference(*(json.loads(json.dumps(described(value))) for value in (one, other)))
+    """Compare as the gate does: by fingerprints that went through JSON."""
+    return difference(*(json.loads(json.dumps(fingerprint(value))) for value in (one, other)))
 
 
 def changed(array, index, value):
@@ -107,13 +106,13 @@ def test_place():
     assert told.startswith("['losses'][1] differs: sums apart by 0.5")
 
 
-def test_nothing_described():
+def test_nothing_fingerprint():
     """A benchmark whose result is not known does not differ."""
-    assert difference(None, described(1)) is None
-    assert difference(described(1), None) is None
+    assert difference(None, fingerprint(1)) is None
+    assert difference(fingerprint(1), None) is None
 
 
 def test_size():
     """However large the result, its description is small."""
-    assert len(described([[i] * 10 for i in range(10_000)])) <= MOST_LEAVES
-    assert len(json.dumps(described(np.ones((3000, 3000))))) < 300
+    assert len(fingerprint([[i] * 10 for i in range(10_000)])) <= MOST_VALUES
+    assert len(json.dumps(fingerprint(np.ones((3000, 3000))))) < 300

@@ -1,0 +1,42 @@
+"""``gradperf doctor``: what this machine can measure, and what it cannot."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from gradperf import files, options
+from gradperf.commands import AddParser
+from gradperf.machine import threads
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the command and its options."""
+    parser = add_parser("doctor", help="what this machine can measure, and what it cannot")
+    options.add(parser.add_argument, ("threads",), axes=False)
+    parser.add_argument(
+        "--seconds",
+        metavar="N",
+        type=options.whole_number(5),
+        default=60,
+        help="time for measuring, about (default: %(default)s, at least 5)",
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
+    parser.set_defaults(command=examine_machine)
+
+
+def examine_machine(parsed: argparse.Namespace) -> int:
+    """Report what this machine is, what disturbs measuring on it, and the smallest change that it can show."""
+    variables = {name: os.environ[name] for name in threads.VARIABLES if name in os.environ}
+    threads.bind(parsed.threads)
+    from gradperf.doctor import examination, report
+
+    if parsed.json is not None:
+        files.check_can_write("--json", parsed.json)
+    print(f"gradperf doctor: measuring for about {parsed.seconds} s; leave the machine alone meanwhile", flush=True)
+    examined = examination.examine(parsed.threads, parsed.seconds, variables)
+    print("\n".join(report.lines(examined)))
+    if parsed.json is not None:
+        parsed.json.write_text(json.dumps(report.record(examined), indent=2) + "\n")
+        print(f"written to {parsed.json}")
+    return 0

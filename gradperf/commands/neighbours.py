@@ -1,0 +1,53 @@
+"""``gradperf neighbours``: does it change a case's time that other frameworks are in its process?"""
+
+import argparse
+
+from gradperf import options
+from gradperf.commands import AddParser
+from gradperf.commands.preparation import settings
+from gradperf.errors import UserError
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the command and its options."""
+    parser = add_parser(
+        "neighbours", help="time cases alone and beside all other frameworks: does their presence matter?"
+    )
+    parser.add_argument("cases", metavar="CASE", nargs="+", help="ids that `gradperf list` shows")
+    parser.add_argument(
+        "--pairs",
+        metavar="N",
+        type=options.whole_number(6),
+        default=8,
+        help="pairs of processes (default: %(default)s, at least 6)",
+    )
+    options.add(parser.add_argument, ("threads",), axes=False)
+    parser.set_defaults(command=compare_alone_and_beside)
+
+
+def compare_alone_and_beside(parsed: argparse.Namespace) -> int:
+    """Time each case in processes of its framework alone and in processes that hold all other frameworks too."""
+    case_settings = settings(parsed)
+    from gradperf import cases, frameworks
+    from gradperf.case_pairs.measure import Role, ratios
+    from gradperf.frameworks import versions
+
+    chosen = [cases.find(id_, case_settings) for id_ in dict.fromkeys(parsed.cases)]
+    for case in chosen:
+        if reason := cases.obstacle(case, parsed.threads):
+            raise UserError(f"{case.id} cannot run here: {reason}")
+    installed = versions.installed()
+    for own in dict.fromkeys(case.framework for case in chosen):
+        others = [name for name in frameworks.names() if name not in (own, "numpy") and name in installed]
+        if not others:
+            raise UserError(f"no framework beside {own} is installed here")
+        ids = tuple(case.id for case in chosen if case.framework == own)
+        results = ratios(Role(ids, tuple(others)), Role(ids), case_settings, parsed.pairs, equal_calls=True)
+        for id_, result in zip(ids, results, strict=True):
+            print(
+                f"{result.ratio:7.3f} times as long beside {', '.join(others)} "
+                f"({result.low:.3f}–{result.high:.3f})  {id_}",
+                flush=True,
+            )
+    print(f"95 % intervals of {parsed.pairs} pairs of processes")
+    return 0

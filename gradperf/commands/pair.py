@@ -1,0 +1,53 @@
+"""``gradperf pair``: the ratio of the times of two cases."""
+
+import argparse
+
+from gradperf import options
+from gradperf.commands import AddParser
+from gradperf.commands.preparation import agreed, settings
+from gradperf.errors import UserError
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the command and its options."""
+    parser = add_parser(
+        "pair", help="time two cases in turns, in pairs of fresh processes: the ratio of their times"
+    )
+    parser.add_argument("first", metavar="CASE", help="an id that `gradperf list` shows")
+    parser.add_argument("second", metavar="CASE", help="the case to compare the first with")
+    parser.add_argument(
+        "--pairs",
+        metavar="N",
+        type=options.whole_number(6),
+        default=8,
+        help="pairs of processes (default: %(default)s, at least 6)",
+    )
+    options.add(parser.add_argument, axes=False)
+    parser.set_defaults(command=pair_cases)
+
+
+def pair_cases(parsed: argparse.Namespace) -> int:
+    """Check two cases against the reference, then time them against each other."""
+    case_settings = settings(parsed)
+    from gradperf import cases
+    from gradperf.case_pairs.measure import Role, ratios
+    from gradperf.checks import agreement, conduct
+
+    first, second = (cases.find(id_, case_settings) for id_ in (parsed.first, parsed.second))
+    both = [agreed(case, case_settings) for case in (first, second)]
+    try:
+        for proven in both:
+            conduct.examine(proven, case_settings)
+    except (conduct.Misconduct, agreement.Disagreement) as error:
+        raise UserError(f"the time of a case would be misleading, so none is shown:\n{error}") from None
+    roles = [Role((case.id,)) for case in (first, second)]
+    (result,) = ratios(roles[0], roles[1], case_settings, parsed.pairs, equal_calls=False)
+    steps_ratio = second.problem.steps / first.problem.steps
+    for case, seconds in ((first, result.first_s), (second, result.second_s)):
+        print(f"{seconds / case.problem.steps * 1e6:12.2f} µs per step  {case.id}")
+    print(
+        f"{result.ratio * steps_ratio:12.3f} times the second's time "
+        f"({result.low * steps_ratio:.3f}–{result.high * steps_ratio:.3f}, "
+        f"95 % interval of {parsed.pairs} pairs of processes)"
+    )
+    return 0

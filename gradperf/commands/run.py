@@ -1,0 +1,99 @@
+"""``gradperf run``: run one case once and show what it computes."""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradperf import options
+from gradperf.commands import AddParser
+from gradperf.commands.preparation import agreed, settings
+from gradperf.errors import UserError
+
+if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
+    from gradperf.cases import Case
+    from gradperf.problems import Arrays
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the command and its options."""
+    parser = add_parser("run", help="run one case once: its losses, first gradients, final weights and seconds")
+    parser.add_argument("case", metavar="CASE", help="an id that `gradperf list` shows")
+    parser.add_argument(
+        "--steps", metavar="N", type=options.whole_number(1), help="steps of the training, instead of the tier's"
+    )
+    options.add(parser.add_argument, axes=False)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
+    parser.set_defaults(command=run_case)
+
+
+def run_case(parsed: argparse.Namespace) -> int:
+    """Check one case against the reference, run it once and show its results."""
+    case_settings = settings(parsed)
+    from gradperf import cases, files
+
+    case = cases.find(parsed.case, case_settings)
+    if parsed.steps is not None:
+        case = _with_steps(case, parsed.steps)
+    if parsed.json is not None:
+        files.check_can_write("--json", parsed.json)
+    proven = agreed(case, case_settings)
+    start_s = time.perf_counter()
+    proven.run()
+    seconds = time.perf_counter() - start_s
+
+    steps = "step" if case.problem.steps == 1 else "steps"
+    print(f"{case.id}: {case.problem.steps} {steps} in {seconds:.6g} s, inputs {proven.inputs_sha256[:12]}…")
+    parameters = getattr(case.problem, "parameters", ())
+    results: dict[str, Any] = {
+        "loss": proven.outputs.get("losses", []),
+        "gradients": {name.removeprefix("grad_"): gradient for name, gradient in proven.gradients.items()},
+        # A problem that updates nothing ends with the weights it began with.
+        "weights": {name: proven.outputs.get(name, proven.inputs[name]) for name in parameters},
+        "result": {name: array for name, array in proven.outputs.items() if name == "product"},
+    }
+    _print_results(results, proven.gradient_error)
+    if parsed.json is not None:
+        record = {
+            "case": case.id,
+            "steps": case.problem.steps,
+            "seed": parsed.seed,
+            "threads": parsed.threads,
+            "framework_version": proven.framework_version,
+            "inputs_sha256": proven.inputs_sha256,
+            "seconds": seconds,
+            "gradient_error": proven.gradient_error,
+            **results,
+        }
+        parsed.json.write_text(json.dumps(record, default=lambda array: array.tolist()) + "\n")
+        print(f"written to {parsed.json}")
+    return 0
+
+
+def _with_steps(case: "Case", steps: int) -> "Case":
+    if getattr(case.problem, "optimizer", None) is None:
+        raise UserError(f"--steps: {case.problem.name} is not a training; it always takes one step")
+    return replace(case, problem=replace(case.problem, steps=steps))  # type: ignore[type-var]  # a dataclass
+
+
+def _print_results(results: dict[str, Any], gradient_error: float | None) -> None:
+    """Print some of the losses and the first numbers of each array."""
+    losses = results["loss"]
+    if len(losses) > 0:
+        shown = sorted({0, *(len(losses) * k // 10 for k in range(1, 10)), len(losses) - 1})
+        print("loss, before each step:")
+        for step in shown:
+            print(f"  {step + 1:>8}  {losses[step]:.9g}")
+    for title, key in (("first gradients", "gradients"), ("final weights", "weights"), ("result", "result")):
+        if results[key]:
+            error = f", off by at most {gradient_error:.1e} of their norm" if key == "gradients" else ""
+            print(f"{title}{error}:")
+            _print_arrays(results[key])
+
+
+def _print_arrays(arrays: "Arrays") -> None:
+    for name, array in arrays.items():
+        numbers = " ".join(f"{number:.8g}" for number in array.ravel()[:6])
+        print(f"  {name:3} {'×'.join(map(str, array.shape)):>8}  {numbers}{' …' if array.size > 6 else ''}")

@@ -1,0 +1,16 @@
+"""The gate's process on one side: pytest itself, whose ``benchmark`` fixture takes turns on command.
+
+``python FOLDER ORDERS ANSWERS PYTEST_ARGUMENTS…``, with the path of this folder, reads orders from one file
+descriptor and writes answers to another, one line of JSON each. What tests print goes elsewhere. The first order is
+one of
+
+``{"do": "list"}``
+    Collect; answer ``{"collected": [{"id", "group", "skipped", "control"}, …], "errors": […]}``.
+``{"do": "time", "cases": […], "own": …, "foreign": …}``
+    Run these cases in this order. Each case waits at its benchmark and obeys as :mod:`gradperf.pairs.child.turns`
+    describes. It ends with ``{"ended": id, "outcome", "reason"}``, and the session with ``{"bye": …}``.
+
+It runs in the interpreter of its side, which needs pytest and pytest-benchmark alone, from Python 3.9 on. That
+interpreter may have another gradperf, or none. So these files import no ``gradperf``: :mod:`.__main__` loads them,
+and :mod:`gradperf.pairs.child`, under a name of their own.
+"""

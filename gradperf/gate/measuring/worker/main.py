@@ -1,0 +1,53 @@
+"""One session of the worker: read the first order, run pytest, report how it ended."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from contextlib import suppress
+
+import pytest
+
+from ....pairs.child.channel import Channel
+from . import modules
+from .fixture import Fixture
+from .options import Options
+from .session import Session
+
+
+class Registrar:
+    """Registers the session and its fixture after all other plugins: the last fixture of a name wins."""
+
+    def __init__(self, session: Session) -> None:
+        """Take the session."""
+        self._session = session
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Register them."""
+        config.pluginmanager.register(Fixture(self._session.turns), "gradperf-gate-fixture")
+        config.pluginmanager.register(self._session, "gradperf-gate")
+
+
+def main() -> int:
+    """Serve one session; return the exit code of the process."""
+    orders, answers, *arguments = sys.argv[1:]
+    sys.argv[1:] = arguments
+    channel = Channel(int(orders), int(answers))
+    order = channel.order()
+    sys.path.insert(0, os.getcwd())  # as `python -m pytest` does
+    if importlib.util.find_spec("pytest_cov"):
+        arguments.append("--no-cov")  # A tracer would be timed too.
+    session = Session(channel, order)
+    code = int(pytest.main(arguments, plugins=[Options(), Registrar(session)]))
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # no stream, or a closed one
+            stream.flush()  # The gate shows this output if it did not expect the end.
+    foreign = order.get("foreign")
+    session.report(
+        bye=code,
+        strays=modules.strays(order["own"], foreign) if foreign else [],
+        own_modules=modules.count_own(order["own"]) if foreign else None,
+    )
+    return 0

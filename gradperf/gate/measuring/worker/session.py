@@ -1,0 +1,106 @@
+"""A pytest session whose benchmarks are listed, or run as the gate orders."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from ....pairs.child.channel import Channel
+from ....pairs.child.turns import Turns
+
+REASON_LENGTH = 2000
+"""Characters of a reason, from its end."""
+
+
+class Session:
+    """A plugin that collects the benchmarks, runs the wanted ones, and reports how each ended."""
+
+    def __init__(self, channel: Channel, order: dict[str, Any]) -> None:
+        """Take the channel and the first order."""
+        self._channel, self._order = channel, order
+        self.turns = Turns(channel)
+        self._errors: list[str] = []
+        self._outcome: dict[str, str] = {}
+        self._has_reported = False
+
+    @pytest.hookimpl(trylast=True)  # after plugins that shuffle
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Keep the wanted tests with the fixture ``benchmark``, in the order that both sides share."""
+        kept = [item for item in items if "benchmark" in getattr(item, "fixturenames", ())]
+        if self._order["do"] == "time":
+            place = {case: number for number, case in enumerate(self._order["cases"])}
+            kept = sorted((item for item in kept if item.nodeid in place), key=lambda item: place[item.nodeid])
+        if dropped := set(items) - set(kept):
+            config.hook.pytest_deselected(items=list(dropped))
+        items[:] = kept
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep the errors of the collection."""
+        if report.failed:
+            self._errors.append(f"{report.nodeid}: {_end_of(str(report.longrepr))}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """List the benchmarks instead of running them, if that was the order."""
+        if self._order["do"] != "list":
+            return None
+        collected = [
+            {
+                "id": item.nodeid,
+                "group": _group(item),
+                "skipped": _skip_reason(item),
+                "control": any(marker.kwargs.get("control") for marker in item.iter_markers("gate")),
+            }
+            for item in session.items
+        ]
+        self.report(collected=collected)
+        return True
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Report how the case ended, whatever happened in it."""
+        self.turns.case, self.turns.was_ready = item.nodeid, False
+        self._outcome = {"outcome": "passed", "reason": ""}
+        try:
+            return (yield)
+        finally:
+            if self._outcome["outcome"] == "passed" and not self.turns.was_ready:
+                self._outcome = {"outcome": "failed", "reason": "it did not call its benchmark fixture"}
+            self._channel.answer(ended=item.nodeid, **self._outcome)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the first outcome that is not a success."""
+        if report.outcome == "passed" or self._outcome["outcome"] != "passed":
+            return
+        reason: Any = report.longrepr
+        if report.outcome == "skipped" and isinstance(reason, tuple):
+            reason = reason[-1]
+        crash = getattr(getattr(reason, "reprcrash", None), "message", None)
+        self._outcome = {"outcome": report.outcome, "reason": _end_of(crash or str(reason))}
+
+    def report(self, **facts: Any) -> None:
+        """Answer once for the session as a whole."""
+        if not self._has_reported:
+            self._has_reported = True
+            self._channel.answer(errors=self._errors, **facts)
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the group that a case belongs to: ``@pytest.mark.gate(group=…)``, or its file."""
+    for marker in item.iter_markers("gate"):
+        if "group" in marker.kwargs:
+            return str(marker.kwargs["group"])
+    return item.nodeid.partition("::")[0]
+
+
+def _skip_reason(item: pytest.Item) -> str | None:
+    marker = item.get_closest_marker("skip")
+    if marker is None:
+        return None
+    return str(marker.kwargs.get("reason") or (marker.args[0] if marker.args else "") or "unconditional skip")
+
+
+def _end_of(text: str) -> str:
+    return text.strip()[-REASON_LENGTH:]

@@ -1,0 +1,97 @@
+"""The CPUs of this process: which it may use, how much it used, and keeping it on one of them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+THREADS = "/proc/self/task"
+
+SERIAL_SHARE = 0.05
+"""A benchmark computes in one thread if others, child processes too, use at most this share of its CPU time."""
+
+HANDED_OVER = (0.5, 1.1)
+"""CPU seconds per second, at least and at most, of threads that take turns with each other.
+
+One CPU is enough for them. A hand-over takes time in which nobody computes (a quarter of all time in TensorFlow's
+pool, on two CPUs). Below the lower bound the threads may compute in parallel and wait in between."""
+
+
+class Usage(NamedTuple):
+    """Seconds since some moment in the past."""
+
+    passed_s: float
+    thread_s: float
+    """CPU time of the calling thread."""
+    process_s: float
+    """CPU time of all threads, and of child processes that have ended."""
+
+
+def usage() -> Usage:
+    """Read the clocks."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Usage(
+        time.perf_counter(), time.thread_time(), time.process_time() + children.ru_utime + children.ru_stime
+    )
+
+
+def difference(later: Usage, earlier: Usage) -> Usage:
+    """Return the seconds between two readings."""
+    return Usage(*(after - before for after, before in zip(later, earlier)))
+
+
+def takes_one_cpu(slices: list[Usage]) -> bool:
+    """Return whether one CPU was enough in these slices of time.
+
+    The slice with the highest use decides. Other processes that take the CPU lower the use; nothing raises it.
+    """
+    of_thread = sum(used.thread_s for used in slices)
+    of_all = sum(used.process_s for used in slices)
+    if of_all - of_thread <= SERIAL_SHARE * of_all:
+        return True
+    least, most = HANDED_OVER
+    return least <= max(used.process_s / used.passed_s for used in slices) <= most
+
+
+def preemptions() -> int:
+    """Return how often the system took the CPU away from this process while it was running."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def usable_cpus() -> list[int]:
+    """Return the CPUs on which this process can be kept; none if the system cannot keep a process on a CPU."""
+    if not hasattr(os, "sched_setaffinity") or not os.path.isdir(THREADS):
+        return []
+    if str(os.getpid()) not in os.listdir(THREADS):
+        return []  # /proc belongs to another namespace, which numbers threads differently.
+    return sorted(os.sched_getaffinity(0))
+
+
+class Affinity:
+    """Keeps all threads of this process on one CPU for a while."""
+
+    def __init__(self) -> None:
+        """Change nothing yet."""
+        self._before: dict[int, set[int]] = {}
+
+    def keep(self, cpu: int) -> None:
+        """Keep every thread on ``cpu``."""
+        is_first = not self._before
+        for thread in map(int, os.listdir(THREADS)):
+            with suppress(OSError):  # The thread has ended meanwhile.
+                if is_first:
+                    self._before[thread] = os.sched_getaffinity(thread)
+                os.sched_setaffinity(thread, {cpu})
+
+    def release(self) -> None:
+        """Restore the CPUs of every thread; a thread that was started meanwhile gets those of the main thread."""
+        of_main_thread = self._before.get(os.getpid())
+        if of_main_thread is None:  # Nothing was kept, or a benchmark forked this process.
+            return
+        for thread in map(int, os.listdir(THREADS)):
+            with suppress(OSError):
+                os.sched_setaffinity(thread, self._before.get(thread, of_main_thread))
+        self._before.clear()

@@ -1,0 +1,27 @@
+"""Work that is planted on purpose, to see whether a slowdown of known size is detected."""
+
+from __future__ import annotations
+
+import time
+from itertools import repeat
+
+_TRIES = 7
+_UNITS = 5000
+
+
+def work(units: int) -> int:
+    """Compute for ``units`` units: steps of a linear congruential generator, which cannot be shortened."""
+    state = 1
+    for _ in repeat(None, units):
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+    return state
+
+
+def unit_s() -> float:
+    """Return the seconds of one unit of :func:`work`, the least of several tries."""
+    tries = []
+    for _ in range(_TRIES):
+        start_s = time.perf_counter()
+        work(_UNITS)
+        tries.append((time.perf_counter() - start_s) / _UNITS)
+    return min(tries)

@@ -1,0 +1,211 @@
+"""A benchmark in a child process: it is warmed up, then called in turns, as the parent orders.
+
+A benchmark that is warm answers ``{"ready": case, "call_s", "round_s", "calls_left", "returned", "cpus"}``: seconds
+of a call, seconds with setup and teardown, how many more calls it allows (null: any number), the fingerprint of its
+result, and the CPUs on which it may be kept (none if it computes in parallel). Then it obeys these orders:
+
+``{"cpu": number}``
+    Keep all threads on that CPU; null releases them.
+``{"turn": calls, "units": …, "units_per_s": …}``
+    Answer ``{"turn": seconds, "returned", "disturbed"}`` of that many calls together. ``units`` of planted work, or
+    ``units_per_s`` for each second of the turn, are added. ``disturbed``: the system took the CPU away meanwhile.
+``{"unit": true}``
+    Answer ``{"unit": seconds}`` of one unit of planted work.
+``{"leave": true}``
+    Leave the benchmark.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import repeat
+from typing import Any
+
+from . import cpu
+from .channel import Channel
+from .cpu import Affinity
+from .fingerprint import fingerprint
+from .planted_work import unit_s, work
+
+WARM_S = 0.02
+WARM_CALLS = 3
+"""A benchmark is warm after this many seconds, and this many calls."""
+
+LONG_S = 15
+"""A first call that takes longer than this many seconds is the only one of the warm-up."""
+
+WARM_SHARE = 4
+"""Where the number of calls is limited, the warm-up takes at most one in this many."""
+
+SLICE_S = 0.002
+"""The CPU use of the warm-up is read in slices of this many seconds, at least one call each."""
+
+
+class Benchmark:
+    """What is timed."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: Any = (),
+        kwargs: Any = None,
+        setup: Callable[..., Any] | None = None,
+        teardown: Callable[..., Any] | None = None,
+        most_calls: int | None = None,
+    ) -> None:
+        """Keep the parts; ``most_calls`` is how often it may be called, None for any number."""
+        self.function, self.args, self.kwargs = function, args, kwargs or {}
+        self.setup, self.teardown = setup, teardown
+        self.most_calls = most_calls
+        self.result: Any = None
+
+    def timed(self, calls: int) -> float:
+        """Return the seconds of ``calls`` calls together, without setup and teardown."""
+        if self.setup or self.teardown:
+            return sum(self._timed_between() for _ in range(calls))
+        function, args, kwargs = self.function, self.args, self.kwargs
+        if calls == 1:
+            start_s = time.perf_counter()
+            self.result = function(*args, **kwargs)
+            return time.perf_counter() - start_s
+        times = repeat(None, calls)
+        start_s = time.perf_counter()
+        for _ in times:
+            function(*args, **kwargs)
+        return time.perf_counter() - start_s
+
+    def _timed_between(self) -> float:
+        """Return the seconds of one call between its setup and its teardown."""
+        args, kwargs = (self.setup() if self.setup else None) or (self.args, self.kwargs)
+        start_s = time.perf_counter()
+        self.result = self.function(*args, **kwargs)
+        seconds = time.perf_counter() - start_s
+        if self.teardown:
+            self.teardown(*args, **kwargs)
+        return seconds
+
+
+class Turns:
+    """Warms a benchmark up, and obeys the orders that come while a case waits at it."""
+
+    def __init__(self, channel: Channel) -> None:
+        """Take the channel on which orders come."""
+        self._channel = channel
+        self.case = ""
+        self.was_ready = False
+        self.disable_gc = False
+
+    def take(self, benchmark: Benchmark) -> None:
+        """Warm up, report how long a call takes, and take turns until the order to leave."""
+        if self.was_ready:
+            return  # The fixture is used a second time: pytest-benchmark raises.
+        with self._undisturbed():
+            calls, spent_s = 0, 0.0
+            call_s = round_s = float("inf")
+            returned = None
+            slices, before = [], cpu.usage()
+            while not is_warm(calls, spent_s, benchmark.most_calls):
+                start_s = time.perf_counter()
+                call_s = min(call_s, benchmark.timed(1))
+                took_s = time.perf_counter() - start_s
+                calls, spent_s, round_s = calls + 1, spent_s + took_s, min(round_s, took_s)
+                if calls == 1:
+                    returned = fingerprint(benchmark.result)
+                if calls == 1 or time.perf_counter() - before.passed_s >= SLICE_S:
+                    after = cpu.usage()
+                    slices.append(cpu.difference(after, before))
+                    before = after
+            # The first call may have compiled in many threads.
+            may_be_kept = cpu.takes_one_cpu(slices[1:] or slices)
+        benchmark.result = None
+        self._report_ready(
+            call_s=call_s,
+            round_s=round_s if benchmark.setup or benchmark.teardown else call_s,
+            calls_left=None if benchmark.most_calls is None else benchmark.most_calls - calls,
+            returned=returned,
+            cpus=cpu.usable_cpus() if may_be_kept else [],
+        )
+        self._obey(benchmark)
+
+    def taking_once(self, target: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``target`` wrapped so that its only call is a turn."""
+
+        def once(*args: Any, **kwargs: Any) -> Any:
+            benchmark = Benchmark(target, args, kwargs)
+            self._report_ready(call_s=None, round_s=None, calls_left=1, returned=None, cpus=[])
+            if not self._obey(benchmark, once=True):
+                benchmark.timed(1)  # The other side cannot take its turn. The test still needs its result.
+            return benchmark.result
+
+        return once
+
+    def _report_ready(self, **facts: Any) -> None:
+        self.was_ready = True
+        self._channel.answer(ready=self.case, **facts)
+
+    def _obey(self, benchmark: Benchmark, *, once: bool = False) -> int:
+        """Obey until the order to leave; return the number of calls."""
+        affinity = Affinity()
+        try:
+            return self._follow(benchmark, affinity, once)
+        finally:
+            affinity.release()
+
+    def _follow(self, benchmark: Benchmark, affinity: Affinity, once: bool) -> int:
+        called = 0
+        while True:
+            order = self._channel.order()
+            if "turn" in order:
+                preemptions = cpu.preemptions()
+                with self._undisturbed():
+                    seconds = benchmark.timed(order["turn"])
+                    called += order["turn"]
+                    units = order.get("units", 0) + round(order.get("units_per_s", 0) * seconds)
+                    if units:
+                        start_s = time.perf_counter()
+                        work(units)
+                        seconds += time.perf_counter() - start_s
+                returned = fingerprint(benchmark.result) if once else None
+                self._channel.answer(turn=seconds, returned=returned, disturbed=cpu.preemptions() > preemptions)
+            elif "cpu" in order:
+                if order["cpu"] is None:
+                    affinity.release()
+                else:
+                    affinity.keep(order["cpu"])
+                self._channel.answer(cpu=order["cpu"])
+            elif "unit" in order:
+                self._channel.answer(unit=unit_s())
+            else:
+                return called
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Switch tracer and profiler off, as pytest-benchmark does, and the garbage collector where asked for."""
+        tracer, profiler, collects = sys.gettrace(), sys.getprofile(), gc.isenabled()
+        sys.settrace(None)
+        sys.setprofile(None)
+        if self.disable_gc:
+            gc.disable()
+        try:
+            yield
+        finally:
+            sys.settrace(tracer)
+            sys.setprofile(profiler)
+            if collects:
+                gc.enable()
+
+
+def is_warm(calls: int, spent_s: float, most_calls: int | None) -> bool:
+    """Return whether this many calls, which took this long with setup and teardown, are enough of a warm-up."""
+    if not calls:
+        return False
+    if most_calls is not None and calls * WARM_SHARE >= most_calls:
+        return True
+    if calls < WARM_CALLS:
+        # The first call may have compiled for seconds. If it takes longer, the call itself is slow.
+        return spent_s > LONG_S
+    return spent_s >= WARM_S

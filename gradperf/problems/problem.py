@@ -1,0 +1,124 @@
+"""What every problem family offers, and the arrays it works with. Numpy only; no framework is imported here."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradperf.errors import UserError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Arrays = Mapping[str, Array]
+"""Named arrays: the inputs of a problem, or the outputs of a style."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work of one step, counted from the formulas. ``docs/problems.md`` counts one problem by hand."""
+
+    product_flops: int
+    """Multiplications and additions in matrix products: 2·m·k·n for (m, k) by (k, n)."""
+    other_flops: int
+    """All other arithmetic: one for each entry and operation. A cosine or a power counts as one."""
+    bytes: int
+    """Every input, parameter and moment read once, every result written once. No cache can save these."""
+
+    @property
+    def flops(self) -> int:
+        """All operations."""
+        return self.product_flops + self.other_flops
+
+
+class Problem(ABC):
+    """One problem. Each family is a frozen dataclass that inherits from this class and overrides what differs.
+
+    The defaults describe a problem of one fixed size with no gradient and no training.
+    """
+
+    name: str
+    """As in case ids."""
+    family: str
+    """The module that defines the problem, and the folder of its styles."""
+    dtype: str
+    """The dtype it was published in. ``pytest perf`` uses it unless ``--dtype`` is given."""
+    steps: int = 1
+    """Steps in one timed call."""
+
+    @abstractmethod
+    def inputs(self, seed: int, dtype: str) -> Arrays:
+        """Return the inputs. The same seed returns the same numbers for every style."""
+
+    @abstractmethod
+    def reference(self, inputs: Arrays) -> Arrays:
+        """Compute in float64 what every style must return."""
+
+    @abstractmethod
+    def work(self, dtype: str) -> Work:
+        """Count operations and bytes of one step."""
+
+    def at_tier(self, tier: str) -> "Problem":
+        """Return this problem at the size of ``tier``."""
+        return self
+
+    def gradient_problem(self) -> "Problem | None":
+        """Return the problem whose outputs are the first gradients of this one, or None without a gradient."""
+        return None
+
+    def probe(self) -> "Problem":
+        """Return the problem whose outputs show the gradients that the timed code uses."""
+        return self
+
+    def gradients_shown(self, inputs: Arrays, outputs: Arrays) -> Arrays:
+        """Read the first gradients off the outputs of :meth:`probe`."""
+        return {}
+
+    def rehearsal(self) -> "Problem | None":
+        """Return a problem that shows errors which the dtype of this one would hide, or None."""
+        return None
+
+
+class AbnormalNumbers(UserError, ValueError):
+    """Subnormal numbers, NaN or infinity: their arithmetic takes another time than that of normal numbers."""
+
+
+def frozen(arrays: Mapping[str, Array], dtype: str) -> Arrays:
+    """Cast the inputs to ``dtype`` and make them read-only, so that no style can change another style's inputs.
+
+    Raises :class:`AbnormalNumbers`.
+    """
+    cast = {name: np.ascontiguousarray(array, dtype=dtype) for name, array in arrays.items()}
+    check_normal(cast, dtype, "the inputs")
+    for array in cast.values():
+        array.flags.writeable = False
+    return cast
+
+
+def check_normal(arrays: Mapping[str, Array], dtype: str, where: str) -> None:
+    """Raise :class:`AbnormalNumbers` for an entry that is NaN, infinite or subnormal in ``dtype``.
+
+    A float32 product of subnormal numbers took 140 times as long in numpy and torch, while JAX and TensorFlow
+    flushed them to zero. Such a benchmark measures its data.
+    """
+    limits = np.finfo(dtype)
+    # All arrays at once, because a training is checked at every step. A NaN fails this comparison.
+    sizes = np.abs(np.concatenate([array.ravel() for array in arrays.values()]) if arrays else np.empty(0))
+    if ((sizes == 0) | ((sizes >= limits.tiny) & (sizes <= limits.max))).all():
+        return
+    for name, array in arrays.items():
+        if not (np.abs(array) <= limits.max).all():
+            raise AbnormalNumbers(f"{where}: {name} holds a NaN or an infinity in {dtype}")
+        if ((array != 0) & (np.abs(array) < limits.tiny)).any():
+            raise AbnormalNumbers(f"{where}: {name} holds a subnormal number in {dtype}")
+
+
+def sha256(arrays: Arrays) -> str:
+    """Hash names, dtypes, shapes and bytes: equal hashes mean the same numbers under the same names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,42 @@
+"""What this process of the suite does besides timing.
+
+`gradperf gate` runs the suite in many processes. One lists the cases, the first one of each side checks them, and
+the others only repeat the timings. This module is the one place that decides what each of them may skip.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+
+from gradperf.pairs.stage import Stage
+
+
+@dataclass(frozen=True)
+class Duties:
+    """What a process of the suite does."""
+
+    refuses_named: bool
+    """Whether it stops when a framework or device that the user named cannot run. This imports the frameworks."""
+    skips_at_collection: bool
+    """Whether it finds the cases that cannot run while it collects. Otherwise each case is checked when it runs, so
+    that no framework is imported too early."""
+    checks_fully: bool
+    """Whether it makes all checks of a case. Otherwise it checks only that the timed call is right."""
+    records: bool
+    """Whether it records the facts of each timing, and checks the timing itself."""
+    measures_first_calls: bool
+    """Whether it measures first calls and memory, in processes of their own."""
+
+
+KEY = pytest.StashKey[Duties]()
+
+
+def of(stage: Stage | None, *, first_calls: bool) -> Duties:
+    """Return the duties at ``stage`` of the gate; None is a user's own run, which may want ``first_calls``."""
+    return Duties(
+        refuses_named=stage in (None, "list"),
+        skips_at_collection=stage is None,
+        checks_fully=stage != "repeat",
+        records=stage != "repeat",
+        measures_first_calls=stage is None and first_calls,
+    )

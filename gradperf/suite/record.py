@@ -1,0 +1,241 @@
+"""The record of a run: the facts beside each timing and those of the whole run, as they are written and read.
+
+pytest-benchmark stores the timings. The facts of a benchmark stand in its ``extra_info``, those of the run under
+``gradperf``. A fact that is not known is None, in JSON null.
+
+:data:`SCHEMA` changes when a fact is removed or means something else, not when one is added. Records without a
+schema are from before it was written, and mean the same.
+
+A file may hold anything. Reading never raises: a fact that is missing, or cannot be true, is None.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
+from typing import Any, Literal, TypeVar
+
+from gradperf.suite.break_even import BreakEven, Cost
+from gradperf.text.printable import NONE, clean
+
+SCHEMA = 1
+
+HARNESS = "nothing"
+"""The problem whose style is empty: its time is what the harness itself takes."""
+
+
+def _name(value: Any) -> str | None:
+    """Return a name in printable ASCII: it is shown on a terminal."""
+    if value is None or value == NONE:
+        return None
+    try:
+        return clean(str(value), ascii_only=True) or None
+    except (ValueError, RecursionError):  # a number with too many digits, or lists nested too deeply
+        return None
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _size(value: Any) -> float | None:
+    """Return a finite number that is at least 0."""
+    number = _number(value)
+    return number if number is not None and number >= 0 else None
+
+
+def _positive(value: Any) -> float | None:
+    """Return a finite number above 0."""
+    return _size(value) or None
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number that is at least 0, and that a float can hold."""
+    return int(value) if isinstance(value, Integral) and _size(value) is not None else None
+
+
+def _count(value: Any) -> int | None:
+    """Return a whole number that is at least 1, and that a float can hold."""
+    return _whole(value) or None
+
+
+def _steps(value: Any) -> BreakEven | None:
+    return "never" if value == "never" else _count(value)
+
+
+def _part(value: Any) -> str:
+    return _name(value or None) or "all"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else ()
+
+
+def _fact(read: Callable[[Any], Any], **default: Any) -> Any:
+    """Return the field of a fact; ``read`` returns it checked, whatever a file holds in its place."""
+    return field(metadata={"read": read}, **(default or {"default": None}))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts beside one timing, as they stand in its ``extra_info``."""
+
+    problem: str | None = _fact(_name)
+    framework: str | None = _fact(_name)
+    style: str | None = _fact(_name)
+    device: str | None = _fact(_name)
+    dtype: str | None = _fact(_name)
+    part: str = _fact(_part, default="all")
+    """The part of a step that was timed: "all", "forward" or "backward"."""
+    steps: int | None = _fact(_count)
+    """Steps in one call."""
+    tier: str | None = _fact(_name)
+    threads: int | None = _fact(_count)
+    seed: int | None = _fact(_whole)
+    inputs_sha256: str | None = _fact(_name)
+    framework_version: str | None = _fact(_name)
+    final_loss: float | None = _fact(_number)
+    gradient_error: float | None = _fact(_size)
+    """Of the first gradients."""
+    trajectory_error: float | None = _fact(_size)
+    """Of all that the call returned."""
+    first_call_s: float | None = _fact(_positive)
+    """Preparing and the first call, in a fresh process."""
+    memory_peak_bytes: float | None = _fact(_size)
+    """Growth of the fresh process."""
+    device_memory_peak_bytes: float | None = _fact(_size)
+    flops_per_step: float | None = _fact(_size)
+    bytes_per_step: float | None = _fact(_size)
+    product_flops_per_step: float | None = _fact(_size)
+    """Operations in matrix products, by the problem's formulas."""
+    product_flops_counted: float | None = _fact(_size)
+    """The same, counted in the framework."""
+    uncounted: str | None = _fact(_name)
+    """Why they were not counted."""
+    cpu_per_wall: float | None = _fact(_size)
+    """CPU seconds per second while the case was timed."""
+    peak_fraction: float | None = _fact(_size)
+    """Share of this machine's best speed."""
+    ratio_to_baseline: float | None = _fact(_positive)
+    """Time per step, as a multiple of the baseline's."""
+    break_even_steps: int | Literal["never"] | None = _fact(_steps)
+    """Steps from which the style stays ahead of the baseline (:mod:`gradperf.suite.break_even`)."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The facts of a whole run, as they stand under ``gradperf``; the commit stands in ``commit_info``."""
+
+    schema: int | None = _fact(_count)
+    command: tuple[str, ...] = _fact(_tuple, default=())
+    started: str | None = _fact(_name)
+    finished: str | None = _fact(_name)
+    load: Mapping[str, float | None] = _fact(_mapping, default_factory=dict)
+    """At the start and at the end."""
+    steal: float | None = _fact(_size)
+    """Share of the wanted CPU time that the host gave to others."""
+    benchmarks_selected: int | None = _fact(_whole)
+    """Benchmarks that were to be timed."""
+    benchmarks_finished: int | None = _fact(_whole)
+    """Benchmarks that were timed and kept; those that failed are not."""
+    tier: str | None = _fact(_name)
+    threads: int | None = _fact(_count)
+    seed: int | None = _fact(_whole)
+    pools: Mapping[str, int] = _fact(_mapping, default_factory=dict)
+    """Threads of each pool."""
+    environment: Mapping[str, str] = _fact(_mapping, default_factory=dict)
+    """Variables that change what numerical libraries do."""
+    ceilings: tuple[Mapping[str, Any], ...] = _fact(_tuple, default=())
+    """The best speed of each device and dtype."""
+
+    @property
+    def incomplete(self) -> str | None:
+        """How many benchmarks finished, if some did not."""
+        selected, finished = self.benchmarks_selected, self.benchmarks_finished
+        if selected is None or finished is None or finished >= selected:
+            return None
+        return f"{finished} of {selected} benchmarks"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark of a record: its facts and its times."""
+
+    facts: Facts
+    label: str
+    """``framework.style``, or the test's name if neither was recorded."""
+    call_s: float | None
+    """Median of a call."""
+    quartiles_s: tuple[float, float] | None
+    """Of a call."""
+    iqr_s: float | None
+    """Interquartile range of a call."""
+
+    @property
+    def case(self) -> str:
+        """Id of the case."""
+        return "-".join(
+            (self.facts.problem or NONE, self.label, self.facts.device or NONE, self.facts.dtype or NONE)
+        )
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it has a place in a table: whole steps do, their halves and the harness do not."""
+        return self.facts.part == "all" and self.facts.problem != HARNESS
+
+    @property
+    def step_s(self) -> float | None:
+        """Median of a call, divided by its steps."""
+        return self.call_s / self.facts.steps or None if self.call_s and self.facts.steps else None
+
+    @property
+    def spread(self) -> float | None:
+        """Half the interquartile range as a fraction of the median."""
+        return self.iqr_s / 2 / self.call_s if self.call_s and self.iqr_s is not None else None
+
+    @property
+    def cost(self) -> Cost | None:
+        """For the break-even."""
+        if self.call_s and self.facts.steps and self.facts.first_call_s:
+            return Cost(self.call_s, self.facts.steps, self.facts.first_call_s)
+        return None
+
+
+_Facts = TypeVar("_Facts", Facts, RunFacts)
+
+
+def _read(kind: type[_Facts], stored: Mapping[str, Any]) -> _Facts:
+    return kind(**{fact.name: fact.metadata["read"](stored.get(fact.name)) for fact in fields(kind)})
+
+
+def read_benchmark(stored: Mapping[str, Any]) -> Benchmark:
+    """Return one of the ``benchmarks`` in pytest-benchmark's JSON."""
+    facts, stats = _read(Facts, _mapping(stored.get("extra_info"))), _mapping(stored.get("stats"))
+    if facts.framework is None and facts.style is None:  # somebody else's, or from before these were recorded
+        label = _name(str(stored.get("fullname") or NONE).rpartition("::")[2]) or NONE
+    else:
+        label = f"{facts.framework or NONE}.{facts.style or NONE}"
+    q1_s, q3_s = _positive(stats.get("q1")), _positive(stats.get("q3"))
+    return Benchmark(
+        facts=facts,
+        label=label,
+        call_s=_positive(stats.get("median")),
+        quartiles_s=(q1_s, q3_s) if q1_s and q3_s else None,
+        iqr_s=_size(stats.get("iqr")),
+    )
+
+
+def read_run(stored: Mapping[str, Any]) -> RunFacts:
+    """Return the facts of the run that pytest-benchmark stored."""
+    return _read(RunFacts, _mapping(stored.get("gradperf")))

@@ -1,0 +1,100 @@
+"""The cases of each test: which ones the user chose, and in which order they run."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from gradperf.suite import duties
+
+if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bound
+    from gradperf.cases import Case, Choice, Settings
+
+CHOICE: "pytest.StashKey[Choice]" = pytest.StashKey()
+SETTINGS: "pytest.StashKey[Settings]" = pytest.StashKey()
+
+MARKERS = (
+    "family(name, offers, problem, always, published): the family of problems whose cases a test takes",
+    "without_case: a test to which the options leave no case; it is deselected",
+    "gate(group, control): timed by `gradperf gate` unless it is told otherwise",
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The ``family`` marker of a test: ``pytest.mark.family("training", offers="phases")``."""
+
+    name: str
+    offers: str = "prepare"
+    """With ``"phases"`` only the styles that have phases."""
+    problem: str | None = None
+    """Only this problem."""
+    always: bool = False
+    """All cases, whatever the user chose."""
+    published: bool = False
+    """Only the dtype that each problem was published in."""
+
+    @classmethod
+    def of(cls, item: pytest.Item | pytest.Function) -> Self:
+        """Read the marker of a test that takes a case."""
+        marker = item.get_closest_marker("family")
+        assert marker is not None, f"{item.nodeid} takes a case and names no family"
+        return cls(*marker.args, **marker.kwargs)
+
+    def has(self, case: "Case") -> bool:
+        """Return whether the problem of ``case`` is one of this family."""
+        return case.problem.family == self.name and self.problem in (None, case.problem.name)
+
+    def lacks(self, case: "Case") -> str | None:
+        """Return why the style of ``case`` is left out, or None. Imports its framework."""
+        if self.offers == "phases" and case.implementation.phases is None:
+            return f"{case.framework}.{case.style} has no phases"
+        return None
+
+
+def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
+    """Run a test that takes the fixture ``case`` once for each case of its family; skip those that cannot run here.
+
+    ``all_dtypes=False`` takes only the dtype that each problem was published in, unless the user names one.
+    """
+    if "case" not in metafunc.fixturenames:
+        return
+    from gradperf import cases
+    from gradperf.suite import gate_set
+
+    config = metafunc.config
+    family, settings = Family.of(metafunc.definition), config.stash[SETTINGS]
+    choice = cases.Choice() if family.always else config.stash[CHOICE]
+    parameters = []
+    for case in cases.chosen(choice, settings, all_dtypes=all_dtypes and not family.published):
+        if not family.has(case):
+            continue
+        marks = []
+        if config.stash[duties.KEY].skips_at_collection:
+            if reason := cases.obstacle(case, settings.threads):
+                marks.append(pytest.mark.skip(reason=reason))
+            elif family.lacks(case):
+                continue
+        if family.offers == "prepare" and (gate_mark := gate_set.mark(case)):
+            marks.append(gate_mark)
+        # The id alone is the parameter: pytest-benchmark would store any other object by its address.
+        parameters.append(pytest.param(case.id, id=case.id, marks=marks))
+    if not parameters:
+        parameters = [pytest.param("", id="none", marks=pytest.mark.without_case)]
+    metafunc.parametrize("case", parameters, indirect=True)
+
+
+def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put all tests of one case together, so that it is prepared and checked once.
+
+    Tests to which the user's choice leaves no case are deselected, not skipped.
+    """
+    empty = [item for item in items if item.get_closest_marker("without_case")]
+    if empty:
+        config.hook.pytest_deselected(items=empty)
+    first: dict[str, int] = {}
+    places = {}
+    for place, item in enumerate(items):
+        case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
+        places[item] = first.setdefault(case, place) if case else place
+    items[:] = sorted((item for item in items if item not in empty), key=places.__getitem__)
