@@ -1,1 +1,1 @@
-"""The gate, measured from outside."""
+"""Measures the gate from outside: false alarms, and slowdowns that it catches."""

@@ -7,8 +7,8 @@ Each run is a whole ``gradperf gate``, started as a user starts it, on a checkou
   another and 10 % to a third, as long as most cases stay as they are;
 - **group**: 2 % of work is added to every case of one group, each group in turn.
 
-Each run is one line of a store, written when the run ends. So a certificate may be made in parts, at different
-hours, and on a busy machine.
+Each run is stored as one line when it ends. So a certificate may be made in parts, at different hours, and beside
+other work.
 """
 
 import json
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -40,87 +40,100 @@ SHARES = (0.03, 0.05, 0.10)
 GROUP_SHARE = 0.02
 
 
-def measure(
-    kind: Kind,
-    count: int,
-    arguments: Sequence[str],
-    store: Path,
-    sides: Sequence[str],
-    report: Callable[[str], None],
-) -> None:
-    """Run the gate ``count`` times and append each run to the store; ``report`` gets a line for each."""
+def certify(parsed: Any, arguments: Sequence[str]) -> int:
+    """Measure as many runs as the options ask for, and write the page."""
+    counts: dict[Kind, int] = {"unchanged": parsed.unchanged, "planted": parsed.planted, "group": parsed.group}
+    repo = checkout.repository(Path.cwd())
+    own = {os.path.relpath(file.resolve(), repo.resolve()) for file in (parsed.store, parsed.page)}
+    unclean = sorted(set(copies.uncommitted(repo)) - own)
+    if unclean and any(counts.values()):
+        raise UserError(
+            "the certificate measures unchanged code: "
+            f"{unclean[0]} is uncommitted, one of {plural(len(unclean), 'file')}; commit or stash first"
+        )
+    for option, file in (("--store", parsed.store), ("--page", parsed.page)):
+        files.check_can_write(option, file)
+    try:
+        for kind, count in counts.items():
+            measure(kind, count, arguments, parsed.store)
+    finally:
+        # After Ctrl-C too: the runs made so far count.
+        if runs := read(parsed.store):
+            files.write(parsed.page, markdown(runs))
+            print(f"{plural(len(runs), 'run')} so far, in {parsed.store}; written to {parsed.page}")
+    return 0
+
+
+def measure(kind: Kind, count: int, arguments: Sequence[str], store: Path) -> None:
+    """Run the gate ``count`` times, append each run to the store and print a line for it."""
     coin = random.Random()  # noqa: S311 - a choice of cases, not a secret
     for number in range(1, count + 1):
         known = _known(store, arguments)
         if kind != "unchanged" and not known:
-            measure("unchanged", 1, arguments, store, sides, report)
+            measure("unchanged", 1, arguments, store)
             known = _known(store, arguments)
-        groups = known[-1].case_groups if known else {}
+        case_groups = known[-1].case_groups if known else {}
         planted: dict[str, float] = {}
         group = ""
         if kind == "planted":
-            planted = slowdowns(groups, coin)
+            planted = slowdowns(case_groups, coin)
         elif kind == "group":
             made = Counter(run.group for run in known if run.kind == "group")
-            group = min(sorted(set(groups.values())), key=lambda name: made[name])
-            planted = {case: GROUP_SHARE for case, name in groups.items() if name == group}
-        run = _run(kind, arguments, planted, group, sides, groups)
+            group = min(sorted(set(case_groups.values())), key=made.__getitem__)
+            planted = {case: GROUP_SHARE for case, name in case_groups.items() if name == group}
+        run = _run(kind, arguments, planted, group, case_groups)
         with store.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(run), ensure_ascii=False) + "\n")
         caught = ", ".join(f"{share:.0%} {run.cases.get(case)}" for case, share in planted.items())
         if group:
             caught = f"{GROUP_SHARE:.0%} of {group} {run.groups.get(group)}"
-        report(f"{kind} {number} of {count}: {run.verdict}, {run.seconds:.0f} s{'; ' if caught else ''}{caught}")
+        end = f"; {caught}" if caught else ""
+        print(f"{kind} {number} of {count}: {run.verdict}, {run.seconds:.0f} s{end}", flush=True)
 
 
 def _known(store: Path, arguments: Sequence[str]) -> list[Run]:
-    """Return the runs of this suite. The first of them compared something: otherwise it would not be stored."""
+    """Return the stored runs of this suite. The first compared something, or it would not be stored."""
     return [run for run in read(store) if run.arguments == tuple(arguments)]
 
 
-def slowdowns(groups: Mapping[str, str], coin: random.Random) -> dict[str, float]:
-    """Draw the cases to slow down, from the groups by case: one for each share in each group.
+def slowdowns(case_groups: Mapping[str, str], coin: random.Random) -> dict[str, float]:
+    """Draw the cases to slow down: one for each share in each group.
 
-    As many groups are chosen as leave two thirds of all cases alone, but at least one.
+    Groups are left out until two thirds of all cases are as they were, but at least one group is slowed.
     """
     members: dict[str, list[str]] = defaultdict(list)
-    for case, group in sorted(groups.items()):
+    for case, group in sorted(case_groups.items()):
         members[group].append(case)
     planted: dict[str, float] = {}
     for group in coin.sample(sorted(members), len(members)):
         chosen = coin.sample(members[group], min(len(SHARES), len(members[group])))
-        if not planted or 3 * (len(planted) + len(chosen)) <= len(groups):
+        if not planted or 3 * (len(planted) + len(chosen)) <= len(case_groups):
             planted |= zip(chosen, coin.sample(SHARES, len(chosen)), strict=True)
     return planted
 
 
 def _run(
-    kind: Kind,
-    arguments: Sequence[str],
-    planted: Mapping[str, float],
-    group: str,
-    sides: Sequence[str],
-    groups: Mapping[str, str],
+    kind: Kind, arguments: Sequence[str], planted: Mapping[str, float], group: str, case_groups: Mapping[str, str]
 ) -> Run:
-    """Run the gate once. ``groups`` are those of an earlier run, by case; they are empty in the first run.
+    """Run the gate once. ``case_groups`` are those of an earlier run, empty in the first.
 
-    Raises UserError if the first run compares nothing. A later one that compares nothing is a failure of the gate,
-    and is kept.
+    Raises UserError if the first run compares nothing. A later one that does so is a failure of the gate, and kept.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "gate.json"
         plants = [word for case, share in planted.items() for word in ("--plant", f"{case}={share}")]
-        command = ["gate", *sides, "--even-if-identical", "--json", str(file), *plants, "--", *arguments]
-        before = load.cpu_times(), _children_s(), time.monotonic()
+        command = ["gate", "--base", "HEAD", "--even-if-identical", "--json", str(file), *plants, "--", *arguments]
+        before = _account()
         done = subprocess.run(  # noqa: S603 - this very program
             [sys.executable, "-m", "gradperf", *command], capture_output=True, text=True, check=False
         )
-        after = load.cpu_times(), _children_s(), time.monotonic()
+        after = _account()
         record = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"cases": []}
-    if not record["cases"] and not (groups and "verdict" in record):
+    if not record["cases"] and not (case_groups and "verdict" in record):
         output = f"{done.stderr.strip()}\n{done.stdout.strip()}".strip()
         raise UserError(f"a run of the gate compared nothing, with exit code {done.returncode}:\n{output}")
     cases = {case["id"]: case for case in record["cases"]}
+    visible = {id_: case["smallest_visible_change"] for id_, case in cases.items()}
     environment = record["environment"]
     return Run(
         kind=kind,
@@ -128,11 +141,9 @@ def _run(
         planted=planted,
         group=group,
         cases={id_: case["verdict"] for id_, case in cases.items()},
-        case_groups={id_: case["group"] for id_, case in cases.items()} or groups,
+        case_groups={id_: case["group"] for id_, case in cases.items()} or case_groups,
         groups={one["id"]: one["verdict"] for one in record["groups"]},
-        visible={
-            id_: change for id_, case in cases.items() if (change := case["smallest_visible_change"]) is not None
-        },
+        visible={id_: change for id_, change in visible.items() if change is not None},
         verdict=record["verdict"],
         exit_code=record["exit_code"],
         seed=record["seed"],
@@ -152,7 +163,12 @@ def _run(
 
 
 Account = tuple[load.CpuTimes | None, float, float]
-"""CPU time of the system, CPU seconds of ended children, and seconds of the clock."""
+"""CPU time of the system, CPU seconds of ended children and of their children, and seconds of the clock."""
+
+
+def _account() -> Account:
+    times = os.times()
+    return load.cpu_times(), times.children_user + times.children_system, time.monotonic()
 
 
 def _others(before: Account, after: Account) -> float | None:
@@ -161,38 +177,3 @@ def _others(before: Account, after: Account) -> float | None:
     if used_s is None:
         return None
     return max(0.0, used_s - (after[1] - before[1])) / (after[2] - before[2])
-
-
-def _children_s() -> float:
-    """Return the CPU seconds of ended children and of their children."""
-    times = os.times()
-    return times.children_user + times.children_system
-
-
-def certify(parsed: Any, arguments: Sequence[str]) -> int:
-    """Measure as many runs as the options say, and write the page."""
-    asked: list[tuple[Kind, int]] = [
-        ("unchanged", parsed.unchanged),
-        ("planted", parsed.planted),
-        ("group", parsed.group),
-    ]
-    repo = checkout.repository(Path.cwd())
-    own = {os.path.relpath(file.resolve(), repo.resolve()) for file in (parsed.store, parsed.page)}
-    unclean = sorted(set(copies.uncommitted(repo)) - own)
-    if unclean and any(count for _, count in asked):
-        raise UserError(
-            "the certificate measures unchanged code: "
-            f"{unclean[0]} is uncommitted, one of {plural(len(unclean), 'file')}; commit or stash first"
-        )
-    for option, file in (("--store", parsed.store), ("--page", parsed.page)):
-        files.check_can_write(option, file)
-    sides = ("--base", "HEAD")
-    try:
-        for kind, count in asked:
-            measure(kind, count, arguments, parsed.store, sides, lambda text: print(text, flush=True))
-    finally:
-        # After Ctrl-C too: the runs made so far count.
-        if runs := read(parsed.store):
-            files.write(parsed.page, markdown(runs))
-            print(f"{plural(len(runs), 'run')} so far, in {parsed.store}; written to {parsed.page}")
-    return 0

@@ -1,7 +1,6 @@
 """The page of a certificate: what whole runs of the gate showed, as Markdown.
 
-The page is made from the store alone. Each share on it comes with the number of runs or cases it is a share of, and
-with its bound or interval.
+The page is made from the store alone. Each share on it has its number of runs or cases, and its bound or interval.
 """
 
 import math
@@ -15,6 +14,9 @@ from gradperf.stats import binomial_interval, binomial_upper_bound
 from gradperf.text.printable import NONE
 from gradperf.text.quantities import percent, plural
 
+ALL = "**all**"
+"""The name of a row that sums up."""
+
 
 def markdown(runs: Sequence[Run]) -> str:
     """Return the certificate as Markdown."""
@@ -22,31 +24,19 @@ def markdown(runs: Sequence[Run]) -> str:
         "# What the gate is worth, measured",
         "",
         "Whole runs of `gradperf gate` on unchanged code, and with known amounts of work added to the head. Made",
-        "by `gradperf certificate`; [the gate's page](gate.md#a-certificate-for-your-machine) says how to make one",
-        "for another machine.",
+        "by `gradperf certificate`. [The gate's page](gate.md#a-certificate-for-your-machine) describes how to",
+        "make one for another machine.",
         "",
         *_conditions(runs),
-        "",
-        "## False alarms",
-        "",
-        *_false_alarms(runs),
-        "",
-        "## Slowdowns of single cases that were caught",
-        "",
-        *_caught(runs),
-        "",
-        "## Slowdowns of a whole group that were caught",
-        "",
-        *_groups_caught(runs),
-        "",
-        "## What a run can see",
-        "",
-        *_visible(runs),
-        "",
-        "## How long they took",
-        "",
-        *_times(runs),
     ]
+    for title, section in (
+        ("False alarms", _false_alarms),
+        ("Slowdowns of single cases that were caught", _caught),
+        ("Slowdowns of a whole group that were caught", _groups_caught),
+        ("What a run can see", _visible),
+        ("How long they took", _times),
+    ):
+        lines += ["", f"## {title}", "", *section(runs)]
     return "\n".join(lines) + "\n"
 
 
@@ -76,61 +66,117 @@ def _conditions(runs: Sequence[Run]) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    return ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *lines] if lines else ["Not measured yet."]
-
-
-def _by_suite(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    suites: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        suites[run.suite].append(run)
-    return suites
+    lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *lines] if lines else ["Not measured yet."]
 
 
 def _false_alarms(runs: Sequence[Run]) -> list[str]:
-    unchanged = [run for run in runs if run.kind == "unchanged"]
+    suites: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.kind == "unchanged":
+            suites[run.suite].append(run)
+    if suites:
+        suites[ALL] = [run for suite_runs in suites.values() for run in suite_runs]
     rows = []
-    for suite, suite_runs in [*_by_suite(unchanged).items(), ("**all**", unchanged)]:
-        if not suite_runs:
-            continue
+    for suite, suite_runs in suites.items():
         alarms = sum(run.exit_code == 10 for run in suite_runs)
-        failures = Counter(run.verdict for run in suite_runs if run.exit_code not in (0, 10))
         verdicts = [verdict for run in suite_runs for verdict in run.timed.values()]
+        failures = [f"{count} {verdict}" for verdict, count in _other_failures(suite_runs).items()]
         rows.append(
             (
                 suite,
                 len(suite_runs),
                 f"**{alarms}**",
                 percent(binomial_upper_bound(alarms, len(suite_runs))),
-                ", ".join(f"{count} {verdict}" for verdict, count in failures.items()) or "none",
+                ", ".join(failures) or "none",
                 f"{verdicts.count('unchanged')} of {len(verdicts)}",
                 sum(run.verdict == "inconclusive" for run in suite_runs),
             )
         )
-    heads = (
-        "benchmarks",
-        "runs",
-        "false alarms",
-        "at most (95 %)",
-        "other failures",
-        "cases shown to be unchanged",
-        "runs with an inconclusive case",
-    )
+    heads = ["benchmarks", "runs", "false alarms", "at most (95 %)", "other failures"]
+    heads += ["cases shown to be unchanged", "runs with an inconclusive case"]
     explanation = (
         "A run with an inconclusive case passes, and fails with `--strict`. The bound is one-sided, of Clopper and "
         "Pearson."
     )
     slowed = [run for run in runs if run.kind != "unchanged"]
     verdicts = [verdict for run in slowed for verdict in run.left_alone]
-    lost = Counter(run.verdict for run in slowed if run.exit_code not in (0, 10))
     beside = (
         f"Beside planted slowdowns, {verdicts.count('regressed')} of {plural(len(verdicts), 'case')} and groups "
-        f"without one were called regressed, in {plural(len(slowed), 'run')}. "
-        + "".join(
-            f"{plural(count, 'run')} ended {verdict}, which caught nothing. " for verdict, count in lost.items()
-        )
-    ).strip()
+        f"without one were called regressed, in {plural(len(slowed), 'run')}."
+    )
+    for verdict, count in _other_failures(slowed).items():
+        beside += f" {plural(count, 'run')} ended {verdict}, which caught nothing."
     return [explanation, "", *_table(heads, rows), "", beside]
+
+
+def _other_failures(runs: Iterable[Run]) -> Counter[str]:
+    return Counter(run.verdict for run in runs if run.exit_code not in (0, 10))
+
+
+def _caught(runs: Sequence[Run]) -> list[str]:
+    caught: dict[tuple[str, float], list[bool]] = defaultdict(list)
+    for run in runs:
+        if run.kind == "planted":
+            for case, share in run.planted.items():
+                for name in (run.case_groups[case], ALL):
+                    caught[name, share].append(run.caught(case))
+    shares = sorted({share for _, share in caught})
+    names = _all_last(name for name, _ in caught)
+    rows = [(name, *(_share_text(caught[name, share]) for share in shares)) for name in names]
+    explanation = (
+        "In each run, several cases are slowed at once, each in the group of its row. A case is caught if it "
+        "regressed and so did the run. The intervals, of Clopper and Pearson, treat the cases as independent, "
+        "although cases of one run share its noise."
+    )
+    return [explanation, "", *_table(("group", *(f"{share:.0%} slower" for share in shares)), rows)]
+
+
+def _groups_caught(runs: Sequence[Run]) -> list[str]:
+    slowed = [run for run in runs if run.kind == "group"]
+    caught: dict[str, list[bool]] = defaultdict(list)
+    for run in slowed:
+        for name in (run.group, ALL):
+            caught[name].append(run.caught_group)
+    rows = [(name, _share_text(caught[name])) for name in _all_last(caught)]
+    shares = sorted({share for run in slowed for share in run.planted.values()})
+    explanation = (
+        "All cases of the group are slowed. It is caught if it regressed, or one of them did, or the mean of all."
+    )
+    head = f"{', '.join(f'{share:.0%}' for share in shares)} slower as a whole"
+    return [explanation, "", *_table(("group", head), rows)]
+
+
+def _all_last(names: Iterable[str]) -> list[str]:
+    return sorted(set(names), key=lambda name: (name == ALL, name))
+
+
+def _share_text(caught: Sequence[bool]) -> str:
+    if not caught:
+        return NONE
+    low, high = binomial_interval(sum(caught), len(caught))
+    return f"{sum(caught)} of {len(caught)} ({100 * low:.0f}–{100 * high:.0f} %)"
+
+
+def _visible(runs: Sequence[Run]) -> list[str]:
+    changes: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for run in runs:
+        if run.kind == "unchanged":
+            for case in run.timed:
+                changes[run.case_groups[case], case].append(run.visible.get(case, math.inf))
+    rows = [
+        (group, f"`{case}`", len(seen), _change_text(median(seen)), _change_text(max(seen)))
+        for (group, case), seen in sorted(changes.items())
+    ]
+    explanation = (
+        "The smallest slowdown that a run would have called regressed four times out of five, by its own noise: "
+        "over the runs on unchanged code, beside other work or not."
+    )
+    return [explanation, "", *_table(("group", "case", "runs", "median", "worst"), rows)]
+
+
+def _change_text(change: float) -> str:
+    return percent(change) if math.isfinite(change) else "none"
 
 
 def _times(runs: Sequence[Run]) -> list[str]:
@@ -148,8 +194,8 @@ def _times(runs: Sequence[Run]) -> list[str]:
         for (suite, _), same in kinds.items()
     ]
     explanation = (
-        "What looks slower is measured up to four times as often as what does not; and where a group does as a "
-        "whole, all of its cases are."
+        "A case that looks slower is measured up to four times as often. If a whole group looks slower, all of its "
+        "cases are."
     )
     return [explanation, "", *_table(("benchmarks", "cases", "slower ones", "time", "beside other work"), rows)]
 
@@ -160,68 +206,3 @@ def _time_text(seconds: Sequence[float]) -> str:
     if len(seconds) == 1:
         return f"{seconds[0]:.0f} s"
     return f"{median(seconds):.0f} s in the median of {len(seconds)}, {max(seconds):.0f} s at most"
-
-
-def _caught(runs: Sequence[Run]) -> list[str]:
-    seen: dict[tuple[str, float], list[bool]] = defaultdict(list)
-    for run in runs:
-        if run.kind == "planted":
-            for case, share in run.planted.items():
-                for name in (run.case_groups[case], "**all**"):
-                    seen[name, share].append(run.caught(case))
-    names = sorted({name for name, _ in seen}, key=lambda name: (name.startswith("*"), name))
-    shares = sorted({share for _, share in seen})
-    rows = [(name, *(_share_text(seen[name, share]) for share in shares)) for name in names]
-    explanation = (
-        "Several cases of a run are slowed at once, each in the group that it stands under, and one is caught if "
-        "the run regressed and so did that very case. The intervals, of Clopper and Pearson, take them for "
-        "independent, though those of one run share its noise."
-    )
-    return [explanation, "", *_table(("group", *(f"{share:.0%} slower" for share in shares)), rows)]
-
-
-def _groups_caught(runs: Sequence[Run]) -> list[str]:
-    slowed = [run for run in runs if run.kind == "group"]
-    seen: dict[str, list[bool]] = defaultdict(list)
-    for run in slowed:
-        for name in (run.group, "**all**"):
-            seen[name].append(run.caught_group)
-    names = sorted(seen, key=lambda name: (name.startswith("*"), name))
-    rows = [(name, _share_text(seen[name])) for name in names]
-    shares = ", ".join(
-        f"{share:.0%}" for share in sorted({share for run in slowed for share in run.planted.values()})
-    )
-    explanation = (
-        "All cases of the group are slowed. It is caught if it regressed, or one of them did, or the mean of all."
-    )
-    return [explanation, "", *_table(("group", f"{shares} slower as a whole"), rows)]
-
-
-def _share_text(caught: Sequence[bool]) -> str:
-    if not caught:
-        return NONE
-    low, high = binomial_interval(sum(caught), len(caught))
-    return f"{sum(caught)} of {len(caught)} ({100 * low:.0f}–{100 * high:.0f} %)"
-
-
-def _visible(runs: Sequence[Run]) -> list[str]:
-    changes: dict[str, list[float]] = defaultdict(list)
-    groups: dict[str, str] = {}
-    for run in runs:
-        if run.kind == "unchanged":
-            for case in run.timed:
-                changes[case].append(run.visible.get(case, math.inf))
-                groups[case] = run.case_groups[case]
-    rows = [
-        (groups[case], f"`{case}`", len(seen), _change_text(median(seen)), _change_text(max(seen)))
-        for case, seen in sorted(changes.items(), key=lambda item: (groups[item[0]], item[0]))
-    ]
-    explanation = (
-        "The smallest slowdown that a run would have called regressed four times out of five, by its own noise: "
-        "over the runs on unchanged code, beside other work or not."
-    )
-    return [explanation, "", *_table(("group", "case", "runs", "median", "worst"), rows)]
-
-
-def _change_text(change: float) -> str:
-    return percent(change) if math.isfinite(change) else "none"

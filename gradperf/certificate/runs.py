@@ -44,7 +44,7 @@ class Run:
     others: float | None
     """CPUs that other processes used during the run, on average."""
     steal: float | None
-    """Share of the wanted CPU time that the host gave to others."""
+    """Share of the wanted CPU time that the host took."""
     cpu_model: str | None
     cpus: float | None
     gradperf: str = ""
@@ -69,26 +69,22 @@ class Run:
 
     @property
     def left_alone(self) -> list[str]:
-        """The verdicts of timed cases without a planted slowdown, and of groups that have no slower case."""
+        """The verdicts of timed cases without a planted slowdown, and of groups without a slowed case."""
         slowed = {self.case_groups[case] for case in self.planted}
         cases = [verdict for id_, verdict in self.timed.items() if id_ not in self.planted]
-        # A slower case is part of its group, and of that of all cases.
+        # A slowed case belongs to its group and to the group of all cases.
         untouched = self.groups.keys() & set(self.case_groups.values()) - slowed if slowed else self.groups
         return cases + [self.groups[name] for name in untouched]
 
     def caught(self, case: str) -> bool:
-        """Return whether the run failed for this case's slowdown; a run whose control failed does not count."""
+        """Return whether this case's slowdown failed the run; a run with a failed control caught nothing."""
         return self.verdict == "regressed" and self.cases.get(case) == "regressed"
 
     @property
     def caught_group(self) -> bool:
-        """Whether the run failed for the slowdown of its group, seen in the group, in all cases, or in a member."""
-        names = (
-            self.groups.get(self.group),
-            self.groups.get("all"),
-            *(self.cases.get(case) for case in self.planted),
-        )
-        return self.verdict == "regressed" and "regressed" in names
+        """Whether the slowdown of its group failed the run, seen in the group, in all cases, or in a member."""
+        verdicts = {self.groups.get(self.group), self.groups.get("all"), *map(self.cases.get, self.planted)}
+        return self.verdict == "regressed" and "regressed" in verdicts
 
 
 def read(store: Path) -> list[Run]:

@@ -9,6 +9,7 @@ import os
 import platform
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from gradperf.machine.cpus import detect_cpus
 from gradperf.pairs.child.fingerprint import difference
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
+from gradperf.text.quantities import plural
 
 Progress = Callable[[str], None]
 """Reports in one line how far the run is."""
@@ -37,7 +39,7 @@ class Request:
     setting: Setting
     plan: Plan
     seed: int
-    """Of the random order."""
+    """Of the random choices."""
     planted: Mapping[str, float] = field(default_factory=dict)
     """Slowdowns to add to the head, by case or pattern."""
     accepted: Mapping[str, str] = field(default_factory=dict)
@@ -47,9 +49,9 @@ class Request:
     budget_s: float | None = None
     """Seconds that the run may take; None for no limit."""
     list_only: bool = False
-    """Whether to list the cases and measure none, as both sides are identical."""
+    """Whether to list the cases and measure none, because both sides are identical."""
     environment: Mapping[str, Any] = field(default_factory=dict)
-    """What the record keeps about the sides and the machine."""
+    """Facts about the sides and the machine, for the record."""
     warnings: tuple[str, ...] = ()
 
 
@@ -58,11 +60,10 @@ def run(request: Request, progress: Progress) -> Outcome:
     try:
         return _identical(request) if request.list_only else compare(request, progress)
     except SideError as error:
-        return _unmeasured(request, "incomplete", 13, warnings=(str(error), *request.warnings))
+        return _unmeasured(request, "incomplete", 13, (), (str(error), *request.warnings))
 
 
 def _identical(request: Request) -> Outcome:
-    """List the cases without measuring any."""
     (listed,) = collect([request.setting.head], request.setting)
     cases = [Finding(case["id"], "identical", case["group"]) for case in listed if not case["skipped"]]
     if not cases:
@@ -71,7 +72,7 @@ def _identical(request: Request) -> Outcome:
 
 
 def _unmeasured(
-    request: Request, verdict: Overall, code: int, cases: Iterable[Finding] = (), warnings: tuple[str, ...] = ()
+    request: Request, verdict: Overall, code: int, cases: Iterable[Finding], warnings: tuple[str, ...]
 ) -> Outcome:
     plan, environment = asdict(request.plan), request.environment
     return Outcome(verdict, code, tuple(cases), (), (), warnings, plan, request.seed, environment)
@@ -81,103 +82,83 @@ def _unmeasured(
 class Cases:
     """The cases that both sides have, and those that only one has."""
 
-    groups: Mapping[str, tuple[str, ...]]
-    """The cases of both sides, by group."""
-    new: tuple[str, ...]
-    removed: tuple[str, ...]
+    both: Sequence[str]
+    """Those marked as control are first."""
+    groups: Mapping[str, Sequence[str]]
+    """The same, by group."""
+    new: Sequence[str]
+    removed: Sequence[str]
     skipped: Mapping[str, str]
     """Skipped on both sides, with the reason."""
-    controls: tuple[str, ...]
-    """The cases that could be the control, best first."""
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Every case that both sides have."""
-        return tuple(case for cases in self.groups.values() for case in cases)
 
 
 def cases_of(base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]]) -> Cases:
     """Match the cases collected on the two sides; one that only one side skips counts as missing there."""
-    in_base = {case["id"]: case for case in base}
-    in_head = {case["id"]: case for case in head}
-    skipped = {
-        id_: str(case["skipped"])
-        for id_, case in in_head.items()
-        if case["skipped"] and (id_ not in in_base or in_base[id_]["skipped"])
-    }
-    runs_in_base = {id_ for id_, case in in_base.items() if not case["skipped"]}
-    runs_in_head = [id_ for id_, case in in_head.items() if not case["skipped"]]
-    common = [id_ for id_ in runs_in_head if id_ in runs_in_base]
-    groups: dict[str, list[str]] = {}
-    for id_ in common:
-        groups.setdefault(in_head[id_]["group"], []).append(id_)
-    controls = [id_ for id_ in common if in_head[id_]["control"]]
+    in_base, in_head = ({case["id"]: case for case in side if not case["skipped"]} for side in (base, head))
+    both = [id_ for id_ in in_head if id_ in in_base]
+    groups = defaultdict(list)
+    for id_ in both:
+        groups[in_head[id_]["group"]].append(id_)
     return Cases(
-        groups={name: tuple(ids) for name, ids in groups.items()},
-        new=tuple(id_ for id_ in runs_in_head if id_ not in runs_in_base),
-        removed=tuple(id_ for id_ in in_base if id_ in runs_in_base and id_ not in set(runs_in_head)),
-        skipped=skipped,
-        controls=tuple(dict.fromkeys([*controls, *common])),
+        both=sorted(both, key=lambda id_: not in_head[id_]["control"]),  # the others keep their order
+        groups=groups,
+        new=[id_ for id_ in in_head if id_ not in in_base],
+        removed=[id_ for id_ in in_base if id_ not in in_head],
+        skipped={c["id"]: str(c["skipped"]) for c in head if c["skipped"] and c["id"] not in in_base},
     )
 
 
 @dataclass
 class Measurement:
-    """Measures pairs of processes for the trial, and keeps what the trial does not use."""
+    """Measures pairs of processes for the trial, and collects what the trial does not use."""
 
     setting: Setting
+    """Its control is replaced by the next of ``controls`` until one has a value."""
     coin: random.Random
     plan: Plan
     deadline_s: float | None
     """On the clock of ``time.monotonic``; None for no limit."""
     progress: Progress
-    controls: Sequence[str] = ()
+    controls: Sequence[str]
     """The cases that could be the control, best first."""
-    failed: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str]
     """By case: the reason."""
-    skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     """By case: the reason."""
     values: dict[str, list[Value]] = field(default_factory=dict)
     durations_s: dict[Phase, list[float]] = field(default_factory=lambda: {"screen": [], "confirm": []})
+    """Seconds of every replicate."""
     warnings: list[str] = field(default_factory=list)
-    _started: bool = False
-    _controlled: bool = False
+    _has_control: bool = False
     _few_calls: set[str] = field(default_factory=set)
-
-    @property
-    def control(self) -> str | None:
-        """The case that is the control."""
-        return self.setting.control
 
     def __call__(self, phase: Phase, cases: Sequence[str]) -> Pair | None:
         """Measure ``cases`` in one fresh pair of processes; None if there is not enough time left."""
         durations_s = self.durations_s[phase]
-        expected_s = max(durations_s[-3:], default=0.0)
-        if self.deadline_s is not None and time.monotonic() + expected_s > self.deadline_s:
-            return None
         start_s = time.monotonic()
+        if self.deadline_s is not None and start_s + max(durations_s[-3:], default=0.0) > self.deadline_s:
+            return None
         measured = self._complete_replicate(cases)
         durations_s.append(time.monotonic() - start_s)
         self.progress(self._progress_line(phase, len(cases)))
-        if self.control in self.failed:
+        if self.setting.control in self.failed:
             measured.null = measured.planted = None
         self._choose_control(measured)
-        return Pair(
-            {case: value.log_ratio for case, value in measured.values.items() if case not in self.failed},
-            None if measured.null is None else measured.null.log_ratio,
-            None if measured.planted is None else measured.planted.log_ratio,
-        )
+        log_ratios = {case: value.log_ratio for case, value in measured.values.items() if case not in self.failed}
+        return Pair(log_ratios, measured.null, measured.planted)
 
     def _complete_replicate(self, cases: Sequence[str]) -> Replicate:
         """Measure replicates until one gets through all cases that neither failed nor were skipped."""
-        while True:
-            left = [case for case in cases if case not in self.failed and case not in self.skipped]
-            measured = replicate(left, self._current_setting(), self.coin, repeats=self._started)
+        is_first = not self.durations_s["screen"]
+        broken = True
+        while broken:
+            left = [case for case in cases if self._is_fit(case)]
+            setting = self.setting if self._is_fit(self.setting.control) else replace(self.setting, control=None)
+            measured = replicate(left, setting, self.coin, repeats=not is_first)
             self.failed.update(measured.failed)
             self.skipped.update(measured.skipped)
-            if not measured.broken:
-                break
-        if not self._started and not measured.own_modules:
+            broken = measured.broken
+        if is_first and not measured.own_modules:
             message = (
                 "neither side imported anything of the repository but its tests: if the project is installed as a "
                 "copy, both sides ran that copy, and nothing was compared"
@@ -185,32 +166,30 @@ class Measurement:
             if self.setting.changes_code:
                 raise SideError(f"{message}. `pip install -e .` makes it importable from its own files")
             self.warnings.append(message)
-        self._started = True
         for case, value in measured.values.items():
             self.values.setdefault(case, []).append(value)
         return measured
 
+    def _is_fit(self, case: str | None) -> bool:
+        return case not in self.failed and case not in self.skipped
+
     def _choose_control(self, measured: Replicate) -> None:
         """Replace an unfit control, but only before the first value: one control serves all pairs."""
-        self._controlled = self._controlled or measured.null is not None
+        self._has_control |= measured.null is not None
         self._few_calls |= measured.few_calls
-        if not self._controlled:
-            unfit = self.failed.keys() | self.skipped.keys() | self._few_calls
-            control = next((case for case in self.controls if case not in unfit), None)
-            self.setting = replace(self.setting, control=control)
-
-    def _current_setting(self) -> Setting:
-        lost = self.setting.control in self.failed or self.setting.control in self.skipped
-        return replace(self.setting, control=None) if lost else self.setting
+        if not self._has_control:
+            fit = (case for case in self.controls if self._is_fit(case) and case not in self._few_calls)
+            self.setting = replace(self.setting, control=next(fit, None))
 
     def _progress_line(self, phase: Phase, cases: int) -> str:
         durations_s = self.durations_s[phase]
         most = self.plan.screen if phase == "screen" else self.plan.confirm
-        left_s = (most - len(durations_s)) * median(durations_s[-5:])
-        subject = _count(cases, "case") if cases else "the control alone"
+        left_s = round((most - len(durations_s)) * median(durations_s[-5:]))
+        left = f"{left_s // 60}:{left_s % 60:02} min" if left_s >= 60 else f"{left_s} s"
+        subject = plural(cases, "case") if cases else "the control alone"
         at_most = "at most " if phase == "confirm" else ""
         then = ", then cases that look slower are confirmed" if phase == "screen" else ""
-        return f"{phase} {len(durations_s)} of {at_most}{most}: {subject}, {at_most}{_minutes(left_s)} left{then}"
+        return f"{phase} {len(durations_s)} of {at_most}{most}: {subject}, {at_most}{left} left{then}"
 
     def seconds(self) -> dict[str, tuple[float, float]]:
         """Return the median seconds of one call on base and head, by case."""
@@ -219,64 +198,52 @@ class Measurement:
             for case, values in self.values.items()
         }
 
-    def different(self) -> dict[str, str]:
-        """Describe how base and head differ, by case, if each side returns the same in every pair."""
-        differences = {}
-        unsteady = self.unsteady()
-        for case, values in self.values.items():
-            apart = difference(*values[0].returned)
-            if apart is not None and case not in unsteady:
-                differences[case] = apart
-        return differences
 
-    def unsteady(self) -> list[str]:
-        """Return the cases that do not return the same in every process of a side: they cannot be compared."""
-        return [
-            case
-            for case, values in self.values.items()
-            if any(
-                difference(values[0].returned[side], value.returned[side]) is not None
-                for value in values
-                for side in (0, 1)
-            )
-        ]
+def different(values: Mapping[str, Sequence[Value]]) -> dict[str, str]:
+    """Describe how base and head differ, by case, if each side returns the same in every pair."""
+    return {
+        case: apart
+        for case, own in values.items()
+        if not is_unsteady(own) and (apart := difference(*own[0].returned)) is not None
+    }
 
 
-def _minutes(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02} min" if whole >= 60 else f"{whole} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def is_unsteady(values: Sequence[Value]) -> bool:
+    """Return whether a side does not return the same in every process, so that the sides cannot be compared."""
+    return any(
+        difference(first, returned) is not None
+        for value in values
+        for first, returned in zip(values[0].returned, value.returned, strict=True)
+    )
 
 
 def compare(request: Request, progress: Progress) -> Outcome:
-    """Measure and judge; raises :class:`SideError` if a side cannot run at all."""
+    """Measure and judge; raise :class:`SideError` if a side cannot run at all."""
     start_s, start = time.monotonic(), load.moment()
     setting, plan, accepted = request.setting, request.plan, request.accepted
     cases = cases_of(*collect([setting.base, setting.head], setting))
     measurement = Measurement(
-        replace(setting, control=next(iter(cases.controls), None), planted=_by_case(request.planted, cases.all)),
+        replace(setting, control=next(iter(cases.both), None), planted=_by_case(request.planted, cases.both)),
         random.Random(request.seed),  # noqa: S311 - an order, not a secret
         plan,
         None if request.budget_s is None else start_s + request.budget_s,
         progress,
-        cases.controls,
+        cases.both,
         skipped=dict(cases.skipped),
     )
     warnings = list(request.warnings)
-    if cases.all:
-        progress(f"{_count(len(cases.all), 'case')} on both sides")
+    if cases.both:
+        progress(f"{plural(len(cases.both), 'case')} on both sides")
         measured = trial.run(cases.groups, plan, measurement, apart=accepted)
+        control, seconds = measurement.setting.control or "", measurement.seconds()
         findings, groups, controls = judge.judge(
-            measured, plan, control_case=measurement.control or "", seconds=measurement.seconds(), accepted=accepted
+            measured, plan, control_case=control, seconds=seconds, accepted=accepted
         )
         if measured.stopped:
             warnings.append("the time budget ran out; cases that were not decided by then are inconclusive")
     else:
         findings, groups, controls = (), (), ()
-    if set(cases.all) <= measurement.skipped.keys():
+    if set(cases.both) <= measurement.skipped.keys():
         warnings.append("there is no benchmark that both sides have and run")
     findings = _completed(findings, cases, measurement, accepted)
     warnings += _warnings(measurement, (*findings, *groups), accepted)
@@ -307,9 +274,7 @@ def _by_case(planted: Mapping[str, float], cases: Collection[str]) -> dict[str, 
     slowdowns: dict[str, float] = {}
     for pattern, share in planted.items():
         parts = pattern.split("*")
-        matching = (
-            [pattern] if pattern in cases else [case for case in cases if all(part in case for part in parts)]
-        )
+        matching = [pattern] if pattern in cases else [c for c in cases if all(part in c for part in parts)]
         if not matching:
             raise UserError(f"--plant {pattern}: there is no such case")
         slowdowns.update(dict.fromkeys(matching, share))
@@ -317,52 +282,43 @@ def _by_case(planted: Mapping[str, float], cases: Collection[str]) -> dict[str, 
 
 
 def _completed(
-    findings: Collection[Finding], cases: Cases, measurement: Measurement, accepted: Mapping[str, str]
+    findings: Iterable[Finding], cases: Cases, measurement: Measurement, accepted: Mapping[str, str]
 ) -> tuple[Finding, ...]:
     """Add the cases that were not measured, and correct those that failed or returned different results."""
-    group_of = {case: name for name, ids in cases.groups.items() for case in ids}
-    different = measurement.different()
+    failed, differs = measurement.failed, different(measurement.values)
     completed = []
     for finding in findings:
         id_ = finding.id
         if id_ in measurement.skipped:
             continue
-        if id_ in measurement.failed:
-            completed.append(
-                Finding(
-                    id_, "failed", group_of[id_], reason=measurement.failed[id_], accepted=accepted.get(id_, "")
-                )
-            )
-        elif id_ in different:
-            completed.append(replace(finding, verdict="different", reason=different[id_]))
-        else:
-            completed.append(finding)
+        if id_ in failed:
+            finding = Finding(id_, "failed", finding.group, reason=failed[id_], accepted=finding.accepted)
+        elif id_ in differs:
+            finding = replace(finding, verdict="different", reason=differs[id_])
+        completed.append(finding)
     completed += [Finding(id_, "new") for id_ in cases.new]
     completed += [Finding(id_, "removed", accepted=accepted.get(id_, "")) for id_ in cases.removed]
     return tuple(completed)
 
 
-def _warnings(measurement: Measurement, findings: Sequence[Finding], accepted: Mapping[str, str]) -> list[str]:
+def _warnings(measurement: Measurement, findings: Iterable[Finding], accepted: Mapping[str, str]) -> list[str]:
     warnings = list(measurement.warnings)
     if skipped := measurement.skipped:
-        verb = "is" if len(skipped) == 1 else "are"
-        reasons = sorted(set(skipped.values()))
+        count = f"{plural(len(skipped), 'case')} {'is' if len(skipped) == 1 else 'are'}"
+        warnings.append(f"{count} skipped on both sides: {_first(sorted(set(skipped.values())), separator='; ')}")
+    if unsteady := [case for case, values in measurement.values.items() if is_unsteady(values)]:
+        count = f"{plural(len(unsteady), 'case')} {'does' if len(unsteady) == 1 else 'do'}"
         warnings.append(
-            f"{_count(len(skipped), 'case')} {verb} skipped on both sides: {_first(reasons, separator='; ')}"
-        )
-    if unsteady := measurement.unsteady():
-        verb = "does" if len(unsteady) == 1 else "do"
-        warnings.append(
-            f"{_count(len(unsteady), 'case')} {verb} not return the same in every process, so the results of the "
-            f"two sides were not compared: {_first(unsteady)}"
+            f"{count} not return the same in every process, so the results of the two sides were not compared: "
+            f"{_first(unsteady)}"
         )
     known = {finding.id for finding in findings}
     warnings += [f"--accept {case}: there is no such case" for case in accepted if case not in known]
-    if measurement.values and measurement.control is None:
+    if measurement.values and measurement.setting.control is None:
         warnings.append(
             "no case could be the control: each failed, or allows too few calls to be compared with itself"
         )
-    elif measurement.values and measurement.control in measurement.failed:
+    elif measurement.values and measurement.setting.control in measurement.failed:
         warnings.append("the control's case failed, so the control has fewer pairs than the cases")
     warnings += [
         f"a slowdown of {100 * share:g} % was planted in the head of {case}"

@@ -1,4 +1,4 @@
-"""Outcomes of the gate made by hand, as its tests need them."""
+"""Outcomes of the gate, made by hand for its tests."""
 
 import math
 from dataclasses import replace
@@ -16,13 +16,13 @@ ENVIRONMENT = {
 
 
 def name(number):
-    """Give an id like those of this suite."""
+    """Return an id like those of this suite."""
     framework = FRAMEWORKS[number % 4]
     return f"perf/test_training.py::test_training[two_layer_784x{number + 10}x10-{framework}.by_hand-cpu-float64]"
 
 
 def case(number=0, verdict="unchanged", ratio=1.002, spread=0.012, **facts):
-    """Give what was measured in 8 pairs, give or take ``spread``."""
+    """Return a case measured in 8 pairs; ``spread`` is half the width of its interval of log-ratios."""
     measured = {
         "ratio": ratio,
         "ci_low": ratio * math.exp(-spread),
@@ -38,23 +38,23 @@ def case(number=0, verdict="unchanged", ratio=1.002, spread=0.012, **facts):
 
 
 def untimed(number, verdict, **facts):
-    """Give a case that has no timings."""
+    """Return a case that has no timings."""
     return Finding(id=name(number), verdict=verdict, group=FRAMEWORKS[number % 4], **facts)
 
 
 def slow(number=0, ratio=1.07, **facts):
-    """Give a proven slowdown."""
+    """Return a proven slowdown."""
     measured = {"p_adjusted": 0.0004, "pairs": 24, "spread": 0.019, "confirmed": (math.log(ratio),) * 24}
     return case(number, "regressed", ratio, **(measured | facts))
 
 
 def cases(count=40, *others):
-    """Give unchanged cases, and others in place of the first of them."""
+    """Return unchanged cases, and others in place of the first of them."""
     return (*others, *(case(number) for number in range(len(others), count)))
 
 
 def groups(verdict="unchanged", ratio=1.001):
-    """Give the groups of the suite, the first of them with this verdict, and the whole."""
+    """Return the groups of the suite and the group of all; the first has ``verdict``."""
     return tuple(
         replace(
             case(0, verdict if index == 0 else "unchanged", ratio if index == 0 else 1.0, spread=0.004),
@@ -69,7 +69,7 @@ def groups(verdict="unchanged", ratio=1.001):
 
 
 def control(effect=0.0, result="passed", ratio=None):
-    """Give a control that came out as it should, if nothing else is asked."""
+    """Return a control, which passed by default."""
     ratio = ratio or 1 + effect
     return Control(
         name="planted slowdown" if effect else "base against base",
@@ -89,7 +89,7 @@ CONTROLS = (control(), control(0.05))
 
 
 def outcome(verdict="unchanged", cases=None, **facts):
-    """Give an outcome; the exit code is 0 where nothing stops the change."""
+    """Return an outcome; the exit code is 1 if the verdict stops the change."""
     known = {
         "exit_code": 0 if verdict in ("unchanged", "improved", "identical") else 1,
         "groups": (),

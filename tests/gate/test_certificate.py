@@ -1,4 +1,4 @@
-"""The certificate counts what whole runs of the gate did, and makes its page from that alone."""
+"""The certificate counts the results of whole runs of the gate, and makes its page from the store alone."""
 
 import json
 import os
@@ -43,7 +43,7 @@ QUIETLY = Run(
 
 
 def regressed(run, *cases, groups=()):
-    """Give the run with these cases and groups regressed."""
+    """Return the run with these cases and groups regressed."""
     return replace(
         run,
         cases={id_: "regressed" if id_ in cases else verdict for id_, verdict in run.cases.items()},
@@ -54,13 +54,13 @@ def regressed(run, *cases, groups=()):
 
 
 def row(page, start):
-    """Give the cells of the table's row that begins so."""
+    """Return the cells of the only row that begins with ``start``."""
     (line,) = [line for line in page.splitlines() if line.startswith(f"| {start} ")]
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def test_left_alone():
-    """What is slower on purpose is not left alone, nor is its group, nor all of them; everything else is."""
+    """Slowed cases, their groups and the group of all are not left alone; everything else is."""
     assert Counter(QUIETLY.left_alone) == Counter({"unchanged": 4, "inconclusive": 2})
     planted = replace(QUIETLY, kind="planted", planted={"a": 0.05})
     assert regressed(planted, "a", groups=("x", "all")).left_alone.count("regressed") == 0
@@ -71,7 +71,7 @@ def test_left_alone():
 
 
 def test_page_counts():
-    """Alarms, what was caught, and what was not, stand where they belong."""
+    """The page counts alarms, caught slowdowns and missed ones."""
     several = [
         QUIETLY,
         regressed(QUIETLY, "b"),
@@ -114,7 +114,7 @@ def test_page_counts():
 
 @given(st.dictionaries(st.text(max_size=3), st.sampled_from("abcd"), min_size=1), st.randoms(use_true_random=False))
 def test_slowdowns(groups, coin):
-    """Each share once in a group, in all groups where there is room, and never in most cases of a large suite."""
+    """Each share occurs once per group, in all groups if there is room, in less than half of a large suite."""
     planted = measure.slowdowns(groups, coin)
     hit = Counter(groups[case] for case in planted)
     sizes = Counter(groups.values())
@@ -131,7 +131,7 @@ def test_slowdowns(groups, coin):
 
 
 def test_others():
-    """What the gate itself used, and what the host took, was not used by others."""
+    """CPU time of the gate itself and of the host does not count as used by others."""
     ticks = os.sysconf("SC_CLK_TCK")
     before = load.CpuTimes(1000, 50), 3.0, 100.0
     after = load.CpuTimes(1000 + 15 * ticks, 50 + 2 * ticks), 11.0, 110.0
@@ -141,7 +141,7 @@ def test_others():
 
 
 def test_untrusted_is_not_caught():
-    """A run whose control failed found nothing, whatever it says of the case or its group."""
+    """A run with a failed control caught nothing, even if case and group are called regressed."""
     for kind, planted, group in [("planted", {"a": 0.05}, ""), ("group", {"a": 0.02, "b": 0.02}, "x")]:
         run = regressed(replace(QUIETLY, kind=kind, planted=planted, group=group), "a", groups=("x",))
         assert "1 of 1" in " ".join(row(markdown([run]), "x"))
@@ -149,7 +149,7 @@ def test_untrusted_is_not_caught():
 
 
 def test_group_is_caught_in_its_own():
-    """A false alarm elsewhere is no catch; a member's is one, as is that of all cases together."""
+    """A group is caught if a member or the mean of all cases regressed, but not if another group did."""
     run = replace(QUIETLY, kind="group", group="x", planted={"a": 0.02, "b": 0.02})
     assert not regressed(run, "c", groups=("y",)).caught_group
     assert regressed(run, "b").caught_group
@@ -157,7 +157,7 @@ def test_group_is_caught_in_its_own():
 
 
 def test_store(tmp_path):
-    """What was written is read again; a broken line is named."""
+    """Written runs are read again; the number of a broken line is reported."""
     store = tmp_path / "store.jsonl"
     assert runs.read(store) == []
     store.write_text(json.dumps(asdict(QUIETLY)) + "\n" + json.dumps(asdict(regressed(QUIETLY, "a"))) + "\n")
@@ -196,7 +196,7 @@ def certify(tmp_path, monkeypatch):
 
 
 def test_end_to_end(certify, capsys):
-    """Every kind of run is made, stored and told of; a second command goes on where the first ended."""
+    """Every kind of run is made, stored and reported; a second command adds to the runs of the first."""
     assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 0
     assert certify("--planted", "1", "--group", "1", "--store", "runs.jsonl", "--page", "page.md") == 0
     unchanged, planted, group = runs.read(Path("runs.jsonl"))
@@ -211,13 +211,13 @@ def test_end_to_end(certify, capsys):
     assert group.verdict == "regressed"
     assert {run.commit for run in (unchanged, planted, group)} == {git(Path(), "rev-parse", "HEAD")}
     assert Path("page.md").read_text() == markdown([unchanged, planted, group])
-    told = capsys.readouterr().out
-    assert "planted 1 of 1: regressed" in told
-    assert "3 runs so far, in runs.jsonl; written to page.md" in told
+    text = capsys.readouterr().out
+    assert "planted 1 of 1: regressed" in text
+    assert "3 runs so far, in runs.jsonl; written to page.md" in text
 
 
 def test_unclean(certify, capsys):
-    """Uncommitted changes are refused: unchanged code is what is measured."""
+    """Uncommitted changes are refused, because unchanged code is measured."""
     Path("more.py").write_text("")
     assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 2
     assert "more.py is uncommitted" in capsys.readouterr().err
@@ -225,7 +225,7 @@ def test_unclean(certify, capsys):
 
 
 def test_gate_that_cannot_run(certify, capsys):
-    """A gate that ends without a result is reported in its own words, and nothing is stored."""
+    """If the gate ends without a result, its own message is shown and nothing is stored."""
     Path("bench/test_work.py").write_text("import nothing_of_this_name\n")
     commit(Path())
     assert certify("--unchanged", "1", "--store", "runs.jsonl", "--page", "page.md") == 2
@@ -234,7 +234,7 @@ def test_gate_that_cannot_run(certify, capsys):
 
 
 def test_gate_that_cannot_run_any_more(certify, capsys):
-    """Once a suite was compared, a run that compares nothing is a failure that counts, and no user's mistake."""
+    """After a suite was compared once, a run that compares nothing counts as a failure of the gate."""
     files = ("--store", "runs.jsonl", "--page", "page.md")
     assert certify("--unchanged", "1", *files) == 0
     Path("bench/test_work.py").write_text("import nothing_of_this_name\n")
@@ -251,7 +251,7 @@ def test_gate_that_cannot_run_any_more(certify, capsys):
 
 
 def test_only_the_page(certify, capsys):
-    """Asked for no runs, it makes the page anew, whatever the checkout looks like."""
+    """Without runs, the page is written again, even with uncommitted changes."""
     Path("more.py").write_text("")
     Path("runs.jsonl").write_text(json.dumps(asdict(QUIETLY)) + "\n")
     assert certify("--store", "runs.jsonl", "--page", "page.md") == 0

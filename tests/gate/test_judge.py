@@ -13,7 +13,7 @@ from gradperf.stats import signed_rank_interval
 from tests.gate import noise
 
 PLAN = Plan()
-YES = Answer(p_screen=0.004, suspected=True, decided_at=12, p_half=2**-12, p_adjusted=2**-10)
+YES = Answer(suspected=True, decided_at=12, p_half=2**-12, p_adjusted=2**-10)
 
 
 def level(value, count, width=0.005):
@@ -51,7 +51,7 @@ def test_regressed_and_improved():
     assert (finding.pairs, len(finding.screened), len(finding.confirmed)) == (12, 8, 12)
     assert (finding.base_s, finding.head_s, finding.group, finding.p_adjusted) == (1.0, 1.1, "g", 2**-10)
     assert verdict(history(level(-0.2, 8), level(-0.1, 12), faster=YES)) == "improved"
-    hopeless = Answer(p_screen=0.1, suspected=True, dropped_at=6)
+    hopeless = Answer(suspected=True, dropped_at=6)
     assert verdict(history(level(0.02, 8), level(0.01, 6), slower=hopeless)) != "regressed"
 
 
@@ -246,7 +246,7 @@ def test_smallest_visible_change_grows_with_noise_and_rivals():
     """More noise and more suspects hide more. A plan that can detect nothing, or a single value, gives None."""
 
     def visible(values, rivals=0, plan=PLAN):
-        return smallest_visible_change(values, plan, suspect_p=0.2, suspect_margin=0.0, suspects=rivals + 1)
+        return smallest_visible_change(values, plan, suspect_margin=0.0, suspects=rivals + 1)
 
     assert PLAN.min_effect < visible(level(0, 8)) < visible(level(0, 8), rivals=5) < visible(level(0, 8, 0.01))
     assert visible([0.0] * 8) == pytest.approx(PLAN.min_effect)

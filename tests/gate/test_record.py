@@ -1,4 +1,4 @@
-"""The record of the gate: it follows its schema, it is JSON everywhere, and a full disk destroys nothing."""
+"""The record of the gate follows its schema and is strict JSON. A full disk destroys nothing."""
 
 import errno
 import json
@@ -34,7 +34,7 @@ anything = st.recursive(
 
 
 def refuse(constant):
-    """Refuse what Python reads as a number and JSON does not know."""
+    """Refuse NaN and Infinity, which Python reads but JSON does not have."""
     raise AssertionError(constant)
 
 
@@ -51,10 +51,13 @@ def test_the_schema_is_one():
 
 def test_the_schema_knows_every_fact():
     """Each field of the dataclasses is a required key, and the record has no other key but its version."""
-    told = record(EVERY["one regression"])
-    assert set(told) == set(SCHEMA["required"]) == set(SCHEMA["properties"])
-    assert set(told) == {"schema"} | {field.name for field in fields(Outcome)}
-    for kind, one, dataclass in (("finding", told["cases"][0], Finding), ("control", told["controls"][0], Control)):
+    written = record(EVERY["one regression"])
+    assert set(written) == set(SCHEMA["required"]) == set(SCHEMA["properties"])
+    assert set(written) == {"schema"} | {field.name for field in fields(Outcome)}
+    for kind, one, dataclass in (
+        ("finding", written["cases"][0], Finding),
+        ("control", written["controls"][0], Control),
+    ):
         known = SCHEMA["$defs"][kind]
         assert set(one) == set(known["required"]) == set(known["properties"])
         assert set(one) == {field.name for field in fields(dataclass)}
@@ -69,14 +72,14 @@ def test_the_schema_refuses_what_is_wrong(key, value):
 
 
 def test_the_record_holds_what_was_measured():
-    """Numbers are those of the outcome, not rounded, and every pair is there."""
+    """Numbers are not rounded, and every pair is there."""
     found = slow(ratio=1.0723456789, accepted="known")
-    told = record(outcome("unchanged", [found], controls=(control(0.05),)))
-    assert told["cases"][0]["ratio"] == 1.0723456789
-    assert told["cases"][0]["confirmed"] == [math.log(1.0723456789)] * 24
-    assert told["cases"][0]["accepted"] == "known"
-    assert told["controls"][0]["values"] == [math.log(1.05)] * 8
-    assert (told["schema"], told["seed"], told["exit_code"]) == (1, 7, 0)
+    written = record(outcome("unchanged", [found], controls=(control(0.05),)))
+    assert written["cases"][0]["ratio"] == 1.0723456789
+    assert written["cases"][0]["confirmed"] == [math.log(1.0723456789)] * 24
+    assert written["cases"][0]["accepted"] == "known"
+    assert written["controls"][0]["values"] == [math.log(1.05)] * 8
+    assert (written["schema"], written["seed"], written["exit_code"]) == (1, 7, 0)
 
 
 @given(ratio=numbers, low=numbers, p=shares, screened=values, environment=st.dictionaries(st.text(), anything))
@@ -91,7 +94,7 @@ def test_a_record_is_json_whatever_was_found(ratio, low, p, screened, environmen
 
 def test_what_json_does_not_know_is_written_as_text():
     """A path, a moment and a set come out as something that can be read."""
-    told = record(
+    written = record(
         outcome(
             environment={
                 "at": datetime(2026, 1, 2, tzinfo=UTC),
@@ -101,7 +104,7 @@ def test_what_json_does_not_know_is_written_as_text():
             }
         )
     )
-    assert told["environment"] == {"at": "2026-01-02T00:00:00+00:00", "path": "a/b", "set": ["a", "b"], "1": 0.5}
+    assert written["environment"] == {"at": "2026-01-02T00:00:00+00:00", "path": "a/b", "set": ["a", "b"], "1": 0.5}
 
 
 def test_a_file_is_written_and_nothing_beside_it(tmp_path):
@@ -115,7 +118,7 @@ def test_a_file_is_written_and_nothing_beside_it(tmp_path):
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, step):
-    """Where no space is left, the old file stays, no half file is left, and the user is told which and why."""
+    """If the disk is full, the old file stays, no temporary file is left, and the error has path and reason."""
     file = tmp_path / "gate.json"
     file.write_text("old")
 
@@ -130,7 +133,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, step):
 
 
 def test_an_interrupt_leaves_no_half_file(tmp_path, monkeypatch):
-    """What is stopped while writing takes its temporary file with it."""
+    """An interrupt while writing removes the temporary file."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -143,15 +146,15 @@ def test_an_interrupt_leaves_no_half_file(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
 def test_a_device_is_written_to_and_not_replaced():
-    """A full device is told as such, and is a device afterwards."""
+    """A full device is reported, and is still a device afterwards."""
     with pytest.raises(UserError, match="No space left"):
         write(Path("/dev/full"), "new")
     assert Path("/dev/full").is_char_device()
 
 
 @pytest.mark.parametrize("place", [".", "missing/gate.json", "null\0character"])
-def test_a_place_that_takes_no_file_is_the_users_mistake(tmp_path, place):
-    """A folder, a folder that is not there and an impossible name are told with the path."""
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path, place):
+    """A folder, a missing folder and an impossible name are reported with the path."""
     with pytest.raises(UserError, match="cannot be written"):
         write(tmp_path / place, "new")
     assert os.listdir(tmp_path) == []

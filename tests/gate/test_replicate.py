@@ -58,7 +58,7 @@ def finds_the_ratio(within=0.03):
     """Whether the values of all cases and of the control are what they should be."""
     found = [measured(seed) for seed in range(10)]
     values = [value.log_ratio for one in found for value in one.values.values()]
-    nulls = [one.null.log_ratio for one in found]
+    nulls = [one.null for one in found]
     return all(abs(value - math.log(HEAD)) < within for value in values) and max(map(abs, nulls)) < within
 
 
@@ -73,7 +73,7 @@ def test_planted(monkeypatch):
     """The planted control is slower by what was planted, and so is a head in which something was."""
     faked(monkeypatch, seconds=staticmethod(slower))
     found = measured(planted={CASES[0]: 0.2})
-    assert abs(found.planted.log_ratio - math.log(1 + PLANTED)) < 1e-4
+    assert abs(found.planted - math.log(1 + PLANTED)) < 1e-4
     assert abs(found.values[CASES[0]].log_ratio - math.log(1.2 * HEAD)) < 1e-4
     assert abs(found.values[CASES[2]].log_ratio - math.log(HEAD)) < 1e-4
 
@@ -395,8 +395,8 @@ def test_slow_control(monkeypatch):
     """In calls of seconds, that have no warm-up, the planted slowdown is there as well."""
     faked(monkeypatch, seconds=staticmethod(lambda name, clock: 20 * slower(name, clock)), call_s=20.0)
     found = measured(cases=CASES[:1], control=CASES[0])
-    assert abs(found.planted.log_ratio - math.log(1 + PLANTED)) < 1e-6
-    assert found.null.log_ratio == 0
+    assert abs(found.planted - math.log(1 + PLANTED)) < 1e-6
+    assert found.null == 0
 
 
 def test_control_alone(monkeypatch):
@@ -418,8 +418,8 @@ def test_control_is_compared_with_its_like(monkeypatch):
     loaded = {"base": 1.02, "head": 1.02}
     fake = faked(monkeypatch, seconds=staticmethod(lambda name, clock: 1e-3 * loaded.get(name, 1)))
     found = measured(control=CASES[0])
-    assert found.null.log_ratio == 0
-    assert found.planted.log_ratio == pytest.approx(math.log(1 + PLANTED), abs=1e-4)
+    assert found.null == 0
+    assert found.planted == pytest.approx(math.log(1 + PLANTED), abs=1e-4)
     told = {process.role: next(o["cases"] for o in process.orders if "cases" in o) for process in fake.launched}
     assert told == {"base": list(CASES), "head": list(CASES), "control": [CASES[0]], "twin": [CASES[0]]}
 

@@ -1,4 +1,4 @@
-"""What the gate says: in the terminal, in a pull request, in an annotation. Facts, not wordings."""
+"""The report in the terminal, in Markdown and in annotations. The tests check facts, not wordings."""
 
 import math
 import os
@@ -10,11 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gradperf.gate.decision.findings import Finding, Outcome
-from gradperf.gate.report import words
+from gradperf.gate.report import terminal, words
 from gradperf.gate.report.github import annotations, in_actions
 from gradperf.gate.report.markdown import markdown
 from gradperf.gate.report.sentences import sentence
-from gradperf.gate.report.terminal import lines
 from gradperf.text import printable
 from gradperf.text.table import Terminal
 from tests.gate.outcomes import CONTROLS, EVERY, case, cases, control, groups, name, outcome, slow, untimed
@@ -26,7 +25,7 @@ texts = st.text(max_size=120) | st.just(NASTY)
 
 
 def findings(verdicts=words.ORDER):
-    """Give findings that hold anything that their types allow."""
+    """Return findings with any values that their types allow."""
     return st.builds(
         Finding,
         id=texts,
@@ -59,22 +58,22 @@ outcomes = st.builds(
 
 
 def table(outcome, width, ascii_only):
-    """Give the report for a terminal of this width."""
-    return lines(outcome, Terminal(width, ascii_only))
+    """Return the report for a terminal of this width."""
+    return terminal.lines(outcome, Terminal(width, ascii_only))
 
 
-def last(told):
-    """Give the last paragraph, its lines joined."""
-    return " ".join("\n".join(told).rpartition("\n\n")[2].split("\n"))
+def last(lines):
+    """Return the last paragraph, its lines joined."""
+    return " ".join("\n".join(lines).rpartition("\n\n")[2].split("\n"))
 
 
 def rows_of(text):
-    """Give the rows of all tables in Markdown as lists of cells."""
+    """Return the rows of all tables in Markdown as lists of cells."""
     return [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
 
 
 @pytest.mark.parametrize(
-    ("ratio", "low", "high", "told"),
+    ("ratio", "low", "high", "text"),
     [
         (1.07, 1.05, 1.09, "1.07× slower (1.05–1.09)"),
         (1 / 1.08, 1 / 1.11, 1 / 1.05, "1.08× faster (1.05–1.11)"),
@@ -92,23 +91,23 @@ def rows_of(text):
         (0.0, 0.0, 1.0, "–"),
     ],
 )
-def test_a_ratio_says_in_which_direction_and_within_which_bounds(ratio, low, high, told):
-    """What is faster has its ratio and both bounds upside down, and in order; what is unbounded is no number."""
-    assert words.ratio_text(ratio, low, high) == told
+def test_a_ratio_has_its_direction_and_its_bounds(ratio, low, high, text):
+    """What is faster is shown by the inverses of ratio and bounds. An infinite bound is not shown."""
+    assert words.ratio_text(ratio, low, high) == text
 
 
 @given(ratio=st.floats(0.01, 100), low=st.floats(0.5, 0.99), high=st.floats(1.01, 2))
-def test_bounds_are_told_in_order(ratio, low, high):
-    """The first bound of an interval is never above the second, whatever the direction."""
-    told = words.ratio_text(ratio, ratio * low, ratio * high)
-    first, second = re.search(r"\(([\d.,e-]+)–([\d.,e-]+)\)", told).groups()
+def test_bounds_are_in_order(ratio, low, high):
+    """The first bound of an interval is never above the second, in either direction."""
+    text = words.ratio_text(ratio, ratio * low, ratio * high)
+    first, second = re.search(r"\(([\d.,e-]+)–([\d.,e-]+)\)", text).groups()
     assert float(first.replace(",", "")) <= float(second.replace(",", ""))
 
 
 @given(outcome=outcomes, width=st.integers(0, 250), ascii_only=st.booleans())
 @example(outcome=outcome("regressed", [slow(), replace(slow(), id=NASTY * 9)]), width=80, ascii_only=True)
 def test_no_line_exceeds_the_width_or_moves_the_cursor(outcome, width, ascii_only):
-    """Every line fits into the width from 80 columns up, and holds printable characters, of ASCII if so asked."""
+    """Every line fits into the width from 80 columns up, and is printable; it is ASCII if ``ascii_only``."""
     for line in table(outcome, width, ascii_only):
         assert len(line) <= max(width, 80)
         assert line.isprintable()
@@ -116,17 +115,17 @@ def test_no_line_exceeds_the_width_or_moves_the_cursor(outcome, width, ascii_onl
 
 
 @pytest.mark.parametrize("key", EVERY)
-def test_every_verdict_is_told_within_every_width(key):
-    """The last paragraph gives the exit code, in the terminal of any width and in Markdown."""
+def test_every_verdict_fits_into_every_width(key):
+    """The last paragraph has the exit code, in terminals of any width and in Markdown."""
     for width in (80, 100, 140, 500):
-        told = table(EVERY[key], width, ascii_only=False)
-        assert last(told) == sentence(EVERY[key]) or width < 140
-        assert f"Exit code {EVERY[key].exit_code}:" in last(told)
+        lines = table(EVERY[key], width, ascii_only=False)
+        assert last(lines) == sentence(EVERY[key]) or width < 140
+        assert f"Exit code {EVERY[key].exit_code}:" in last(lines)
     assert f"Exit code {EVERY[key].exit_code}:" in markdown(EVERY[key])
 
 
 def test_no_number_is_parted_from_its_percent_sign():
-    """Wherever a line ends, it does not end before a %."""
+    """No line begins with a %."""
     for width in range(80, 140):
         lines = table(EVERY["one regression"], width, ascii_only=False)
         assert any(" %" in line for line in lines)
@@ -135,26 +134,26 @@ def test_no_number_is_parted_from_its_percent_sign():
 
 def test_the_culprit_stands_first_and_in_the_last_sentence():
     """Of two regressions among many cases, the worse is the first row, and named in full at the end."""
-    told = table(
+    lines = table(
         outcome("regressed", cases(40, case(0, "inconclusive", 1.5), slow(1, 1.07), slow(2, 1.4))), 200, False
     )
-    assert told[1].startswith("regressed")
-    assert name(2) in told[1]
-    assert name(1) in told[2]
-    assert "2 of 40 cases" in last(told)
-    assert f"{name(2)}, 1.40× slower" in last(told)
+    assert lines[1].startswith("regressed")
+    assert name(2) in lines[1]
+    assert name(1) in lines[2]
+    assert "2 of 40 cases" in last(lines)
+    assert f"{name(2)}, 1.40× slower" in last(lines)
 
 
 def test_rows_stand_in_the_order_of_their_urgency():
     """What needs action comes before what is better, what is open, what is new and what is as it was."""
     order = ("regressed", "different", "failed", "removed", "improved", "unstable", "inconclusive", "new")
-    told = table(
+    lines = table(
         outcome("incomplete", [case(n, verdict) for n, verdict in enumerate(reversed(words.ORDER))]), 120, False
     )
-    assert tuple(line.split()[0] for line in told[1:11]) == (*order, "unchanged", "identical")
+    assert tuple(line.split()[0] for line in lines[1:11]) == (*order, "unchanged", "identical")
 
 
-def test_quiet_cases_are_listed_only_where_they_are_few():
+def test_quiet_cases_are_listed_only_if_they_are_few():
     """Up to twelve cases are all listed; of more, the unchanged and the identical are counted."""
     few, many = (table(outcome(cases=cases(count)), 120, ascii_only=False) for count in (12, 13))
     assert sum(line.startswith("unchanged") for line in few) == 12
@@ -163,9 +162,9 @@ def test_quiet_cases_are_listed_only_where_they_are_few():
 
 
 def test_cut_names_can_be_told_apart():
-    """At 80 columns, names that differ in their middle alone are cut where they are alike."""
-    told = table(EVERY["group"], 80, ascii_only=False)
-    rows = [line for line in told if line.startswith("inconclusive")]
+    """At 80 columns, names that differ only in their middle are cut at a part that they share."""
+    lines = table(EVERY["group"], 80, ascii_only=False)
+    rows = [line for line in lines if line.startswith("inconclusive")]
     assert len({line.split()[-1] for line in rows}) == len(rows) == 10
 
 
@@ -173,38 +172,38 @@ def test_cut_names_that_look_alike_are_cut_elsewhere():
     """Two tests of one file, with the same parameters, among tests of another file."""
     parameters = [f"[tiny_bias_3x2x1-numpy.{style}-cpu-float32]" for style in ("by_hand", "by_hand_inplace")]
     tests = ("phases.py::test_forward", "phases.py::test_backward", "training.py::test_training")
-    told = printable.cut_alike([f"perf/test_{test}{those}" for test in tests for those in parameters], 45)
-    assert len(set(told)) == 6
-    assert max(map(len, told)) == 45
-    assert told[0] == "…forward[tiny_bias_3x2x1-numpy.by_hand-cpu-f…"
+    cut = printable.cut_alike([f"perf/test_{test}{those}" for test in tests for those in parameters], 45)
+    assert len(set(cut)) == 6
+    assert max(map(len, cut)) == 45
+    assert cut[0] == "…forward[tiny_bias_3x2x1-numpy.by_hand-cpu-f…"
 
 
 @given(names=st.lists(st.text("abc", min_size=1, max_size=60), min_size=1, max_size=5), width=st.integers(3, 60))
 def test_a_name_that_fits_is_not_cut(names, width):
     """No cut name is wider than its room, and those that fit stand as they are."""
-    for whole, told in zip(names, printable.cut_alike(names, width), strict=True):
-        assert len(told) <= width
-        assert told == whole or len(whole) > width
+    for whole, cut in zip(names, printable.cut_alike(names, width), strict=True):
+        assert len(cut) <= width
+        assert cut == whole or len(whole) > width
 
 
 def test_no_regression_says_what_would_have_been_seen():
-    """Without a regression, the last sentence gives the slowdown visible in half of the cases, and in all."""
-    told = sentence(
+    """Without a regression, the sentence has the slowdowns that are visible in half of the cases and in all."""
+    text = sentence(
         outcome(cases=[case(n, smallest_visible_change=share) for n, share in enumerate((0.01, 0.024, 0.3))])
     )
-    assert "2.4 %" in told
-    assert "30 %" in told
+    assert "2.4 %" in text
+    assert "30 %" in text
 
 
 def test_what_could_not_be_decided_is_named():
     """Cases that are inconclusive or unstable are counted and named in the last sentence."""
-    told = sentence(outcome(cases=cases(40, case(0, "inconclusive"), case(1, "unstable"))))
-    assert name(0) in told
-    assert name(1) in told
+    text = sentence(outcome(cases=cases(40, case(0, "inconclusive"), case(1, "unstable"))))
+    assert name(0) in text
+    assert name(1) in text
 
 
-def test_a_group_may_regress_where_no_case_does():
-    """Then the last sentence and the comment say that no single case did, and name the group with its size."""
+def test_a_group_may_regress_if_no_case_does():
+    """The sentence reports that no single case regressed, and names the group with its size."""
     assert "No single case regressed" in sentence(EVERY["group"])
     assert "group numpy (10 cases)" in sentence(EVERY["group"])
     assert "1.021× slower" in sentence(EVERY["group"])
@@ -212,74 +211,74 @@ def test_a_group_may_regress_where_no_case_does():
     assert any("group numpy" in line for line in annotations(EVERY["group"]) if line.startswith("::error"))
 
 
-def test_a_failed_control_takes_every_verdict_back():
-    """Then the first line, the last sentence and the errors say so, and nothing is called regressed there."""
-    told = table(EVERY["untrusted"], 100, ascii_only=False)
-    assert "do not believe" in told[0]
-    assert "believe no verdict" in last(told)
-    assert "regress" not in last(told)
+def test_a_failed_control_withdraws_every_verdict():
+    """First line, last sentence and error report the failed control; neither calls anything regressed."""
+    lines = table(EVERY["untrusted"], 100, ascii_only=False)
+    assert "do not believe" in lines[0]
+    assert "believe no verdict" in last(lines)
+    assert "regress" not in last(lines)
     errors = [line for line in annotations(EVERY["untrusted"]) if line.startswith("::error")]
     assert len(errors) == 1
     assert "control failed" in errors[0]
 
 
-def test_what_fails_tells_why():
-    """A crash is told with its reason, once for all cases that share it, and counts as not compared."""
-    told = "\n".join(table(EVERY["incomplete"], 300, ascii_only=False))
-    assert told.count("signal 9 Traceback") == 1
-    assert "4 of 40 cases could not be compared" in told
+def test_failures_have_their_reason():
+    """A reason is shown once for all cases that share it. Crashed cases count as not compared."""
+    text = "\n".join(table(EVERY["incomplete"], 300, ascii_only=False))
+    assert text.count("signal 9 Traceback") == 1
+    assert "4 of 40 cases could not be compared" in text
     assert "signal 9" in sentence(EVERY["incomplete"])
 
 
 def test_nothing_compared_is_not_called_good():
-    """Without a case there is an error, and no word of no regression."""
+    """Without a case there is an error, and the report does not claim that there is no regression."""
     assert "nothing was compared" in sentence(EVERY["nothing"])
     assert "No regression" not in markdown(EVERY["nothing"])
     assert annotations(EVERY["nothing"])[0].startswith("::error")
 
 
 def test_different_results_are_untrusted():
-    """Where the sides return different results, the case is named and its reason told."""
+    """If the sides return different results, the report has the case and the reason."""
     assert name(0) in sentence(EVERY["different"])
     assert any("bound 1e-9" in line for line in table(EVERY["different"], 200, ascii_only=False))
 
 
 def test_what_is_identical_was_not_timed():
-    """An identical outcome says so, and claims to have seen nothing."""
-    told = sentence(EVERY["identical"])
-    assert "Nothing that a benchmark can import has changed: identical, not timed." in told
-    assert "would have been seen" not in told
+    """The sentence on identical sides claims no visible slowdown."""
+    text = sentence(EVERY["identical"])
+    assert "Nothing that a benchmark can import has changed: identical, not timed." in text
+    assert "would have been seen" not in text
 
 
 def test_identical_with_a_new_case_is_not_all_identical():
-    """A new case beside identical ones is counted, and nothing is said about all that a benchmark can import."""
+    """A new case beside identical ones is counted, and the sentence does not claim that nothing changed."""
     assert "Nothing" not in sentence(EVERY["identical and new"])
     assert "1 new" in sentence(EVERY["identical and new"])
 
 
 def test_a_regression_does_not_hide_what_crashed():
-    """Where one case is slower and another crashed, the last sentence names both."""
-    told = sentence(EVERY["regression and crash"])
-    assert f"{name(0)}, 1.07× slower" in told
-    assert "1 of 40 cases could not be compared" in told
+    """If one case is slower and another crashed, the sentence names both."""
+    text = sentence(EVERY["regression and crash"])
+    assert f"{name(0)}, 1.07× slower" in text
+    assert "1 of 40 cases could not be compared" in text
 
 
-def test_a_group_may_improve_where_no_case_does():
-    """Then the group is named, and no number of faster cases is claimed."""
+def test_a_group_may_improve_if_no_case_does():
+    """The group is named; no number of faster cases is claimed."""
     assert "numpy faster as a whole" in markdown(EVERY["group improved"])
     assert "numpy, 1.026× faster" in sentence(EVERY["group improved"])
 
 
 def test_what_was_accepted_is_shown_with_its_reason_and_no_error():
-    """An accepted regression keeps its number, gives its reason, and raises no annotation."""
-    told = "\n".join(table(EVERY["accepted"], 200, ascii_only=False))
-    assert "accepted   1.07× slower" in told
-    assert "a stricter check of the shapes" in told
+    """An accepted regression is shown with its ratio and reason, and has no annotation."""
+    text = "\n".join(table(EVERY["accepted"], 200, ascii_only=False))
+    assert "accepted   1.07× slower" in text
+    assert "a stricter check of the shapes" in text
     assert annotations(EVERY["accepted"]) == []
 
 
 def test_a_planted_slowdown_that_was_not_seen_is_a_warning():
-    """The control says so in the terminal, in Markdown and in an annotation."""
+    """It is reported in the terminal, in Markdown and in an annotation."""
     shown = outcome("inconclusive", controls=(control(), control(0.05, "not seen")))
     assert any("NOT SEEN" in line for line in table(shown, 80, ascii_only=False))
     assert "NOT SEEN" in markdown(shown)
@@ -301,7 +300,7 @@ def test_a_table_in_markdown_has_its_cells_whatever_a_name_holds(outcome):
 
 @pytest.mark.parametrize("long", [1, 5, 40])
 def test_markdown_of_a_thousand_cases_fits_into_a_comment(long):
-    """It keeps below what GitHub takes, shows the culprit, and says how many cases were left out."""
+    """It is shorter than GitHub's limit, shows the slow case, and counts the cases that were left out."""
     some = [
         replace(
             case(n, "failed" if n % 2 else "unchanged", reason=f"{n} " * 50 * long), id=name(n) + "|" * 40 * long
@@ -317,7 +316,7 @@ def test_markdown_of_a_thousand_cases_fits_into_a_comment(long):
 
 @given(outcome=outcomes, ascii_only=st.booleans())
 def test_an_annotation_is_one_command(outcome, ascii_only):
-    """Whatever a name holds, each line is one command with one property, and there are at most ten of a kind."""
+    """Each line is one command with one property, for any name. There are at most ten of a kind."""
     lines = annotations(outcome, ascii_only)
     for line in lines:
         assert re.fullmatch(r"::(error|warning) title=(?:[^:,%]|%25|%3A|%2C)*::(?:[^%]|%25|%0A|%0D)*", line)
@@ -354,7 +353,7 @@ def test_the_summary_is_appended(tmp_path):
 
 @pytest.mark.parametrize("place", ["missing/summary.md", "."])
 def test_a_summary_that_cannot_be_written_is_a_warning(tmp_path, place):
-    """The annotations are given all the same, and one more that tells the file and the reason."""
+    """The annotations are still there, and one more with the file and the reason."""
     environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / place)}
     lines = in_actions(EVERY["one regression"], environ)
     assert lines[:-1] == annotations(EVERY["one regression"])
@@ -363,7 +362,7 @@ def test_a_summary_that_cannot_be_written_is_a_warning(tmp_path, place):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
 def test_a_full_disk_under_the_summary_is_a_warning():
-    """No space for the summary costs the summary alone."""
+    """A full disk loses only the summary."""
     lines = in_actions(EVERY["unchanged"], {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "/dev/full"})
     assert "No space left" in lines[-1]
 
@@ -371,10 +370,10 @@ def test_a_full_disk_under_the_summary_is_a_warning():
 def test_signs_are_all_that_a_report_adds_to_names():
     """A stream that can hold SIGNS can hold any report whose names and reasons are ASCII."""
     crash_free = [one for key, one in EVERY.items() if key != "incomplete"]
-    told = "".join(
+    text = "".join(
         line for one in crash_free for width in (80, 140) for line in table(one, width, ascii_only=False)
     )
-    assert {sign for sign in told if not sign.isascii()} <= set(printable.SIGNS)
+    assert {sign for sign in text if not sign.isascii()} <= set(printable.SIGNS)
 
 
 def test_outcomes_are_of_their_type():

@@ -40,7 +40,7 @@ def test_unsuspected_cases_are_measured_once():
     assert calls == [("screen", ("a", "b"))] * 8
     assert done.cases["a"].screened == tuple(STEADY[:8])
     assert done.cases["a"].confirmed == ()
-    assert done.cases["a"].slower == trial.Answer(p_screen=done.cases["a"].slower.p_screen)
+    assert done.cases["a"].slower == trial.Answer()
     assert done.suspects == 0
     assert not done.stopped
     assert len(done.null) == len(done.planted) == 8

@@ -1,1 +1,1 @@
-"""What the measured pairs prove."""
+"""Decides what the measured pairs prove."""

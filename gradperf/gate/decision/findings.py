@@ -1,4 +1,4 @@
-"""The findings of the gate as facts: :mod:`.judge` writes them, the report reads them.
+"""The findings of the gate: :mod:`.judge` makes them, the report shows them.
 
 Ratios are head over base: 1.05 took 5 % longer. Changes are shares: 0.03 is 3 %.
 """
@@ -13,9 +13,9 @@ Verdict = Literal[
     "unchanged",  # the whole interval lies within the bounds of equivalence
     "inconclusive",  # none of these could be shown
     "unstable",  # too noisy to show even a change of 10 %
-    "identical",  # the same bytes on both sides; not timed
+    "identical",  # the same bytes on both sides, so it was not timed
     "new",  # the base does not have it
-    "removed",  # the head does not have it any more
+    "removed",  # the head does not have it
     "failed",  # it raised, crashed, hung or was skipped on one side or both
     "different",  # the two sides return different results
 ]
@@ -28,6 +28,13 @@ Overall = Literal[
     "improved",
     "unchanged",
     "identical",
+]
+
+ControlName = Literal["base against base", "planted slowdown"]
+ControlResult = Literal[
+    "passed",
+    "not seen",  # the run is too noisy to call a case unchanged
+    "failed",  # no verdict may be believed
 ]
 
 
@@ -44,9 +51,9 @@ class Finding:
     ci_high: float | None = None
     """Bounds of the 95 % interval of the ratio."""
     p_adjusted: float | None = None
-    """P of a slowdown larger than the smallest effect of interest; 1 if the screen saw no reason to test it."""
+    """p-value of a slowdown larger than the smallest effect of interest; 1 if none was suspected."""
     pairs: int = 0
-    """Pairs of processes behind ratio and interval."""
+    """Pairs of processes that ratio and interval rest on."""
     smallest_visible_change: float | None = None
     """The smallest slowdown that this run would have called regressed with a probability of 80 %."""
     base_s: float | None = None
@@ -54,28 +61,27 @@ class Finding:
     """Seconds of one call, the median over all pairs."""
     screened: tuple[float, ...] = ()
     confirmed: tuple[float, ...] = ()
-    """Log-ratio of every pair of the two phases, in the order measured."""
+    """Log-ratio of every pair of each phase, in the order measured."""
     reason: str = ""
     """Why it failed, or what differs; empty if it was measured."""
     accepted: str = ""
-    """The reason that the user gave for accepting it; empty if it was not accepted."""
+    """Why the user accepted it; empty if it was not accepted."""
 
 
 @dataclass(frozen=True)
 class Control:
     """A comparison with a known answer."""
 
-    name: Literal["base against base", "planted slowdown"]
+    name: ControlName
     case: str
     effect: float
     """The true change: 0, or 0.05."""
-    result: Literal["passed", "not seen", "failed"]
-    """``not seen``: the run is too noisy to call a case unchanged. ``failed``: no verdict may be believed."""
+    result: ControlResult
     ratio: float | None
     ci_low: float | None
     ci_high: float | None
     p: float | None
-    """P of a slowdown larger than the smallest effect of interest."""
+    """p-value of a slowdown larger than the smallest effect of interest."""
     values: tuple[float, ...]
     """Log-ratio of every pair."""
 
@@ -92,8 +98,8 @@ class Outcome:
     warnings: tuple[str, ...]
     """Sentences for the user."""
     plan: Mapping[str, Any]
-    """alpha, min_effect, equivalence, screen, confirm: as used."""
+    """The fields of :class:`~.trial.Plan`."""
     seed: int
-    """Of the coin flips."""
+    """Of the random choices."""
     environment: Mapping[str, Any]
     """Base, head, interpreters, versions, machine, start and end."""

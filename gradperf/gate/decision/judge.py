@@ -7,31 +7,20 @@ slowdown.
 Which values the interval of a case rests on depends on how the case was measured. Simulations of the whole trial
 (tests/gate/test_judge.py) check that it covers the true change in 95 % of the runs:
 
-- **Screened only**: the values of the screen, at 95 %. A screen that came out too high leads to a confirmation, so
-  most of the 5 % that miss came out too low.
-- **Confirmed**: the values of the confirmation alone, at 97.5 %, so that both halves together miss in less than
-  5 %. This also pays for early stopping, which prefers extreme values. The screen's values are left out: they
-  raised the suspicion, so they would pull the ratio up. The alarm rests on the same values as the interval, so the
-  two cannot contradict each other.
+- **Screened only**: the values of the screen, at 95 %. Screens that come out too high lead to a confirmation, so
+  most of the 5 % that miss are too low.
+- **Confirmed**: the values of the confirmation alone, at 97.5 %, so that both kinds together miss in less than 5 %.
+  This also pays for early stopping, which prefers extreme values. The screen's values raised the suspicion, so they
+  would pull the ratio up. Alarm and interval rest on the same values and cannot contradict each other.
 - **Dropped before half of the confirmation**: all values, at 97.5 %. The confirming values alone are too few for an
   interval. They pull down what the screen's values pull up.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
-from gradperf.gate.decision.findings import Control, Finding, Overall, Verdict
-from gradperf.gate.decision.trial import (
-    HALF_WEIGHT,
-    PLANTED,
-    SCREEN_GROUP_P,
-    SCREEN_P,
-    History,
-    Plan,
-    Trial,
-    planted_was_seen,
-)
+from gradperf.gate.decision.findings import Control, ControlName, ControlResult, Finding, Overall, Verdict
+from gradperf.gate.decision.trial import HALF_WEIGHT, PLANTED, SCREEN_P, History, Plan, Trial, planted_was_seen
 from gradperf.stats import (
     bisect,
     hodges_lehmann,
@@ -42,12 +31,10 @@ from gradperf.stats import (
     signed_rank_power,
 )
 
-CONFIDENCE = 0.95
-CONFIRMED_CONFIDENCE = 0.975
+CONFIDENCE, CONFIRMED_CONFIDENCE = 0.95, 0.975
 """Confidence of the intervals: see above."""
 
-BLIND = 0.6
-BLIND_CONFIDENCE = 0.999
+BLIND, BLIND_CONFIDENCE = 0.6, 0.999
 """The gate is blind if, with this confidence, it detected less than this share of the planted slowdown."""
 
 UNSTABLE = 0.10
@@ -79,19 +66,15 @@ def judge(
 ) -> tuple[tuple[Finding, ...], tuple[Finding, ...], tuple[Control, ...]]:
     """Return the findings of the cases, the findings of the groups, and the controls.
 
-    ``seconds`` has the median times of base and head, by case. ``accepted`` has the reason why the user accepted a
+    ``seconds`` has the median times of base and head, by case. ``accepted`` has the user's reason to accept a
     change, by case or group. It does not alter the verdict, but :func:`overall` ignores accepted findings.
     """
-    planted_seen = planted_was_seen(trial.planted, plan)
     cases = tuple(
         _finding(
             id_,
             history,
+            trial,
             plan,
-            suspect_p=SCREEN_P,
-            suspect_margin=0.0,
-            rivals=trial.suspects - history.slower.suspected,
-            planted_seen=planted_seen,
             group=trial.group_of[id_],
             seconds=seconds.get(id_, (None, None)),
             accepted=accepted.get(id_, ""),
@@ -99,19 +82,7 @@ def judge(
         for id_, history in trial.cases.items()
     )
     groups = tuple(
-        _finding(
-            name,
-            history,
-            plan,
-            suspect_p=SCREEN_GROUP_P,
-            suspect_margin=plan.margin,
-            # If the group were slower, its members would be suspected as well.
-            rivals=trial.suspects
-            - history.slower.suspected
-            + sum(not trial.cases[case].slower.suspected for case in trial.members[name]),
-            planted_seen=planted_seen,
-            accepted=accepted.get(name, ""),
-        )
+        _finding(name, history, trial, plan, members=trial.members[name], accepted=accepted.get(name, ""))
         for name, history in trial.groups.items()
     )
     return cases, groups, (_null(trial.null, plan, control_case), _planted(trial.planted, plan, control_case))
@@ -120,24 +91,24 @@ def judge(
 def _finding(
     id_: str,
     history: History,
+    trial: Trial,
     plan: Plan,
     *,
-    suspect_p: float,
-    suspect_margin: float,
-    rivals: int,
-    planted_seen: bool,
+    members: Sequence[str] = (),
     group: str = "",
     seconds: tuple[float | None, float | None] = (None, None),
     accepted: str = "",
 ) -> Finding:
+    """Return the finding of a case, or of a group of ``members``."""
     values, confidence = basis(history, plan)
     low, high = signed_rank_interval(values, confidence)
+    # If a group were slower, its members would be suspected as well.
+    would_be_suspected = [history, *(trial.cases[case] for case in members)]
     visible = smallest_visible_change(
         (*history.screened, *history.confirmed),
         plan,
-        suspect_p=suspect_p,
-        suspect_margin=suspect_margin,
-        suspects=rivals + 1,
+        suspect_margin=plan.margin if members else 0.0,
+        suspects=trial.suspects + sum(not one.slower.suspected for one in would_be_suspected),
     )
     bound = math.log1p(plan.equivalence)
     verdict: Verdict
@@ -145,7 +116,7 @@ def _finding(
         verdict = "regressed"
     elif history.faster.p_adjusted <= plan.alpha:
         verdict = "improved"
-    elif -bound <= low and high <= bound and planted_seen:
+    elif -bound <= low and high <= bound and planted_was_seen(trial.planted, plan):
         verdict = "unchanged"
     elif visible is not None and visible > UNSTABLE:
         verdict = "unstable"
@@ -155,9 +126,9 @@ def _finding(
         id=id_,
         verdict=verdict,
         group=group,
-        ratio=math.exp(hodges_lehmann(values)) if values else None,
-        ci_low=_ratio(low),
-        ci_high=_ratio(high),
+        ratio=_ratio(values),
+        ci_low=_bound(low),
+        ci_high=_bound(high),
         p_adjusted=history.slower.p_adjusted,
         pairs=len(values),
         smallest_visible_change=visible,
@@ -178,13 +149,17 @@ def basis(history: History, plan: Plan) -> tuple[tuple[float, ...], float]:
     return history.screened + history.confirmed, CONFIRMED_CONFIDENCE
 
 
-def _ratio(log_ratio: float) -> float | None:
-    """Return None if the bound is infinite."""
+def _ratio(values: Sequence[float]) -> float | None:
+    return math.exp(hodges_lehmann(values)) if values else None
+
+
+def _bound(log_ratio: float) -> float | None:
+    """Return the bound as a ratio; None if it is infinite."""
     return math.exp(log_ratio) if math.isfinite(log_ratio) else None
 
 
 def smallest_visible_change(
-    values: Sequence[float], plan: Plan, *, suspect_p: float, suspect_margin: float, suspects: int
+    values: Sequence[float], plan: Plan, *, suspect_margin: float, suspects: int
 ) -> float | None:
     """Return the slowdown, as a share, that is suspected and then confirmed with probability :data:`POWER`.
 
@@ -197,7 +172,7 @@ def smallest_visible_change(
     final_alpha = plan.alpha * (1 - HALF_WEIGHT) / suspects
 
     def detected(effect: float) -> float:
-        suspected = signed_rank_power(effect - suspect_margin, sigma, plan.screen, suspect_p)
+        suspected = signed_rank_power(effect - suspect_margin, sigma, plan.screen, SCREEN_P)
         return suspected * signed_rank_power(effect - plan.margin, sigma, plan.confirm, final_alpha)
 
     largest = plan.margin + 10 * sigma  # all values lie beyond the margin
@@ -207,11 +182,10 @@ def smallest_visible_change(
 
 
 def _null(values: Sequence[float], plan: Plan, case: str) -> Control:
-    """Return the control "base against base": it fails if it alarms by the rule for a single case, either way."""
-    p = p_slower(values, plan.margin)
-    alarm = min(p, p_faster(values, plan.margin)) <= plan.alpha / 2
-    result: Literal["passed", "not seen", "failed"] = "failed" if alarm else "passed" if values else "not seen"
-    return _control("base against base", case, 0.0, result, p, values)
+    """Return the control "base against base". It fails if it alarms by the rule for a single case, either way."""
+    alarm = min(p_slower(values, plan.margin), p_faster(values, plan.margin)) <= plan.alpha / 2
+    result: ControlResult = "failed" if alarm else "passed" if values else "not seen"
+    return _control("base against base", case, 0.0, result, values, plan)
 
 
 def _planted(values: Sequence[float], plan: Plan, case: str) -> Control:
@@ -219,26 +193,17 @@ def _planted(values: Sequence[float], plan: Plan, case: str) -> Control:
 
     It fails only if its interval excludes a share of :data:`BLIND` of the slowdown. Too much noise is no failure.
     """
-    p = p_slower(values, plan.margin)
-    result: Literal["passed", "not seen", "failed"] = "not seen"
-    if planted_was_seen(values, plan):
-        result = "passed"
-    elif signed_rank_interval(values, BLIND_CONFIDENCE)[1] < BLIND * math.log1p(PLANTED):
-        result = "failed"
-    return _control("planted slowdown", case, PLANTED, result, p, values)
+    blind = signed_rank_interval(values, BLIND_CONFIDENCE)[1] < BLIND * math.log1p(PLANTED)
+    result: ControlResult = "passed" if planted_was_seen(values, plan) else "failed" if blind else "not seen"
+    return _control("planted slowdown", case, PLANTED, result, values, plan)
 
 
 def _control(
-    name: Literal["base against base", "planted slowdown"],
-    case: str,
-    effect: float,
-    result: Literal["passed", "not seen", "failed"],
-    p: float,
-    values: Sequence[float],
+    name: ControlName, case: str, effect: float, result: ControlResult, values: Sequence[float], plan: Plan
 ) -> Control:
     low, high = signed_rank_interval(values, CONFIDENCE)
-    ratio = math.exp(hodges_lehmann(values)) if values else None
-    return Control(name, case, effect, result, ratio, _ratio(low), _ratio(high), p, tuple(values))
+    p = p_slower(values, plan.margin)
+    return Control(name, case, effect, result, _ratio(values), _bound(low), _bound(high), p, tuple(values))
 
 
 def overall(
@@ -246,8 +211,8 @@ def overall(
 ) -> tuple[Overall, int]:
     """Return the verdict on the run and its exit code. Accepted findings do not count.
 
-    The worst applies: results that cannot be trusted, then a slowdown, a missing result, a result without proof.
-    If everything that changed was accepted, the run is unchanged.
+    The worst counts: results that cannot be trusted, then a slowdown, a missing result, an unproven result. If
+    everything that changed was accepted, the run is unchanged.
     """
     verdict = _overall(cases, groups, controls)
     return verdict, STRICT_EXIT_CODE if strict and verdict == "inconclusive" else EXIT_CODES[verdict]

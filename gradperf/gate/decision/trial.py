@@ -3,9 +3,7 @@
 **What raised a suspicion never counts as its proof.** All cases are screened on a few pairs of processes. A case
 that looks slower or faster is then confirmed, on fresh pairs only. So the screen may suspect generously: the
 confirmation alone bounds the false alarms. Its tests are exact (:mod:`gradperf.stats`), and its number of looks is
-fixed beforehand. A case without suspicion costs no more time.
-
-How a pair is measured is not decided here: :func:`run` calls a function that measures one pair at a time.
+fixed beforehand. A case without suspicion takes no more time.
 """
 
 import math
@@ -18,17 +16,16 @@ from typing import Any, Literal
 from gradperf.stats import holm, p_faster, p_slower
 
 SCREEN_P = 0.2
-"""A case is suspected of any slowdown at all below this one-sided p. It is large, to miss few slowdowns."""
+"""A case or group is suspected of a slowdown below this one-sided p. It is large, to miss few slowdowns.
 
-SCREEN_GROUP_P = 0.2
-"""A group is suspected of a slowdown above the smallest effect of interest below this p. The mean of many cases is
-precise, so without a change it is almost never suspected; if it is, all its members are measured again."""
+A case is suspected of any slowdown at all, a group only of one above the smallest effect of interest: if a group is
+suspected, all its members are measured again."""
 
 SCREEN_FASTER_P = 0.05
 """A case or group is suspected of a speedup above the smallest effect of interest below this p."""
 
 LOOKS = 4
-"""The values of the confirmation are tested after each quarter of its pairs."""
+"""The confirming values are tested after each quarter of the pairs."""
 
 HALF = 2
 HALF_WEIGHT = 0.25
@@ -51,7 +48,7 @@ class Plan:
     """The thresholds of a run, and its numbers of pairs. Effects are shares: 0.01 is 1 %."""
 
     alpha: float = 0.01
-    """Probability that a run in which nothing became slower by more than ``min_effect`` is called regressed."""
+    """Largest probability of a false alarm: "regressed" though nothing slowed by more than ``min_effect``."""
     min_effect: float = 0.01
     """Changes up to this one are of no interest."""
     equivalence: float = 0.03
@@ -85,16 +82,15 @@ Measure = Callable[[Phase, Sequence[str]], Pair | None]
 class Answer:
     """The answer to one question about one case or group: is it slower, or is it faster?"""
 
-    p_screen: float = 1.0
     suspected: bool = False
     """Whether the screen raised a suspicion, so that the confirmation decides."""
     dropped_at: int | None = None
-    """Pairs of the confirmation after which the suspicion was dropped as hopeless."""
+    """Confirming pairs after which the suspicion was dropped as hopeless."""
     decided_at: int | None = None
-    """Pairs of the confirmation after which it was decided."""
+    """Confirming pairs after which it was decided."""
     p_half: float = 1.0
     p_end: float = 1.0
-    """p at the two looks that can raise an alarm; 1 if they were not reached."""
+    """p at the two looks that can raise an alarm; 1 before them."""
     p_adjusted: float = 1.0
     """By Holm, over all suspicions of the same direction. The answer is yes if it is at most alpha."""
 
@@ -125,7 +121,7 @@ class Trial:
     group_of: Mapping[str, str]
     """By case."""
     members: Mapping[str, tuple[str, ...]]
-    """By group: the cases whose mean is its value. Every pair of the screen has a value of each."""
+    """By group: the cases whose mean is its value. Every pair of the screen measured them all."""
     null: tuple[float, ...]
     planted: tuple[float, ...]
     """The controls, over both phases."""
@@ -134,17 +130,16 @@ class Trial:
 
     @property
     def suspects(self) -> int:
-        """How many cases and groups are suspected of being slower: Holm's correction is for this many."""
+        """The number of cases and groups suspected of being slower, for which Holm's method corrects."""
         return sum(history.slower.suspected for history in (*self.cases.values(), *self.groups.values()))
 
 
 @dataclass(eq=False)
 class _Question:
-    """One question during the run, with its answer so far."""
+    """One question about a subject during the run, with its answer so far."""
 
     subject: "_Subject"
     p_value: Callable[[Sequence[float], float], float]
-    """:func:`p_slower` or :func:`p_faster`."""
     answer: Answer
 
     @property
@@ -158,21 +153,18 @@ class _Question:
 class _Subject:
     """A case or a group during the run."""
 
-    def __init__(self, members: tuple[str, ...], screen: Sequence[Pair], margin: float, plan: Plan) -> None:
+    def __init__(self, members: tuple[str, ...], screen: Sequence[Pair], plan: Plan) -> None:
         self.members = members
         self.screened = [value for pair in screen if (value := self.value(pair)) is not None]
         self.confirmed: list[float] = []
-        p_screen = p_slower(self.screened, margin)
-        suspect_p = SCREEN_P if len(members) == 1 else SCREEN_GROUP_P
-        self.slower = _Question(self, p_slower, Answer(p_screen, p_screen < suspect_p))
-        p_screen = p_faster(self.screened, plan.margin)
-        self.faster = _Question(self, p_faster, Answer(p_screen, p_screen < SCREEN_FASTER_P))
+        margin = plan.margin if len(members) > 1 else 0.0
+        self.slower = _Question(self, p_slower, Answer(p_slower(self.screened, margin) < SCREEN_P))
+        self.faster = _Question(self, p_faster, Answer(p_faster(self.screened, plan.margin) < SCREEN_FASTER_P))
 
     def value(self, pair: Pair) -> float | None:
         """Return the mean log-ratio of the members; None if ``pair`` lacks one of them."""
-        if any(case not in pair.log_ratios for case in self.members):
-            return None
-        return fmean(pair.log_ratios[case] for case in self.members)
+        values = [pair.log_ratios[case] for case in self.members if case in pair.log_ratios]
+        return fmean(values) if len(values) == len(self.members) else None
 
     @property
     def is_open(self) -> bool:
@@ -192,20 +184,20 @@ def least_pairs(alpha: float, suspects: int = 1) -> int:
 
 
 def looks(pairs: int) -> dict[int, int]:
-    """Return the look, 1 to 4, that follows each number of confirming pairs."""
+    """Return the looks, 1 to 4, by the number of confirming pairs that they follow."""
     return {math.ceil(pairs * look / LOOKS): look for look in range(1, LOOKS + 1)}
 
 
 def planted_was_seen(values: Sequence[float], plan: Plan) -> bool:
-    """Return whether the planted slowdown is significant."""
+    """Return whether a slowdown is proven by the ``values`` of the planted one."""
     return p_slower(values, plan.margin) <= plan.alpha
 
 
 def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, apart: Collection[str] = ()) -> Trial:
     """Screen all cases of ``groups``, then confirm those that look slower or faster.
 
-    ``groups`` has the cases of each group; the group of all cases is added. ``apart`` has the cases whose change
-    the user accepted. They are measured like any, but belong to no group, or the group would alarm for them.
+    ``groups`` has the cases of each group; the group of all cases is added. The cases ``apart``, whose change the
+    user accepted, are measured but belong to no group, because the group would alarm for them.
     """
     group_of = {case: group for group, cases in groups.items() for case in cases}
     pairs: list[Pair] = []
@@ -214,8 +206,8 @@ def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, ap
     stopped = len(pairs) < plan.screen
 
     members = _members(groups, pairs, apart)
-    cases = {case: _Subject((case,), pairs, 0.0, plan) for case in group_of}
-    means = {group: _Subject(member_cases, pairs, plan.margin, plan) for group, member_cases in members.items()}
+    cases = {case: _Subject((case,), pairs, plan) for case in group_of}
+    means = {group: _Subject(member_cases, pairs, plan) for group, member_cases in members.items()}
     if not stopped:
         stopped = _confirm(list(cases.values()), list(means.values()), plan, measure, pairs)
     return Trial(
@@ -234,7 +226,7 @@ def _members(
 ) -> dict[str, tuple[str, ...]]:
     """Return the cases of each group that has several, and of the group of all.
 
-    The screen alone decides membership. Otherwise a case that fails now and then would change what a mean is of.
+    The screen alone decides membership. Otherwise a case that fails at times would change the mean's meaning.
     """
     members = {
         group: tuple(case for case in cases if case not in apart and all(case in p.log_ratios for p in screen))
@@ -248,7 +240,7 @@ def _members(
 def _confirm(
     cases: Sequence[_Subject], means: Sequence[_Subject], plan: Plan, measure: Measure, pairs: list[Pair]
 ) -> bool:
-    """Measure the suspects and the controls until all is decided; return whether the time ran out before that."""
+    """Measure the suspects and controls until everything is decided; return whether the time ran out before."""
     suspected_means = [mean for mean in means if mean.is_open]
     questions = [q for subject in (*cases, *means) for q in (subject.slower, subject.faster) if q.is_open]
     families = [[q for q in questions if q.p_value is p_value] for p_value in (p_slower, p_faster)]
@@ -268,7 +260,7 @@ def _confirm(
         if count in look_after:
             for family in families:
                 _look(family, look_after[count], count, plan)
-            # No correction for repeated looks: they are few, and the planted slowdown is known to be there.
+            # Repeated looks need no correction here, because the planted slowdown is known to exist.
             planted_seen = planted_seen or planted_was_seen(_planted(pairs), plan)
     return False
 
@@ -276,19 +268,18 @@ def _confirm(
 def _look(family: Sequence[_Question], look: int, count: int, plan: Plan) -> None:
     """Drop hopeless suspicions after ``count`` pairs, and decide those that can be decided.
 
-    An alarm at half stands at the end: Holm's method goes from the smallest p upwards, and those decided at half no
-    longer change.
+    An alarm at half stands at the end: Holm's method goes from the smallest p upwards, and those decided at half do
+    not change any more.
     """
     for question in family:
-        if not question.is_open:
-            continue
-        p = question.p_value(question.subject.confirmed, plan.margin)
-        if look == HALF:
-            question.update(p_half=p)
-        elif look == LOOKS:
-            question.update(p_end=p)
-        if p > FUTILE_P.get(look, 1.0):
-            question.update(dropped_at=count)
+        if question.is_open:
+            p = question.p_value(question.subject.confirmed, plan.margin)
+            if look == HALF:
+                question.update(p_half=p)
+            elif look == LOOKS:
+                question.update(p_end=p)
+            if p > FUTILE_P.get(look, 1.0):
+                question.update(dropped_at=count)
     adjusted = holm([question.answer.p_both_looks for question in family])
     for question, p_adjusted in zip(family, adjusted, strict=True):
         question.update(p_adjusted=p_adjusted)

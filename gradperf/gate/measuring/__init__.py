@@ -1,1 +1,1 @@
-"""What one pair of processes measures."""
+"""Measures one pair of processes."""

@@ -1,9 +1,7 @@
 """One replicate: fresh processes of both sides run the same cases side by side, and take turns at each.
 
 After the cases, two more processes of the base take turns at the control's case. They differ in nothing. (A process
-that ran the control's case alone was 1 % faster than the base, which had imported four frameworks.)
-
-The order in which they are launched is drawn.
+for that case alone was 1 % faster than the base, which had imported four frameworks.) The order of launch is drawn.
 """
 
 import random
@@ -45,7 +43,7 @@ class Setting:
     foreign: Path | None
     """The user's checkout, if neither side runs in it: then no module may come from there."""
     changes_code: bool
-    """Whether the sides differ in a file of Python that is no test: then some process must import it."""
+    """Whether a Python file that is not a test differs; then a side must import files of its own."""
     folder: Path
     """For what the processes print."""
     janitor: Janitor
@@ -57,8 +55,9 @@ class Replicate:
     """What one replicate measured."""
 
     values: dict[str, Value] = field(default_factory=dict)
-    null: Value | None = None
-    planted: Value | None = None
+    null: float | None = None
+    planted: float | None = None
+    """Log-ratios of two more processes of the base, without and with planted work."""
     failed: dict[str, str] = field(default_factory=dict)
     """By case: why it has no value."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -72,9 +71,9 @@ class Replicate:
 
 
 def collect(sides: Iterable[Side], setting: Setting) -> list[list[dict[str, Any]]]:
-    """List the benchmarks of each side, at the same time: id, group, and why a benchmark is skipped.
+    """List the benchmarks of each side, both at the same time; raise :class:`SideError`.
 
-    Raise :class:`SideError`.
+    A benchmark has an ``id``, a ``group``, whether it is marked as ``control``, and why it is ``skipped``.
     """
     lists = []
     with ExitStack() as stack:
@@ -119,7 +118,7 @@ def _check_collected(process: Process, answer: Mapping[str, Any]) -> None:
 
 def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, repeats: bool) -> Replicate:
     """Measure ``cases`` once, with fresh processes; raise :class:`SideError` if a side cannot run."""
-    found = Replicate()
+    measured = Replicate()
     roles = {"base": setting.base, "head": setting.head} if cases else {}
     if setting.control is not None:
         roles |= dict.fromkeys(CONTROLS, setting.base)
@@ -132,79 +131,79 @@ def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, re
             processes[role] = process = _start(roles[role], setting, role, environment)
             stack.callback(process.close)
         for role, process in processes.items():
-            own = str(setting.head.folder if role == "head" else setting.base.folder)
-            its_cases = [setting.control] if role in CONTROLS else list(cases)
-            process.send(do="time", cases=its_cases, own=own, foreign=setting.foreign and str(setting.foreign))
-        sides = {role: process for role, process in processes.items() if role not in CONTROLS}
+            role_cases = [setting.control] if role in CONTROLS else list(cases)
+            foreign = setting.foreign and str(setting.foreign)
+            process.send(do="time", cases=role_cases, own=str(roles[role].folder), foreign=foreign)
+        controls = {role: processes.pop(role) for role in CONTROLS if role in processes}
         for case in cases:
             try:
-                _compare(case, sides, setting, coin, found)
+                _compare(case, processes, setting, coin, measured)
             except WorkerLost as lost:
-                found.failed[case] = f"at this case {lost}"
-                found.broken = True
-                return found
-        if sides:
-            found.own_modules = _end(sides.values())
+                measured.failed[case] = f"at this case {lost}"
+                measured.broken = True
+                return measured
+        if processes:
+            measured.own_modules = _end(processes.values())
         if setting.control is not None:
             try:
-                _compare_control(setting.control, {role: processes[role] for role in CONTROLS}, coin, found)
+                _compare_control(setting.control, controls, coin, measured)
             except WorkerLost as lost:
-                found.failed[setting.control] = f"at this case, as the control, {lost}"
-    return found
+                measured.failed[setting.control] = f"at this case, as the control, {lost}"
+    return measured
 
 
 def _end(processes: Iterable[Process]) -> bool:
-    """Check that each process imported its own files; return whether any imported what is to be compared."""
-    own = False
+    """Check that each process imported its own files; return whether any imported files other than tests."""
+    imported_own = False
     for process in processes:
         try:
             answer = process.answer()
         except WorkerLost as lost:
             raise SideError(f"after its last case {lost}") from None
         _check_collected(process, answer)
-        own = own or answer["own_modules"] != 0
+        imported_own |= answer["own_modules"] != 0
         if strays := answer.get("strays"):
             raise SideError(
-                f"the {process.name} imported modules from your checkout instead of its own files, so it was "
-                f"not what it was taken for: {', '.join(strays[:5])}. Is the project installed in a way that "
-                "PYTHONPATH does not override? --base-python with an environment of its own avoids that"
+                f"the {process.name} imported modules from your checkout instead of its own files: "
+                f"{', '.join(strays[:5])}. Is the project installed in a way that PYTHONPATH does not override? "
+                "--base-python with a separate environment avoids that"
             )
-    return own
+    return imported_own
 
 
 def _compare(
-    case: str, processes: Mapping[str, Process], setting: Setting, coin: random.Random, found: Replicate
+    case: str, processes: Mapping[str, Process], setting: Setting, coin: random.Random, measured: Replicate
 ) -> None:
     """Compare base and head at one case."""
     cases = dict.fromkeys(processes, case)
     ready, ended = meet(cases, processes)
     if not ended:
         if not all(allows(answer, COMPARISONS) for answer in ready.values()):
-            found.few_calls.add(case)
+            measured.few_calls.add(case)
         base, head = (Waiting(processes[role], ready[role]) for role in ("base", "head"))
-        found.values[case] = take_turns(base, head, coin, planted=setting.planted.get(case, 0.0))
+        measured.values[case] = take_turns(base, head, coin, planted=setting.planted.get(case, 0.0))
     ended |= leave(cases, processes, ready)
     if {answer["outcome"] for answer in ended.values()} == {"skipped"}:
-        found.skipped[case] = ended["base"]["reason"]
+        measured.skipped[case] = ended["base"]["reason"]
     elif reason := failure(ended, {"base": "base", "head": "head"}):
-        found.values.pop(case, None)
-        found.failed[case] = reason
+        measured.values.pop(case, None)
+        measured.failed[case] = reason
 
 
-def _compare_control(case: str, processes: Mapping[str, Process], coin: random.Random, found: Replicate) -> None:
+def _compare_control(case: str, processes: Mapping[str, Process], coin: random.Random, measured: Replicate) -> None:
     """Compare the base with itself, as it is and with work planted in one of the two."""
     cases = dict.fromkeys(processes, case)
     ready, ended = meet(cases, processes)
     if not ended:
         if all(allows(answer, COMPARISONS) for answer in ready.values()):
             one, other = (Waiting(processes[role], ready[role]) for role in CONTROLS)
-            found.null = take_turns(one, other, coin, comparisons=COMPARISONS)
-            found.planted = take_turns(one, other, coin, planted=PLANTED, comparisons=COMPARISONS)
+            measured.null = take_turns(one, other, coin, comparisons=COMPARISONS).log_ratio
+            measured.planted = take_turns(one, other, coin, planted=PLANTED, comparisons=COMPARISONS).log_ratio
         else:
-            found.few_calls.add(case)
+            measured.few_calls.add(case)
     ended |= leave(cases, processes, ready)
     was_skipped = {answer["outcome"] for answer in ended.values()} == {"skipped"}  # the base reports it too
     if not was_skipped and (reason := failure(ended, dict.fromkeys(CONTROLS, "base, as a control"))):
-        found.null = found.planted = None
-        found.failed[case] = reason
+        measured.null = measured.planted = None
+        measured.failed[case] = reason
     _end(processes.values())

@@ -1,1 +1,1 @@
-"""The gate's findings as text, Markdown and JSON."""
+"""Shows the findings in the terminal, as Markdown, on GitHub and as JSON."""

@@ -1,19 +1,16 @@
 """The gate on GitHub: annotations on the run, and the report in its summary.
 
-GitHub shows ten annotations of each kind and drops the others, so the tenth says how many more there are.
+GitHub shows ten annotations of each kind and drops the others, so the tenth counts those.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
-from gradperf.gate.decision.findings import Finding, Outcome
+from gradperf.gate.decision.findings import ControlResult, Finding, Outcome, Verdict
 from gradperf.gate.report import markdown, sentences, words
 from gradperf.text.printable import clean, plain
 
 MOST = 10
-
-Kind = Literal["error", "warning"]
 
 
 def in_actions(outcome: Outcome, environ: Mapping[str, str], ascii_only: bool = False) -> list[str]:
@@ -33,38 +30,34 @@ def in_actions(outcome: Outcome, environ: Mapping[str, str], ascii_only: bool = 
 
 def annotations(outcome: Outcome, ascii_only: bool = False) -> list[str]:
     """Return workflow commands: errors for what fails the gate, warnings for what could not be decided."""
-    errors: list[tuple[str, str]] = [
-        ("control failed", sentences.describe_control(control))
-        for control in outcome.controls
-        if control.result == "failed"
-    ]
+    failed = _controls(outcome, "failed")
     # A failed control withdraws what was measured, not that a case is missing or returns something else.
-    urgent = [verdict for verdict in words.URGENT if not errors or verdict != "regressed"]
-    errors += [_message(one) for one in _open(outcome.cases) if one.verdict in urgent]
-    errors += [_message(one, "group ") for one in _open(outcome.groups) if one.verdict in urgent]
+    urgent = [verdict for verdict in words.URGENT if not failed or verdict != "regressed"]
+    errors = [*failed, *_messages(outcome.cases, *urgent), *_messages(outcome.groups, *urgent, what="group ")]
     if outcome.exit_code and not errors:
         errors = [(outcome.verdict, sentences.sentence(outcome))]
     warnings = [("warning", warning) for warning in outcome.warnings]
-    warnings += [
-        ("control not seen", sentences.describe_control(control))
-        for control in outcome.controls
-        if control.result == "not seen"
-    ]
-    warnings += [_message(one) for one in _open(outcome.cases) if one.verdict in ("unstable", "inconclusive")]
+    warnings += [*_controls(outcome, "not seen"), *_messages(outcome.cases, "unstable", "inconclusive")]
     return [*_lines("error", errors, ascii_only), *_lines("warning", warnings, ascii_only)]
 
 
-def _open(findings: Sequence[Finding]) -> list[Finding]:
-    return [finding for finding in words.by_urgency(findings) if not finding.accepted]
+def _controls(outcome: Outcome, result: ControlResult) -> list[tuple[str, str]]:
+    controls = [control for control in outcome.controls if control.result == result]
+    return [(f"control {result}", sentences.describe_control(control)) for control in controls]
 
 
-def _message(finding: Finding, what: str = "") -> tuple[str, str]:
-    """Return title and text."""
-    text = finding.reason or (words.finding_text(finding) if finding.ratio is not None else finding.verdict)
-    return finding.verdict, f"{what}{finding.id}: {text}"
+def _messages(findings: Sequence[Finding], *verdicts: Verdict, what: str = "") -> list[tuple[str, str]]:
+    """Return title and text of each finding with one of ``verdicts``."""
+    return [
+        (
+            one.verdict,
+            f"{what}{one.id}: {one.reason or (one.verdict if one.ratio is None else words.measured_text(one))}",
+        )
+        for one in words.not_accepted(findings, *verdicts)
+    ]
 
 
-def _lines(kind: Kind, messages: Sequence[tuple[str, str]], ascii_only: bool) -> list[str]:
+def _lines(kind: str, messages: Sequence[tuple[str, str]], ascii_only: bool) -> list[str]:
     shown = messages if len(messages) <= MOST else messages[: MOST - 1]
     lines = [_command(kind, title, text, ascii_only) for title, text in shown]
     if rest := len(messages) - len(shown):
@@ -72,7 +65,7 @@ def _lines(kind: Kind, messages: Sequence[tuple[str, str]], ascii_only: bool) ->
     return lines
 
 
-def _command(kind: Kind, title: str, text: str, ascii_only: bool) -> str:
+def _command(kind: str, title: str, text: str, ascii_only: bool) -> str:
     message = plain(clean(text, 4 * words.REASON_LENGTH), ascii_only)
     heading = plain(f"gradperf gate: {title}", ascii_only)
     return f"::{kind} title={_escaped(heading).replace(':', '%3A').replace(',', '%2C')}::{_escaped(message)}"

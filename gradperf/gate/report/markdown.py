@@ -1,7 +1,7 @@
 """The gate's findings as Markdown: a comment on a pull request, or the summary of a step.
 
-It fits into a comment on GitHub; what did not fit is counted. Names and reasons are escaped: whatever they hold,
-nothing in them can end a line, a cell or a tag.
+It fits into a comment on GitHub; what did not fit is counted. Names and reasons are escaped, so that nothing in
+them can end a line, a cell or a tag.
 """
 
 import html
@@ -12,20 +12,9 @@ from collections.abc import Sequence
 
 from gradperf.gate.decision.findings import Finding, Outcome
 from gradperf.gate.report.sentences import describe_control, describe_reasons, headline, sentence
-from gradperf.gate.report.words import (
-    QUIET,
-    by_urgency,
-    counts_text,
-    exact_percent,
-    finding_text,
-    label,
-    min_effect_text,
-    pairs_text,
-    slowdown_p_text,
-    visible_text,
-)
+from gradperf.gate.report.words import COLUMNS, QUIET, by_urgency, counts_text, exact_percent, min_effect_text
 from gradperf.text import quantities
-from gradperf.text.printable import NONE, clean, cut_middle
+from gradperf.text.printable import NONE, clean
 from gradperf.text.quantities import plural
 
 LIMIT = 65_000
@@ -36,35 +25,31 @@ MOST_SHOWN = 20
 
 
 def markdown(outcome: Outcome) -> str:
-    """Return a comment for a pull request: the verdict, what matters, and the rest folded away."""
+    """Return a comment for a pull request: the verdict and what needs action; the rest is folded."""
     cases, groups = by_urgency(outcome.cases), by_urgency(outcome.groups)
     moved = [group for group in groups if group.verdict in ("regressed", "improved")]
     matters = by_urgency([case for case in cases if case.verdict not in QUIET] + moved)
     page = _Page(LIMIT - 1_000)  # the rest is for the notes that something was left out
-    page.add(f"## gradperf gate: {outcome.verdict} – {_text(cut_middle(headline(outcome), 500))}", "")
-    page.add(_text(cut_middle(sentence(outcome), 4_000)), "")
+    page.add(f"## gradperf gate: {outcome.verdict} – {_text(headline(outcome), 500)}", "")
+    page.add(_text(sentence(outcome), 4_000), "")
     for warning in outcome.warnings[:MOST_SHOWN]:
-        page.add(f"> **Warning:** {_text(clean(warning, 1_000))}", "")
-    if len(outcome.warnings) > MOST_SHOWN:
-        page.add(f"> {len(outcome.warnings) - MOST_SHOWN} more warnings are in the JSON record.", "")
+        page.add(f"> **Warning:** {_text(warning, 1_000)}", "")
+    if (more := len(outcome.warnings) - MOST_SHOWN) > 0:
+        page.add(f"> {more} more warnings are in the JSON record.", "")
     if matters:
         page.rows(_HEADS, [_row(finding, whole=finding in groups) for finding in matters[:MOST_SHOWN]])
-        if len(matters) > MOST_SHOWN:
-            page.add("", f"{len(matters) - MOST_SHOWN} more that may have changed are in the tables below.")
+        if (more := len(matters) - MOST_SHOWN) > 0:
+            page.add("", f"{more} more that may have changed are in the tables below.")
         page.add("")
-    if reasons := [f"- {_text(cut_middle(reason, 1_000))}" for reason in describe_reasons(cases)[:MOST_SHOWN]]:
+    if reasons := describe_reasons(cases)[:MOST_SHOWN]:
         for reason in reasons:
-            page.add(reason)
+            page.add(f"- {_text(reason, 1_000)}")
         page.add("")
     page.details("How to read and repeat this", [*_reading(outcome), "", *_repeating(outcome)])
     if outcome.controls:
-        page.details(
-            "Controls", [f"- {_text(cut_middle(describe_control(control), 1_000))}" for control in outcome.controls]
-        )
+        page.details("Controls", [f"- {_text(describe_control(control), 1_000)}" for control in outcome.controls])
     if groups:
-        page.details(
-            f"{plural(len(groups), 'group')}: {counts_text(groups)}", _HEADS, [_row(one) for one in groups]
-        )
+        page.details(f"{plural(len(groups), 'group')}: {counts_text(groups)}", _HEADS, list(map(_row, groups)))
     if cases:
         heads = [f"{_HEADS[0]} base | head |", f"{_HEADS[1]}---:|---:|"]
         rows = [f"{_row(case)} {_time(case.base_s)} | {_time(case.head_s)} |" for case in cases]
@@ -72,24 +57,20 @@ def markdown(outcome: Outcome) -> str:
     return page.text()
 
 
-_HEADS = ["| verdict | head against base | p | pairs | visible | name |", "|---|---|---:|---:|---:|---|"]
+_HEADS = [
+    f"| {' | '.join(column.head for column in COLUMNS)} | name |",
+    f"|{'|'.join('---' if column.left else '---:' for column in COLUMNS)}|---|",
+]
 
 
 def _row(finding: Finding, whole: bool = False) -> str:
-    cells = [
-        label(finding),
-        finding_text(finding),
-        slowdown_p_text(finding).replace("<", "&lt;"),
-        pairs_text(finding),
-        visible_text(finding).replace(">", "&gt;"),
-        f"{'the whole group ' if whole else ''}<code>{_text(clean(finding.id, LONGEST_NAME))}</code>",
-    ]
-    return f"| {' | '.join(cells)} |"
+    cells = [html.escape(column.cell(finding) or NONE) for column in COLUMNS]
+    name = f"{'the whole group ' if whole else ''}<code>{_text(finding.id, LONGEST_NAME)}</code>"
+    return f"| {' | '.join(cells)} | {name} |"
 
 
 def _time(seconds: float | None) -> str:
-    known = seconds is not None and math.isfinite(seconds) and seconds >= 0
-    return quantities.duration(seconds).replace("<", "&lt;").replace(">", "&gt;") if known and seconds else NONE
+    return html.escape(quantities.duration(seconds)) if seconds and 0 < seconds < math.inf else NONE
 
 
 def _reading(outcome: Outcome) -> list[str]:
@@ -104,25 +85,25 @@ def _reading(outcome: Outcome) -> list[str]:
 
 
 def _repeating(outcome: Outcome) -> list[str]:
-    lines = [f"The coin flips came from the seed {outcome.seed}; the noise will differ."]
     facts = {key: value for key, value in outcome.environment.items() if isinstance(value, str | int | float)}
     if command := outcome.environment.get("command"):
         facts["command"] = command if isinstance(command, str) else shlex.join(map(str, command))
-    described = [
+    lines = [
         _text(f"{clean(str(key), 100)}: {clean(str(value), 1_000)}") for key, value in list(facts.items())[:30]
     ]
-    return [*lines, "", "<pre>", *described, "</pre>"] if described else lines
+    described = ["", "<pre>", *lines, "</pre>"] if lines else []
+    return [f"The random choices came from the seed {outcome.seed}; the noise will differ.", *described]
 
 
 _MARKUP = str.maketrans({sign: f"&#{ord(sign)};" for sign in "|`*[\\~$"} | {"@": "@<!-- -->"})
-"""The comment after @ keeps GitHub from notifying a person whose name stands in a traceback."""
+"""The comment after @ keeps GitHub from notifying a person whose name is in a traceback."""
 _LOOSE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 """An underscore inside a word means nothing to Markdown."""
 
 
-def _text(text: str) -> str:
+def _text(text: str, longest: int | None = None) -> str:
     """Return ``text`` in one line, escaped so that Markdown and HTML show it as it is."""
-    return _LOOSE_UNDERSCORE.sub("&#95;", html.escape(clean(text), quote=False).translate(_MARKUP))
+    return _LOOSE_UNDERSCORE.sub("&#95;", html.escape(clean(text, longest), quote=False).translate(_MARKUP))
 
 
 class _Page:
@@ -135,16 +116,17 @@ class _Page:
 
     def add(self, *lines: str) -> bool:
         """Add all of the lines, or none."""
-        taken = sum(len(line) + 1 for line in lines)
-        if taken > self._room:
+        length = sum(len(line) + 1 for line in lines)
+        fits = length <= self._room
+        if fits:
+            self._room -= length
+            self._lines += lines
+        else:
             self._left_out += 1
-            return False
-        self._room -= taken
-        self._lines += lines
-        return True
+        return fits
 
     def rows(self, heads: Sequence[str], rows: Sequence[str]) -> None:
-        """Add a table, and how many of its rows did not fit."""
+        """Add the heads, then as many rows as fit, and the number of the others."""
         if not self.add(*heads):
             return
         for index, row in enumerate(rows):
@@ -154,13 +136,10 @@ class _Page:
                 return
 
     def details(self, summary: str, lines: Sequence[str], rows: Sequence[str] = ()) -> None:
-        """Add lines that are folded away under a summary."""
+        """Add lines that are folded away under a summary, and rows as :meth:`rows`."""
         self._room -= (end := len("\n</details>\n\n"))
         if self.add(f"<details><summary>{_text(summary)}</summary>", ""):
-            if rows:
-                self.rows(lines, rows)
-            else:
-                self.add(*lines)
+            self.rows(lines, rows)
             self._lines += ["", "</details>", ""]
         else:
             self._room += end

@@ -1,45 +1,20 @@
 """The gate's findings for the terminal.
 
-What needs action stands first, and the last sentence sums up. Every line fits into the width, from 80 columns up:
-only names are cut, and a narrow terminal shows fewer columns.
+What needs action comes first; the last sentence sums up. Every line fits into the width, from 80 columns up: a
+narrow terminal shows fewer columns, and then names are cut.
 """
-
-from functools import partial
 
 from gradperf.gate.decision.findings import Finding, Outcome
 from gradperf.gate.report.sentences import describe_control, describe_reasons, sentence
-from gradperf.gate.report.words import (
-    QUIET,
-    by_urgency,
-    counts_text,
-    finding_text,
-    label,
-    min_effect_text,
-    pairs_text,
-    slowdown_p_text,
-    visible_text,
-)
+from gradperf.gate.report.words import COLUMNS, QUIET, by_urgency, counts_text, min_effect_text
 from gradperf.text import table
 from gradperf.text.printable import clean, cut_alike
-from gradperf.text.table import Column, Terminal
+from gradperf.text.table import Terminal
 
 FEW = 12
 """Up to this many cases all are listed; of more, only those that changed or may have changed."""
 CASES, GROUPS = "case", "group, as a whole"
 
-_COLUMNS: tuple[Column[Finding], ...] = (
-    Column("verdict", label, left=True),
-    Column(
-        "head against base",
-        finding_text,
-        "in brackets the 95 % interval",
-        left=True,
-        brief=partial(finding_text, brief=True),
-    ),
-    Column("p", slowdown_p_text, "probability of this without a slowdown{effect}, adjusted for all cases", rank=2),
-    Column("pairs", pairs_text, "of processes", rank=1),
-    Column("visible", visible_text, "slowdown that would have been called regressed four times out of five"),
-)
 _NAMES: table.Names[Finding] = table.Names(lambda finding: clean(finding.id), last=True, readable=40, cut=cut_alike)
 
 
@@ -47,7 +22,7 @@ def lines(outcome: Outcome, terminal: Terminal) -> list[str]:
     """Return the cases, groups, controls and warnings, and last the verdict in words."""
     cases, groups = by_urgency(outcome.cases), by_urgency(outcome.groups)
     listed = cases if len(cases) <= FEW else [case for case in cases if case.verdict not in QUIET]
-    layout = table.layout(terminal, _NAMES, _COLUMNS, [*listed, *groups], [CASES, GROUPS])
+    layout = table.layout(terminal, _NAMES, COLUMNS, [*listed, *groups], [CASES, GROUPS])
     shown: list[str] = []
     if any(control.result == "failed" for control in outcome.controls):
         shown += [*terminal.wrap("A control FAILED: do not believe the verdicts in this table."), ""]
@@ -62,8 +37,7 @@ def lines(outcome: Outcome, terminal: Terminal) -> list[str]:
         shown += ["", *layout.table(GROUPS, groups)]
     if any(finding.ratio is not None for finding in [*listed, *groups]):
         shown += ["", *layout.legend(effect=min_effect_text(outcome.plan))]
-    notes = [describe_control(control) for control in outcome.controls]
-    notes += [f"WARNING: {clean(warning)}" for warning in outcome.warnings]
+    notes = [*map(describe_control, outcome.controls), *(f"WARNING: {clean(text)}" for text in outcome.warnings)]
     if notes:
         shown.append("")
     for note in notes:

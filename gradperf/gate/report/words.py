@@ -1,4 +1,4 @@
-"""Numbers, names and verdicts of the gate as text, the same wherever they are shown.
+"""Numbers, names and verdicts of the gate as text.
 
 A ratio is shown with its direction, and rounded only as far as its interval allows.
 """
@@ -6,14 +6,18 @@ A ratio is shown with its direction, and rounded only as far as its interval all
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from gradperf.gate.decision.findings import Finding, Verdict
+from gradperf.gate.decision.findings import Control, Finding, Verdict
 from gradperf.text import quantities
 from gradperf.text.printable import NONE, clean
+from gradperf.text.table import Column
 
-URGENT: tuple[Verdict, ...] = ("regressed", "different", "failed", "removed")
-"""What somebody must look at, unless it was accepted."""
+LOST: tuple[Verdict, ...] = ("failed", "removed")
+"""What could not be compared."""
+URGENT: tuple[Verdict, ...] = ("regressed", "different", *LOST)
+"""What needs action, unless it was accepted."""
 QUIET: tuple[Verdict, ...] = ("unchanged", "identical")
 ORDER: tuple[Verdict, ...] = (*URGENT, "improved", "unstable", "inconclusive", "new", *QUIET)
 
@@ -24,23 +28,24 @@ REASON_LENGTH = 300
 
 
 def ratio_text(ratio: float | None, low: float | None, high: float | None, brief: bool = False) -> str:
-    """Return a ratio and its interval: ``1.07× slower (1.05–1.09)``; for what is faster, their inverses.
+    """Return a ratio and its interval, ``1.07× slower (1.05–1.09)``; what is faster is shown by the inverses.
 
     A ratio that rounds to 1 is "no difference seen", or ``1.00×`` if ``brief``.
     """
-    middle, low, high = _positive(ratio), _positive(low), _positive(high)
-    if middle is None:
+    ratio, low, high = _positive(ratio), _positive(low), _positive(high)
+    if ratio is None:
         return NONE
     # Two digits would hide what a narrow interval shows.
     digits = 3 if low and high and abs(high - low) < 0.01 else 2
-    shown = max(middle, 1 / middle)
-    if f"{shown:.{digits}f}" == f"{1:.{digits}f}":
-        same = f"{1:.{digits}f}×" if brief else "no difference seen"
-        return f"{same} ({_interval(low, high, digits)})"
-    if middle > 1:
-        return f"{_number(shown, digits)}× slower ({_interval(low, high, digits)})"
-    low, high = high and 1 / high, low and 1 / low
-    return f"{_number(shown, digits)}× faster ({_interval(low, high, digits)})"
+    shown, one = max(ratio, 1 / ratio), f"{1:.{digits}f}"
+    if f"{shown:.{digits}f}" == one:
+        text = f"{one}×" if brief else "no difference seen"
+    elif ratio > 1:
+        text = f"{_number(shown, digits)}× slower"
+    else:
+        text = f"{_number(shown, digits)}× faster"
+        low, high = high and 1 / high, low and 1 / low
+    return f"{text} ({_interval(low, high, digits)})"
 
 
 def _positive(value: float | None) -> float | None:
@@ -51,20 +56,20 @@ def _positive(value: float | None) -> float | None:
 
 
 def _interval(low: float | None, high: float | None, digits: int) -> str:
-    if low is None and high is None:
-        return "no interval"
-    if low is None or high is None:
-        return f"below {_number(high, digits)}" if high is not None else f"above {_number(low or 0, digits)}"
-    return f"{_number(low, digits)}–{_number(high, digits)}"
+    if low and high:
+        return f"{_number(low, digits)}–{_number(high, digits)}"
+    if low:
+        return f"above {_number(low, digits)}"
+    return f"below {_number(high, digits)}" if high else "no interval"
 
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if value < 9.995 else quantities.number(value)
 
 
-def finding_text(finding: Finding, brief: bool = False) -> str:
-    """Return ratio and interval of a case or a group."""
-    return ratio_text(finding.ratio, finding.ci_low, finding.ci_high, brief)
+def measured_text(one: Finding | Control, brief: bool = False) -> str:
+    """Return the measured ratio and its interval."""
+    return ratio_text(one.ratio, one.ci_low, one.ci_high, brief)
 
 
 def p_text(p: float | None) -> str:
@@ -72,22 +77,6 @@ def p_text(p: float | None) -> str:
     if p is None or not math.isfinite(p):
         return NONE
     return "<0.001" if p < 0.001 else "1" if p >= 0.9995 else f"{p:.3f}"
-
-
-def slowdown_p_text(finding: Finding) -> str:
-    """Return the p of a slowdown; a dash for an improvement, where it would only confuse."""
-    return NONE if finding.verdict == "improved" else p_text(finding.p_adjusted)
-
-
-def pairs_text(finding: Finding) -> str:
-    """Return the number of pairs of processes."""
-    return f"{finding.pairs}" if finding.pairs else NONE
-
-
-def visible_text(finding: Finding) -> str:
-    """Return the smallest slowdown that would have been seen, in per cent."""
-    share = finding.smallest_visible_change
-    return NONE if share is None or math.isnan(share) else quantities.percent(share)
 
 
 def min_effect_text(plan: Mapping[str, Any]) -> str:
@@ -106,22 +95,51 @@ def label(finding: Finding) -> str:
     return "accepted" if finding.accepted else finding.verdict
 
 
+def _slowdown_p(finding: Finding) -> str:
+    return NONE if finding.verdict == "improved" else p_text(finding.p_adjusted)
+
+
+def _visible(finding: Finding) -> str:
+    share = finding.smallest_visible_change
+    return NONE if share is None or math.isnan(share) else quantities.percent(share)
+
+
+COLUMNS: tuple[Column[Finding], ...] = (
+    Column("verdict", label, left=True),
+    Column(
+        "head against base",
+        measured_text,
+        "in brackets the 95 % interval",
+        left=True,
+        brief=partial(measured_text, brief=True),
+    ),
+    Column("p", _slowdown_p, "probability of this without a slowdown{effect}, adjusted for all cases", rank=2),
+    Column("pairs", lambda finding: str(finding.pairs or NONE), "of processes", rank=1),
+    Column("visible", _visible, "slowdown that would have been called regressed four times out of five"),
+)
+"""The columns of the tables, beside the names."""
+
+
 def by_urgency(findings: Sequence[Finding]) -> list[Finding]:
-    """Sort: what needs action first, the largest slowdown before the others, what was accepted after them."""
+    """Sort: what needs action, what was accepted, then the others; of each verdict the largest change first."""
 
     def key(finding: Finding) -> tuple[object, ...]:
-        known = _positive(finding.ratio)
-        ratio = 0.0 if known is None else known if finding.verdict == "improved" else -known
-        if finding.accepted:
-            return URGENT.index("removed") + 0.5, known is None, ratio, finding.id
-        return float(ORDER.index(finding.verdict)), known is None, ratio, finding.id
+        ratio = _positive(finding.ratio)
+        size = 0.0 if ratio is None else ratio if finding.verdict == "improved" else -ratio
+        place = URGENT.index("removed") + 0.5 if finding.accepted else ORDER.index(finding.verdict)
+        return place, ratio is None, size, finding.id
 
     return sorted(findings, key=key)
 
 
+def not_accepted(findings: Sequence[Finding], *verdicts: Verdict) -> list[Finding]:
+    """Return the findings with one of ``verdicts`` that the user did not accept, by urgency."""
+    return [one for one in by_urgency(findings) if one.verdict in verdicts and not one.accepted]
+
+
 def counts_text(cases: Sequence[Finding]) -> str:
     """Return the number of cases with each verdict: ``1 regressed, 39 unchanged``."""
-    counts = Counter(label(case) for case in by_urgency(cases))
+    counts = Counter(map(label, by_urgency(cases)))
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
 
 
