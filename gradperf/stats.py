@@ -4,10 +4,9 @@ The values are log-ratios, one for each pair of processes: above 0, the head is 
 change that is of no interest.
 
 Why the signed-rank test is exact: whether base or head starts first is drawn at random. So without a change beyond
-the margin, each value is as likely to lie above the margin as below it, at the same distance, and all 2ⁿ patterns
-of signs are equally likely. p is the share of them that look at least as slow as the observed one: a randomisation
-test, exact for any noise (Fisher, The Design of Experiments, 1935, section 21). It uses ranks, so a spike weighs no
-more than the largest ordinary value.
+the margin, a value is as likely to lie above the margin as below it, at the same distance, and all 2ⁿ patterns of
+signs are equally likely. p is the share of them that look at least as slow as the observed one: a randomisation
+test (Fisher, The Design of Experiments, 1935, section 21). By ranks, a spike weighs no more than any large value.
 """
 
 import math
@@ -20,8 +19,6 @@ from numpy.typing import NDArray
 
 _NORMAL = NormalDist()
 _NORMAL_QUARTILE = _NORMAL.inv_cdf(0.75)
-
-# The signed-rank test and what is derived from it.
 
 
 def p_slower(values: Sequence[float], margin: float = 0.0) -> float:
@@ -55,8 +52,7 @@ def _upper_tail(doubled_ranks: tuple[int, ...]) -> NDArray[np.float64]:
     probabilities = np.zeros(sum(doubled_ranks) + 1)
     probabilities[0] = 1.0
     for rank in doubled_ranks:
-        moved = np.zeros_like(probabilities)
-        moved[rank:] = probabilities[: probabilities.size - rank]
+        moved = np.concatenate([np.zeros(rank), probabilities[:-rank]])
         probabilities = (probabilities + moved) / 2
     tail: NDArray[np.float64] = np.cumsum(probabilities[::-1])[::-1]
     tail.flags.writeable = False  # the cache returns this very array again
@@ -103,7 +99,7 @@ def hodges_lehmann(values: Sequence[float]) -> float:
 def hodges_lehmann_error(values: Sequence[float]) -> float:
     """Return the standard error of the Hodges-Lehmann estimate of normal values; it ignores outliers.
 
-    σ is estimated by the median absolute deviation. The variance of the estimate is π/3 that of the mean (Lehmann,
+    The median absolute deviation estimates σ. The variance of the estimate is π/3 that of the mean (Lehmann,
     Nonparametrics, 1975, section 4.3).
     """
     array = np.asarray(values, dtype=np.float64)
@@ -144,9 +140,6 @@ def signed_rank_power(effect: float, sigma: float, count: int, level: float) -> 
 def _t_of_critical_rank_sum(count: int, level: float) -> float | None:
     critical = critical_rank_sum(count, level)
     return None if critical is None else t_quantile(1 - p_of_rank_sum(critical, count), count - 1)
-
-
-# Many tests, spread, Student's t, binomial probabilities.
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -201,11 +194,11 @@ def _t_within(theta: float, degrees: int) -> float:
 
 
 def prediction_bound(sigma: float, count: int, confidence: float) -> float:
-    """Return the bound that two new normal values differ by less than with probability ``confidence``.
+    """Return the bound below which two new normal values differ with probability ``confidence``.
 
     ``sigma`` is the standard deviation of ``count`` other values of the same distribution. The difference of the
     new values divided by √2·``sigma`` follows t with ``count`` − 1 degrees of freedom (Hahn and Meeker, Statistical
-    Intervals, 1991, chapter 4). So few values make the bound large, as they should.
+    Intervals, 1991, chapter 4).
     """
     return t_quantile((1 + confidence) / 2, count - 1) * math.sqrt(2) * sigma
 
@@ -228,7 +221,7 @@ def binomial_interval(hits: int, tries: int, confidence: float = 0.95) -> tuple[
 
 
 def binomial_upper_bound(hits: int, tries: int, confidence: float = 0.95) -> float:
-    """Return the one-sided upper bound of a probability (of the same authors)."""
+    """Return the one-sided upper bound of a probability, by the same authors."""
     if hits == tries:
         return 1.0
     return bisect(lambda p: 1 - confidence - _at_most(hits, tries, p), 0.0, 1.0, steps=40)
@@ -236,7 +229,7 @@ def binomial_upper_bound(hits: int, tries: int, confidence: float = 0.95) -> flo
 
 def _at_most(hits: int, tries: int, p: float) -> float:
     """Return the probability of at most ``hits``, for 0 < ``p`` < 1."""
-    # In logarithms, because from 1030 tries on the binomial coefficients are too large for a float.
+    # In logarithms: with 1030 tries or more the binomial coefficients are too large for a float.
     log_p, log_q, log_all = math.log(p), math.log1p(-p), math.lgamma(tries + 1)
     return sum(
         math.exp(log_all - math.lgamma(k + 1) - math.lgamma(tries - k + 1) + k * log_p + (tries - k) * log_q)

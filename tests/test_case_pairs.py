@@ -119,8 +119,8 @@ def test_beside_is_ordered_of_one_role_alone(faked):
     settings = Settings("short", 2, 7)
     measure.measure(Role(("a",), ("torch",)), Role(("a",)), settings, coin, equal_calls=True)
     orders = {process.role: process.orders[0] for process in kind.launched}
-    assert orders["first"]["beside"] == ["torch"]
-    assert orders["second"]["beside"] == []
+    assert orders["first"]["beside"] == ("torch",)
+    assert orders["second"]["beside"] == ()
     assert all((o["tier"], o["threads"], o["seed"]) == ("short", 2, 7) for o in orders.values())
 
 
@@ -158,13 +158,14 @@ def test_unknown_case_is_reported():
 
 def test_lost_worker_is_reported():
     """A worker that is killed, and one that does not answer, end in a message."""
-    with measure.started(["one", "other"]) as processes:
+    killed = pytest.raises(UserError, match=r"ended by itself \(SIGKILL\)")
+    with killed, measure.started(["one"]) as processes:
         os.kill(processes["one"].pid, signal.SIGKILL)
-        with pytest.raises(UserError, match=r"ended by itself \(SIGKILL\)"), measure._messages():
-            processes["one"].ask(do="count")
+        processes["one"].ask(do="count")
+    hung = pytest.raises(UserError, match=r"gave no answer for 0\.2 s and counts as hung")
+    with hung, measure.started(["other"]) as processes:
         processes["other"]._patience_s = 0.2
-        with pytest.raises(UserError, match=r"gave no answer for 0\.2 s and counts as hung"), measure._messages():
-            processes["other"].answer()
+        processes["other"].answer()
 
 
 def test_worker_imports_little():

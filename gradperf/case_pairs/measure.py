@@ -1,6 +1,6 @@
 """Times cases against each other in pairs of fresh processes, and returns the ratio with its interval.
 
-Each pair gives one value per comparison, and the interval is that of the signed rank over the pairs. So it holds
+Each pair yields one value per comparison. The interval is that of the signed rank over the pairs, so it includes
 what differs from process to process, such as the layout of memory. A 95 % interval from the turns of a single pair
 does not: on identical code it is wrong in 11 to 14 of 100 comparisons.
 """
@@ -12,10 +12,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from gradperf.cases import Settings
 from gradperf.errors import UserError
@@ -32,7 +31,7 @@ LEAST_PAIRS = 6
 
 @dataclass(frozen=True)
 class Role:
-    """What one of the two processes of a pair does."""
+    """The task of one of the two processes of a pair."""
 
     cases: tuple[str, ...]
     beside: tuple[str, ...] = ()
@@ -59,7 +58,7 @@ def ratios(first: Role, second: Role, settings: Settings, pairs: int, *, equal_c
     """
     coin = random.Random()  # noqa: S311 - an order, not a secret
     measured = [measure(first, second, settings, coin, equal_calls=equal_calls) for _ in range(pairs)]
-    return [_ratio([values[place] for values in measured]) for place in range(len(first.cases))]
+    return [_ratio(values) for values in zip(*measured, strict=True)]
 
 
 def _ratio(values: Sequence[Value]) -> Ratio:
@@ -77,17 +76,12 @@ def _ratio(values: Sequence[Value]) -> Ratio:
 def measure(
     first: Role, second: Role, settings: Settings, coin: random.Random, *, equal_calls: bool
 ) -> list[Value]:
-    """Measure one fresh pair of processes; return one value for each case of the roles.
-
-    Raise UserError as :func:`ratios`.
-    """
+    """Measure one fresh pair of processes; return one value for each case of the roles. Raise as :func:`ratios`."""
     roles = {"first": first, "second": second}
     order = coin.sample(sorted(roles), 2)
-    with _messages(), started(order, coin) as processes:
+    with started(order, coin) as processes:
         for name, role in roles.items():
-            processes[name].send(
-                do="turns", cases=list(role.cases), beside=list(role.beside), **described(settings)
-            )
+            processes[name].send(do="turns", **asdict(role), **asdict(settings))
         values = []
         for one, other in zip(first.cases, second.cases, strict=True):
             cases = {"first": one, "second": other}
@@ -103,15 +97,15 @@ def measure(
 
 def median_s(cases: Sequence[str], settings: Settings, rounds_s: float, least_rounds: int) -> dict[str, float]:
     """Return the median seconds of a call of each case, in one fresh process, timed as ``pytest perf`` does."""
-    with _messages(), started(["only"]) as processes:
-        order = {"cases": list(cases), "rounds_s": rounds_s, "least_rounds": least_rounds}
-        found: dict[str, float] = processes["only"].ask(do="rounds", **order, **described(settings))["median_s"]
-    return found
+    with started(["only"]) as processes:
+        order = {"cases": cases, "rounds_s": rounds_s, "least_rounds": least_rounds}
+        medians_s: dict[str, float] = processes["only"].ask(do="rounds", **order, **asdict(settings))["median_s"]
+    return medians_s
 
 
 def busy_cpus(count: int, seconds: float) -> float:
     """Return the CPU seconds per second that ``count`` busy processes get together."""
-    with _messages(), started([f"{number}" for number in range(count)]) as processes:
+    with started([f"{number}" for number in range(count)]) as processes:
         for process in processes.values():
             process.ask(do="count")
         for process in processes.values():
@@ -120,16 +114,11 @@ def busy_cpus(count: int, seconds: float) -> float:
     return float(sum(answer["cpu_s"] / answer["wall_s"] for answer in answers))
 
 
-def described(settings: Settings) -> dict[str, Any]:
-    """Return the settings as a part of an order."""
-    return {"threads": settings.threads, "tier": settings.tier, "seed": settings.seed}
-
-
 @contextmanager
 def started(names: Sequence[str], coin: random.Random | None = None) -> Iterator[Mapping[str, Process]]:
     """Start a worker for each name, in this order; end them all at the end of ``with``.
 
-    With ``coin``, the sizes of their environments are drawn.
+    With ``coin``, the sizes of their environments are drawn. A lost worker raises UserError.
     """
     with tempfile.TemporaryDirectory(prefix="gradperf-") as folder, ExitStack() as stack:
         processes = {}
@@ -140,13 +129,7 @@ def started(names: Sequence[str], coin: random.Random | None = None) -> Iterator
             environment = {**os.environ, **(padding(coin) if coin else {})}
             processes[name] = Process("measurement", program, [], output=output, environment=environment)
             stack.callback(processes[name].close)
-        yield processes
-
-
-@contextmanager
-def _messages() -> Iterator[None]:
-    """Turn a lost process into a message for the user."""
-    try:
-        yield
-    except (WorkerLost, SideError) as error:
-        raise UserError(str(error)) from None
+        try:
+            yield processes
+        except (WorkerLost, SideError) as error:
+            raise UserError(str(error)) from None

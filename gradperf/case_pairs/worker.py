@@ -4,8 +4,8 @@ It reads one order from the file descriptor ORDERS, obeys and ends. Orders and a
 
 ``{"do": "turns", "cases": […], "beside": […], "threads", "tier", "seed"}``
     Import and use the frameworks ``beside``. Then prepare each case, and take turns at it as
-    :mod:`gradperf.pairs.child.turns` describes; answer ``{"ended": case, "outcome", "reason"}``. At last ``{"bye":
-    0, "errors": []}``.
+    :mod:`gradperf.pairs.child.turns` describes; answer ``{"ended": case, "outcome", "reason"}``. At the end answer
+    ``{"bye": 0, "errors": []}``.
 ``{"do": "rounds", "cases": […], "threads", "tier", "seed", "rounds_s", "least_rounds"}``
     Time each call of each case by itself, as ``pytest perf`` does; answer ``{"median_s": {case: seconds}}``.
 ``{"do": "count"}``
@@ -44,12 +44,12 @@ def _take_turns(channel: Channel, order: Mapping[str, Any]) -> None:
     _use(order["beside"], order["threads"])
     for id_ in order["cases"]:
         turns.case, turns.was_ready = id_, False
+        outcome, reason = "passed", ""
         try:
             turns.take(Benchmark(prepared(id_, order)))
         except UserError as error:
-            channel.answer(ended=id_, outcome="failed", reason=str(error))
-        else:
-            channel.answer(ended=id_, outcome="passed", reason="")
+            outcome, reason = "failed", str(error)
+        channel.answer(ended=id_, outcome=outcome, reason=reason)
     channel.answer(bye=0, errors=[])
 
 
@@ -79,7 +79,7 @@ def _use(names: list[str], count: int) -> None:
 
 
 def _median_s(call: Callable[[], Any], order: Mapping[str, Any]) -> float:
-    """Return the median seconds of a call, over as many rounds as ``pytest perf`` would take."""
+    """Return the median seconds of a call, over the rounds that ``pytest perf`` would take."""
     benchmark = Benchmark(call)
     calls, spent_s = 0, 0.0
     while not is_warm(calls, spent_s, None):

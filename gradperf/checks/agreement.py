@@ -1,22 +1,15 @@
 """Agreement with the float64 reference. A case is timed, or shown, only after :func:`agree` accepted it.
 
-Checked for every case, through the style's own ``prepare``:
-
-- the SHA-256 of the inputs, after the round trip through the framework;
-- names, shapes and dtypes of the outputs, and that they are ready when the call returns;
-- the first gradients, read off one large step of the code that is timed: norm-relative error within
-  :data:`GRADIENT_BOUND`, and ``allclose``;
-- the losses of all steps and the final weights: ``allclose``;
-- final minus initial weights: at a learning rate of 1e-6 the weights themselves would pass ``allclose`` without any
-  training;
-- the same again on a second call, which must start from the same initial state;
-- Adam once more at a rate that float32 can resolve.
+What is checked is what is timed, through the style's own ``prepare``. It is called twice, as every call must start
+from the same initial state. The first gradients are read off one large step of the timed code. Adam is also checked
+at a rate that float32 can resolve.
 """
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +24,9 @@ GRADIENT_BOUND = {"float32": 1e-5, "float64": 1e-11}
 ALLCLOSE = {"float32": (1e-3, 1e-5), "float64": (1e-9, 1e-11)}
 """rtol and atol. float32: those of the published notebooks. atol is in units of the largest entry of the array, if
 that is above 1: an entry that is small because large terms cancel has the rounding errors of the large terms."""
+
+_LATE_S = 1e-3
+"""Waiting for results that are ready takes microseconds."""
 
 
 class Disagreement(AssertionError):
@@ -48,12 +44,12 @@ class Agreed:
     inputs_sha256: str
     framework_version: str
     outputs: Arrays
-    gradients: Arrays
-    reference_gradients: Arrays
-    gradient_error: float | None
-    """Largest norm-relative error of a first gradient; None without a gradient."""
     trajectory_error: float
     """Largest norm-relative error of the outputs of the timed function."""
+    gradients: Arrays = field(default_factory=dict)
+    reference_gradients: Arrays = field(default_factory=dict)
+    gradient_error: float | None = None
+    """Largest norm-relative error of a first gradient; None without a gradient."""
 
     @property
     def final_loss(self) -> float | None:
@@ -87,49 +83,31 @@ def agree(case: Case, settings: Settings, style: Style | None = None, runtime: R
 
     probe = case.problem.probe()
     run, outputs = _trained(case, settings, style, runtime, probe)
-    gradients: Arrays = {}
-    reference_gradients: Arrays = {}
+    shown: dict[str, Any] = {}
     if (differentiated := case.problem.gradient_problem()) is not None:
-        reference_gradients = truth(differentiated, case.problem, settings.seed, case.dtype)
+        reference = truth(differentiated, case.problem, settings.seed, case.dtype)
         gradients = case.problem.gradients_shown(inputs, outputs)
-        check_norms(case, gradients, reference_gradients)
+        check_norms(case, gradients, reference)
+        error = largest_error(gradients, reference)
+        shown = {"gradients": gradients, "reference_gradients": reference, "gradient_error": error}
     if (rehearsal := case.problem.rehearsal()) is not None:
         _trained(case, settings, style, runtime, rehearsal)
     if probe != case.problem:
         run, outputs = _trained(case, settings, style, runtime, case.problem)
-    return _agreed(case, settings, runtime, run, outputs, gradients, reference_gradients)
+    return replace(_agreed(case, settings, runtime, run, outputs), **shown)
 
 
 def agree_again(case: Case, settings: Settings) -> Agreed:
     """Prepare a case that just agreed in another process, and check only what is timed; raises as :func:`agree`."""
     runtime = frameworks.load(case.framework, settings.threads)
     run, outputs = _trained(case, settings, case.implementation, runtime, case.problem)
-    return _agreed(case, settings, runtime, run, outputs, {}, {})
+    return _agreed(case, settings, runtime, run, outputs)
 
 
-def _agreed(
-    case: Case,
-    settings: Settings,
-    runtime: Runtime,
-    run: Run,
-    outputs: Arrays,
-    gradients: Arrays,
-    reference_gradients: Arrays,
-) -> Agreed:
+def _agreed(case: Case, settings: Settings, runtime: Runtime, run: Run, outputs: Arrays) -> Agreed:
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
-    return Agreed(
-        case=case,
-        runtime=runtime,
-        run=run,
-        inputs=inputs,
-        inputs_sha256=digest,
-        framework_version=runtime.version(),
-        outputs=outputs,
-        gradients=gradients,
-        reference_gradients=reference_gradients,
-        gradient_error=largest_error(gradients, reference_gradients) if gradients else None,
-        trajectory_error=largest_error(outputs, truth(case.problem, case.problem, settings.seed, case.dtype)),
-    )
+    error = largest_error(outputs, truth(case.problem, case.problem, settings.seed, case.dtype))
+    return Agreed(case, runtime, run, inputs, digest, runtime.version(), outputs, error)
 
 
 def _trained(
@@ -154,9 +132,9 @@ def _trained(
 
 
 def check_timed(agreed: Agreed, returned: Outputs) -> None:
-    """Check that a call after the timed ones returns what the calls before them returned: nothing was carried over.
+    """Check that a call after the timed ones still returns the same: nothing was carried over.
 
-    Compared by ``allclose``, because several threads may sum in any order.
+    By ``allclose``, because several threads may sum in any order.
     """
     case, where = agreed.case, " of the call after the timed ones"
     outputs = to_numpy(case, agreed.runtime, returned, agreed.outputs, where)
@@ -166,6 +144,7 @@ def check_timed(agreed: Agreed, returned: Outputs) -> None:
 def check_phases(agreed: Agreed, phases: tuple[Forward, Backward]) -> None:
     """Check ``backward(forward())``, twice, against the first gradients."""
     case, runtime, (forward, backward) = agreed.case, agreed.runtime, phases
+    reference = agreed.reference_gradients
     for call in ("first", "second"):
         where = f" of the {call} backward pass"
         late_s = min(_late_s(runtime, forward) for _ in range(3))
@@ -173,9 +152,9 @@ def check_phases(agreed: Agreed, phases: tuple[Forward, Backward]) -> None:
             raise Disagreement(f"{case.id}: the forward pass returned {late_s * 1e3:.3g} ms before it was ready")
         returned = backward(forward())
         check_ready(case, runtime, returned, where)
-        outputs = to_numpy(case, runtime, returned, agreed.reference_gradients, where)
-        check_norms(case, outputs, agreed.reference_gradients)
-        check_entries(case, outputs, agreed.reference_gradients, where)
+        outputs = to_numpy(case, runtime, returned, reference, where)
+        check_norms(case, outputs, reference)
+        check_entries(case, outputs, reference, where)
     check_unchanged(case, agreed.inputs, agreed.inputs_sha256)
 
 
@@ -187,15 +166,11 @@ def _late_s(runtime: Runtime, forward: Forward) -> float:
     return time.perf_counter() - start_s
 
 
-_LATE_S = 1e-3
-"""Waiting for results that are ready takes microseconds."""
-
-
 def check_round_trip(case: Case, runtime: Runtime, inputs: Arrays, digest: str) -> None:
     """Check that the framework receives exactly the bytes that were drawn."""
     back = {n: runtime.to_numpy(runtime.from_numpy(array, case.device)) for n, array in inputs.items()}
-    if (found := problems.sha256(back)) != digest:
-        raise Disagreement(f"{case.id}: inputs changed on the way through {case.framework}: {found} ≠ {digest}")
+    if (returned := problems.sha256(back)) != digest:
+        raise Disagreement(f"{case.id}: inputs changed on the way through {case.framework}: {returned} ≠ {digest}")
 
 
 def check_unchanged(case: Case, inputs: Arrays, digest: str) -> None:
@@ -232,8 +207,8 @@ def to_numpy(
 def check_entries(case: Case, found: Arrays, reference: Arrays, where: str = "") -> None:
     """Check every entry by ``allclose``.
 
-    Of a loss the root is compared, the norm of the residual. Its rounding error stays as large as at the first step
-    while predictions stay as large, and the loss itself falls by 14 orders of magnitude.
+    A loss is compared by its root, the norm of the residual: the rounding error of that stays as it is at the first
+    step, while the loss itself falls by 14 orders of magnitude.
     """
     rtol, atol = ALLCLOSE[case.dtype]
     for name, array in found.items():
@@ -271,8 +246,9 @@ def check_norms(case: Case, found: Arrays, reference: Arrays) -> None:
 def check_way(case: Case, steps: int, inputs: Arrays, outputs: Arrays, reference: Arrays) -> None:
     """Compare final minus initial weights: rtol of ``allclose`` in norm, plus the error of rounding to the dtype.
 
-    Adding a small update to a weight w rounds it by up to ε/2·|w| at every step, perhaps always in the same
-    direction. At lr 1e-6 and float32 that is some percent of the update itself.
+    At a learning rate of 1e-6 the weights alone would pass ``allclose`` without any training. Adding a small update
+    to a weight w rounds it by up to ε/2·|w| at every step, perhaps always in the same direction: in float32 that is
+    some percent of the update itself.
     """
     rtol, _ = ALLCLOSE[case.dtype]
     rounding = steps * float(np.finfo(case.dtype).eps) / 2

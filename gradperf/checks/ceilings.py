@@ -4,8 +4,6 @@ Two ceilings are measured for each device and dtype, with the threads of the run
 large matrix product, and the bytes per second of a copy. A step takes at least as long as its operations and bytes
 (``problem.work``) take at these rates. That least time divided by the measured time is the ``peak_fraction``. This
 is the roofline model of Williams, Waterman & Patterson (2009).
-
-A ceiling belongs to the machine, not to a framework: it is the best rate of any framework in the process.
 """
 
 import math
@@ -64,14 +62,11 @@ def ceilings(framework: str, device: str, dtype: str, threads: int, *, again: bo
     for name in dict.fromkeys(("numpy", framework) if device == "cpu" else (framework,)):
         if again or (name, device, dtype) not in _measured:
             _measured.add((name, device, dtype))
-            found = _measure(name, device, dtype, threads)
-            _known[device, dtype] = _best(_known.get((device, dtype), found), found)
+            new = _measure(name, device, dtype, threads)
+            old = _known.get((device, dtype), new)
+            rates = {size: max(rate, old.copy_bytes_per_s[size]) for size, rate in new.copy_bytes_per_s.items()}
+            _known[device, dtype] = Ceilings(max(new.flops_per_s, old.flops_per_s), rates)
     return _known[device, dtype]
-
-
-def _best(one: Ceilings, other: Ceilings) -> Ceilings:
-    rates = {moved: max(rate, other.copy_bytes_per_s[moved]) for moved, rate in one.copy_bytes_per_s.items()}
-    return Ceilings(max(one.flops_per_s, other.flops_per_s), rates)
 
 
 def _measure(framework: str, device: str, dtype: str, threads: int) -> Ceilings:

@@ -1,19 +1,9 @@
 """Conduct of a style: whether its time will measure its work. Checked before every timing.
 
-:mod:`gradperf.checks.agreement` proves that the numbers are right, but a style may skip or move work where the
-clock does not see it. So each case that is timed must also
-
-- compute again at every call: what it returned is overwritten, and the next call must return it again;
-- return when its results are ready: copying them to numpy must not take longer the first time than the second;
-- compile and trace nothing in a warm call;
-- make exactly the matrix products that the problem takes, counted by the framework where possible;
-- not be faster than the machine (:mod:`gradperf.checks.ceilings`);
-- use the threads that were asked for and no more, by the size of every pool and by its CPU seconds;
-- compute in its dtype or better, in a thread that does not flush subnormal numbers to zero. (TensorFlow and XLA do
-  so in their own threads by design; no problem has subnormal numbers.)
+:mod:`gradperf.checks.agreement` proves that the numbers are right, but a style may skip work, or move it to where
+the clock does not see it.
 """
 
-import math
 import time
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -29,13 +19,19 @@ from gradperf.machine.libraries import pool_sizes
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
+CPU_MARGIN = 1.1
+"""Allowed CPU seconds per second and thread; above 1, as the two clocks are not read at one instant."""
+
+_MOST_COUNTED = 1000
+"""With more steps than this, a short training is counted instead."""
+
 
 class Misconduct(AssertionError):
     """A style whose time would not measure its work."""
 
 
 def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> int | None:
-    """Check all of the above; return the operations counted in matrix products of one step, None if uncounted.
+    """Run all checks; return the operations counted in matrix products of one step, None if uncounted.
 
     ``style`` replaces the case's own. Raises :class:`Misconduct` or :class:`agreement.Disagreement`.
     """
@@ -51,15 +47,19 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
 
 
 def check_rehearsal(agreed: Agreed, rehearsal: "Rehearsal", count: int) -> None:
-    """Check what can be seen in times only."""
-    check_ends_ready(agreed, rehearsal)
+    """Check what only times show. If results were ready, copying them took no longer than copying them again."""
+    if rehearsal.late_s > max(rehearsal.call_s / 4, 1e-4):
+        raise Misconduct(
+            f"{agreed.case.id}: the call returned after {rehearsal.call_s * 1e3:.3g} ms, "
+            f"and its results were ready {rehearsal.late_s * 1e3:.3g} ms later"
+        )
     check_cpu_time(agreed.case.id, rehearsal.cpu_per_wall, count)
     check_possible(agreed, rehearsal.call_s, count)
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a few calls took before the timing. Each number is the smallest of them, as noise only adds."""
+    """The times of a few calls before the timing. Each number is the smallest of them, as noise only adds."""
 
     call_s: float
     late_s: float
@@ -72,14 +72,13 @@ def rehearse(agreed: Agreed) -> Rehearsal:
     """Call three times, or once if a call takes long."""
     tries: list[Rehearsal] = []
     while not tries or (len(tries) < 3 and tries[0].call_s < 0.3):
-        calls = 0
+        returned = None
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         # Long enough for the resolution of the CPU clock.
-        while not calls or time.perf_counter() - start_s < 0.01:
+        while returned is None or time.perf_counter() - start_s < 0.01:
             call_start_s = time.perf_counter()
             returned = agreed.run()
             returned_s = time.perf_counter()
-            calls += 1
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
         agreement.check_ready(agreed.case, agreed.runtime, returned)
         fetch_s = [_fetch_s(agreed, returned) for _ in range(2)]
@@ -90,8 +89,8 @@ def rehearse(agreed: Agreed) -> Rehearsal:
 def _fetch_s(agreed: Agreed, outputs: Any) -> float:
     """Return the seconds until all outputs are ready.
 
-    On the CPU they are copied to numpy, which also computes lazy arrays. On a device they are only waited for,
-    because the transfer takes time of its own, and only once.
+    Copying to numpy also computes lazy arrays. From a device the first copy takes long, ready or not: there the
+    outputs are only waited for.
     """
     start_s = time.perf_counter()
     if agreed.case.device == "cpu":
@@ -103,7 +102,10 @@ def _fetch_s(agreed: Agreed, outputs: Any) -> float:
 
 
 def check_arithmetic(agreed: Agreed) -> None:
-    """Check that this thread does not flush to zero or use TF32: both are another, faster arithmetic."""
+    """Check that this thread does not flush to zero or use TF32: both are another, faster arithmetic.
+
+    TensorFlow and XLA flush in their own threads by design; no problem has subnormal numbers.
+    """
     if not np.array([np.finfo("f4").tiny], "f4") / 2 > 0:
         raise Misconduct(
             f"{agreed.case.id}: subnormal numbers are flushed to zero in this process; "
@@ -147,17 +149,8 @@ def check_computes_anew(agreed: Agreed) -> None:
     agreement.check_entries(case, outputs, agreed.outputs, " after overwriting")
 
 
-def check_ends_ready(agreed: Agreed, rehearsal: Rehearsal) -> None:
-    """Check that the first copy of the results takes no longer than the second: they were ready."""
-    if rehearsal.late_s > max(rehearsal.call_s / 4, 1e-4):
-        raise Misconduct(
-            f"{agreed.case.id}: the call returned after {rehearsal.call_s * 1e3:.3g} ms, "
-            f"and its results were ready {rehearsal.late_s * 1e3:.3g} ms later"
-        )
-
-
 def check_compiles_nothing(agreed: Agreed) -> None:
-    """Check that a warm call traces and compiles nothing; that belongs to the first call."""
+    """Check that a warm call traces and compiles nothing."""
     with agreed.runtime.compilations() as compiled:
         agreed.run()
     if compiled:
@@ -212,20 +205,17 @@ def check_halves(agreed: Agreed) -> tuple[Forward, Backward]:
         return lambda: backward(forward())
 
     assert isinstance(case.problem, Training)
-    needed = {"both halves": case.problem.work(case.dtype).product_flops, "forward": case.problem.forward_flops}
-    counted = {
-        "both halves": runtime.product_flops(lambda: backward(forward()), both, agreed.inputs),
-        "forward": runtime.product_flops(forward, lambda inputs: halves(agreed, inputs)[0], agreed.inputs),
-    }
-    for half, flops in counted.items():
-        if flops != needed[half]:
+    all_flops, forward_flops = case.problem.work(case.dtype).product_flops, case.problem.forward_flops
+    for half, run, prepare, needed in (
+        ("both halves", lambda: backward(forward()), both, all_flops),
+        ("forward", forward, lambda inputs: halves(agreed, inputs)[0], forward_flops),
+    ):
+        counted = runtime.product_flops(run, prepare, agreed.inputs)
+        if counted != needed:
             raise Misconduct(
-                f"{case.id}: {half}: {flops:,} operations in matrix products counted, {needed[half]:,} needed"
+                f"{case.id}: {half}: {counted:,} operations in matrix products counted, {needed:,} needed"
             )
     return forward, backward
-
-
-_MOST_COUNTED = 1000
 
 
 def check_possible(agreed: Agreed, call_s: float, count: int) -> None:
@@ -234,11 +224,10 @@ def check_possible(agreed: Agreed, call_s: float, count: int) -> None:
     Half, because ceilings have errors too, and a step that reads more than it writes can be faster than a copy.
     """
     case = agreed.case
-    least_s = math.inf
+    work = case.problem.work(case.dtype)
     for again in (False, True):
-        found = ceilings(case.framework, case.device, case.dtype, count, again=again)
-        work = case.problem.work(case.dtype)
-        least_s = found.least_s(work.flops, work.bytes) * case.problem.steps
+        rates = ceilings(case.framework, case.device, case.dtype, count, again=again)
+        least_s = rates.least_s(work.flops, work.bytes) * case.problem.steps
         if call_s >= least_s:
             return
     if call_s < least_s / 2:
@@ -254,10 +243,6 @@ def check_cpu_time(name: str, cpu_per_wall: float, count: int) -> None:
         raise Misconduct(
             f"{name}: --threads {count} is not honoured: it uses {cpu_per_wall:.2f} CPU seconds per second"
         )
-
-
-CPU_MARGIN = 1.1
-"""Allowed CPU seconds per second and thread; above 1, as the two clocks are not read at one instant."""
 
 
 def check_clock(name: str, timed_s: float, wall_s: float) -> None:

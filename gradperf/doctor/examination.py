@@ -1,7 +1,4 @@
-"""Examines this machine: its facts, its noise, and what spoils measuring on it.
-
-Every statement rests on what was measured here. Numbers that rest on few processes say so.
-"""
+"""Examines this machine: its facts, its noise, and what spoils measuring on it."""
 
 import time
 from collections.abc import Mapping
@@ -43,12 +40,12 @@ class Timer:
     """The smallest step that was seen; None if the clock never moved."""
     call_s: float
     monotonic: bool
-    """It claims never to go back, and was not seen to."""
+    """Whether the clock is documented never to go back, and did not go back."""
 
 
 @dataclass(frozen=True)
 class Examination:
-    """Everything that was found."""
+    """Everything that was measured or read."""
 
     threads: int
     start: load.Moment
@@ -69,27 +66,22 @@ class Examination:
 
     @property
     def steal(self) -> float | None:
-        """Share of the wanted CPU time that the host gave to others meanwhile."""
+        """Share of the wanted CPU time that the host gave to others."""
         return load.steal(self.start.cpu_times, self.end.cpu_times)
 
     @property
-    def seconds(self) -> float:
-        """How long it took."""
-        return (self.end.at - self.start.at).total_seconds()
-
-    @property
     def samples(self) -> int:
-        """Processes, and pairs of them, on which each number rests."""
+        """Number of processes, and of pairs, behind each number."""
         return min(min(len(noise.stored_s), len(noise.gate_log_ratios)) for noise in self.noise)
 
     @property
     def smallest_stored(self) -> float:
-        """Smallest change that two stored runs can show in every case."""
+        """As of :class:`Noise`, in every case."""
         return max(noise.smallest_stored for noise in self.noise)
 
     @property
     def smallest_gate(self) -> float:
-        """Smallest change that the gate can show in every case."""
+        """As of :class:`Noise`, in every case."""
         return max(noise.smallest_gate for noise in self.noise)
 
 

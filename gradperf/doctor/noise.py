@@ -4,8 +4,6 @@ Two ways of comparing are tried, each with fresh processes. They alternate, so t
 
 - **Stored runs**: one process after another times the cases as ``pytest perf`` does, and medians are compared.
 - **The gate**: two processes take turns, by the engine of the gate.
-
-Runs that were stored hours apart differ by more than this can measure.
 """
 
 import math
@@ -21,23 +19,23 @@ from gradperf.stats import detectable_effect, prediction_bound
 
 ROUNDS_S = 0.2
 LEAST_ROUNDS = 5
-"""How long ``pytest perf`` calls a case, and how often at least: its options in pyproject.toml."""
+"""Seconds and least number of rounds of ``pytest perf``: its options in pyproject.toml."""
 
 GATE_PAIRS = 24
 GATE_P = 0.01
 POWER = 0.95
-"""The gate takes this many pairs, and should reach a one-sided p of at most .01 with a probability of 95 %."""
+"""The gate takes this many pairs, and should reach this one-sided p with this probability."""
 
 CONFIDENCE = 0.95
-"""Two stored runs of equal code differ by less than what they can show, in this share of comparisons."""
+"""Share of the comparisons of equal code in which stored runs differ by less than the smallest change."""
 
 LEAST = 2
-"""Processes, and pairs, that are measured however long it takes: a single one has no spread."""
+"""Least number of processes, and of pairs, whatever the time: a single one has no spread."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How much one case differed from itself."""
+    """The differences of one case from itself."""
 
     case: str
     stored_s: tuple[float, ...]
@@ -64,7 +62,7 @@ class Noise:
     def smallest_gate(self) -> float:
         """Smallest slowdown, as a share, that the gate can show.
 
-        A margin that the gate wants to be exceeded comes on top, and so does its correction for many cases.
+        The margin of the gate comes on top, and so does its correction for many cases.
         """
         degrees = min(GATE_PAIRS - 1, len(self.gate_log_ratios))
         return math.expm1(detectable_effect(self.gate_sigma, GATE_PAIRS, degrees, level=GATE_P, power=POWER))
@@ -86,7 +84,7 @@ def measure_noise(cases: Sequence[str], threads: int, seconds: float) -> list[No
 
 
 def _repeat(seconds: float) -> Iterator[int]:
-    """Count, while one more repetition of the same length fits into ``seconds``."""
+    """Count while one more repetition of the same length fits into ``seconds``."""
     start_s, done = time.perf_counter(), 0
     while done < LEAST or (time.perf_counter() - start_s) * (done + 1) / done <= seconds:
         yield done

@@ -1,4 +1,4 @@
-"""What the doctor found, as text of 80 columns and as JSON."""
+"""An examination as text of 80 columns, and as JSON."""
 
 import textwrap
 from collections.abc import Mapping
@@ -11,6 +11,9 @@ from gradperf.text.quantities import percent, plural, short_time
 
 WIDTH = 80
 UNKNOWN = "not known here"
+
+_DERIVED = ("stored_sigma", "gate_sigma", "smallest_stored", "smallest_gate")
+"""The properties of a :class:`~gradperf.doctor.noise.Noise`, in the record."""
 
 
 def warnings(found: Examination) -> list[str]:
@@ -66,24 +69,16 @@ def lines(found: Examination) -> list[str]:
     output = [""]
     for label, text in _facts(found).items():
         output += textwrap.wrap(text, WIDTH, initial_indent=f"{label:10}", subsequent_indent=" " * 10)
-    output += [
-        "",
-        *textwrap.wrap(
-            f"Equal code against itself, {found.samples} processes and {found.samples} pairs of processes in "
-            f"{found.seconds:.0f} s: their standard deviation → the smallest change that shows. Runs stored hours "
-            "apart differ more than this can measure.",
-            WIDTH,
-        ),
-        f"{'':46}{'stored runs':>17}{'gate':>17}",
-    ]
+    seconds = (found.end.at - found.start.at).total_seconds()
+    explanation = (
+        f"Equal code against itself, {found.samples} processes and {found.samples} pairs of processes in "
+        f"{seconds:.0f} s: their standard deviation → the smallest change that shows. Runs stored hours apart "
+        "differ more than this can measure."
+    )
+    output += ["", *textwrap.wrap(explanation, WIDTH), f"{'':46}{'stored runs':>17}{'gate':>17}"]
     for noise in found.noise:
-        stored, gate = (
-            f"{percent(sigma)} → {percent(smallest)}"
-            for sigma, smallest in (
-                (noise.stored_sigma, noise.smallest_stored),
-                (noise.gate_sigma, noise.smallest_gate),
-            )
-        )
+        stored = f"{percent(noise.stored_sigma)} → {percent(noise.smallest_stored)}"
+        gate = f"{percent(noise.gate_sigma)} → {percent(noise.smallest_gate)}"
         output.append(f"{noise.case:46}{stored:>17}{gate:>17}")
     for warning in warnings(found):
         output += ["", *textwrap.wrap(f"WARNING: {warning}", WIDTH, break_on_hyphens=False)]
@@ -132,17 +127,17 @@ def _facts(found: Examination) -> dict[str, str]:
 def _blas(blas: Mapping[str, Any] | None) -> str:
     if not blas:
         return "numpy does not say"
-    loaded = [
+    loaded = "; ".join(
         f"{name} {library['version']} for {library['architecture']}, {library['threading_layer']}, "
         f"{plural(library['num_threads'], 'thread')}"
         for name, library in blas["loaded"].items()
-    ]
-    known = "; ".join(loaded) or "none that threadpoolctl knows"
-    return f"numpy built with {blas['name']} {blas['version']}; loaded: {known}"
+    )
+    built = f"numpy built with {blas['name']} {blas['version']}"
+    return f"{built}; loaded: {loaded or 'none that threadpoolctl knows'}"
 
 
 def record(found: Examination) -> dict[str, Any]:
-    """Return the same, and the timings that it rests on, ready for JSON."""
+    """Return everything, with the timings, ready for JSON."""
     return {
         "started": found.start.at.isoformat(timespec="seconds"),
         "finished": found.end.at.isoformat(timespec="seconds"),
@@ -161,14 +156,7 @@ def record(found: Examination) -> dict[str, Any]:
         "blas": found.blas,
         "versions": dict(found.versions),
         "spreads": [
-            {
-                **asdict(noise),
-                "stored_sigma": noise.stored_sigma,
-                "gate_sigma": noise.gate_sigma,
-                "smallest_stored": noise.smallest_stored,
-                "smallest_gate": noise.smallest_gate,
-            }
-            for noise in found.noise
+            {**asdict(noise), **{name: getattr(noise, name) for name in _DERIVED}} for noise in found.noise
         ],
         "smallest_stored": found.smallest_stored,
         "smallest_gate": found.smallest_gate,

@@ -3,15 +3,11 @@
 Importing TensorFlow takes seconds, and a suite has hundreds of cases. So one *launcher* per framework binds the
 threads, imports the framework, and forks a child for each request. The launcher never configures the framework,
 uses no device and computes nothing. So a child is like a new interpreter after the same imports: one thread, no
-pools, no devices. :func:`forks` decides whether this holds; if not, the launcher starts a new interpreter for each
-request.
+pools, no devices. If :func:`forks` finds that this does not hold, the child is a new interpreter.
 
-Nothing that a framework prints can be taken for an answer: the standard output and error of a child go to one file,
-its answer to another, and the launcher and its parent talk over a socket.
-
-No process and no file is left. Each child leads a session of its own. That session is killed as a whole, with the
-compilers that torch starts, when the child has ended or its time is up. When the socket closes, for whatever
-reason, the launcher ends, kills its child and removes its folder.
+The output of a child goes to one file and its answer to another, because a framework may print anything. Each child
+leads a session, which is killed as a whole, with the compilers that torch starts, when the child has ended or its
+time is up. When the socket to the parent closes, the launcher ends, kills its child and removes its folder.
 """
 
 import json
@@ -29,7 +25,6 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,7 +33,6 @@ from gradperf.machine import threads
 
 if TYPE_CHECKING:  # they import numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Settings
-    from gradperf.first_call.memory import Range
     from gradperf.frameworks.contract import Outputs, Style
 
 Purpose = Literal["install", "time", "memory"]
@@ -61,13 +55,13 @@ class StandIn:
 
 @dataclass(frozen=True)
 class Request:
-    """What a child is to do."""
+    """The task of a child."""
 
     folder: str
     """The folder of this case, for its caches and files."""
     purpose: Purpose
-    """Time and memory are measured in two processes, as measuring one would disturb the other. ``install`` comes
-    before both, once in a run."""
+    """Time and memory are measured in two processes, as one would disturb the other. ``install`` comes before both,
+    once in a run."""
     case: "Case"
     settings: "Settings"
     limit_s: float
@@ -85,10 +79,9 @@ class Request:
 def forks(request: Request) -> bool:
     """Import the framework, and return whether a fork of this process is as good as a new interpreter.
 
-    Only on Linux: the system libraries of macOS do not survive a fork. Only for the CPU: a CUDA driver that an
-    import started does not survive one either. And only with one thread: a fork keeps one thread, and the locks of
-    the others stay locked. OpenBLAS starts threads when it is loaded, ends them before a fork, and starts them
-    again when they are needed; so a fork is tried first.
+    Only on Linux and for the CPU: the system libraries of macOS and a started CUDA driver do not survive a fork.
+    Only with one thread: a fork keeps one, and the locks of the others stay locked. OpenBLAS starts threads when it
+    is loaded, ends them before a fork, and starts them again when they are needed; so a fork is tried first.
     """
     if not request.fork or sys.platform != "linux" or request.case.device != "cpu":
         return False
@@ -98,13 +91,6 @@ def forks(request: Request) -> bool:
             os._exit(0)
         os.waitpid(pid, 0)
     return _thread_count() == 1
-
-
-@cache
-def _touched() -> "list[Range]":
-    from gradperf.first_call import memory
-
-    return memory.touched()
 
 
 def _thread_count() -> int:
@@ -117,8 +103,6 @@ def _import(framework: str) -> None:
     import_module(f"gradperf.frameworks.{framework}.runtime")
 
 
-# The launcher
-
 Child = tuple[int, Callable[[], int]]
 """Its process id, and a function that waits for it and returns its exit code."""
 
@@ -126,7 +110,6 @@ Child = tuple[int, Callable[[], int]]
 def serve(control: socket.socket, home: Path) -> None:
     """Answer requests until the socket closes; each is a line with the path of a pickled :class:`Request`."""
     try:
-        # If the parent is gone, the pipe is broken.
         with suppress(BrokenPipeError, ConnectionResetError), control, control.makefile("r") as lines:
             for line in lines:
                 request: Request = pickle.loads(Path(line.rstrip("\n")).read_bytes())  # noqa: S301 - our parent's
@@ -143,7 +126,7 @@ def _ended(request: Request, control: socket.socket) -> dict[str, Any] | None:
         forked = forks(request)
     except Exception as error:
         return {"reason": f"importing it in a new process raised {type(error).__name__}: {error}"}
-    # The pipe reads as closed when the last process that holds its other end has ended: the child.
+    # The pipe is readable when the last process that holds its other end, the child, has ended.
     alive, held = os.pipe()
     pid, reap = _forked(request, control) if forked else _started(request, held)
     os.close(held)
@@ -171,7 +154,7 @@ def _forked(request: Request, control: socket.socket) -> Child:
     """Fork a child, which keeps the other end of the pipe open."""
     from gradperf.first_call import memory
 
-    pages = _touched()
+    pages = memory.touched()
     if (pid := os.fork()) == 0:
         code = 1
         try:
@@ -202,9 +185,6 @@ def _started(request: Request, held: int) -> Child:
     return process.pid, process.wait
 
 
-# The child
-
-
 def answer(request: Request) -> int:
     """Do what the request asks, write the answer, and return the exit code."""
     signal.setitimer(signal.ITIMER_REAL, request.limit_s + _GRACE_S)
@@ -226,8 +206,10 @@ def measured(request: Request) -> dict[str, Any]:
         os.environ[name] = str(Path(request.folder, folder))
         if request.installed and request.purpose == "time" and Path(request.installed, folder).exists():
             shutil.copytree(Path(request.installed, folder), Path(request.folder, folder))
-    # A folder of this run alone: compilers write files there, and so does ``install``.
+    # A folder of this run: compilers write files there, and so does ``install``.
     os.environ["TMPDIR"] = tempfile.tempdir = str(Path(request.folder).parent)
+
+    import numpy as np
 
     from gradperf import frameworks
     from gradperf.checks import agreement
@@ -254,12 +236,11 @@ def measured(request: Request) -> dict[str, Any]:
     start_s = time.perf_counter()
     run = style.prepare(case.problem, inputs, case.device, case.dtype)
     prepared_s = time.perf_counter()
-    # A call ends when its results are ready, which is checked afterwards. Copying them to numpy is no part of a
-    # call.
     returned: Outputs = run()
-    end_s = time.perf_counter()
+    end_s = time.perf_counter()  # Copying the results to numpy is not part of the call.
     agreement.check_ready(case, runtime, returned, " of the first call")
-    _save({name: runtime.to_numpy(array) for name, array in returned.items()}, request.file("outputs"))
+    with request.file("outputs").open("wb") as file:
+        np.savez(file, allow_pickle=False, **{name: runtime.to_numpy(array) for name, array in returned.items()})
     agreement.check_unchanged(case, inputs, digest)
     return {"prepare_s": prepared_s - start_s, "call_s": end_s - prepared_s}
 
@@ -271,13 +252,6 @@ def _style(request: Request) -> "Style":
         return request.case.implementation
     sys.path[:0] = request.stand_in.paths
     return Style.of(import_module(request.stand_in.module))
-
-
-def _save(arrays: dict[str, Any], path: Path) -> None:
-    import numpy as np
-
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
 
 
 def main(arguments: list[str]) -> int:

@@ -5,8 +5,6 @@ one whole call, with empty compile caches. It excludes imports, and what a machi
 (``install`` in :mod:`gradperf.frameworks.contract`). It is measured once, in a process that never used the
 framework (:mod:`gradperf.first_call.fresh_process`). Memory is measured in a second such process, untimed, over
 ``prepare`` and one call.
-
-The outputs must agree with the reference, like those of any other call.
 """
 
 import json
@@ -18,9 +16,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -36,7 +34,7 @@ LIMIT_S = 120.0
 """Longest time of a child; torch.compile takes a fifth of it."""
 
 START_LIMIT_S = 120.0
-"""Longest time, beside that, for a launcher to import its framework."""
+"""Longest additional time for a launcher to import its framework."""
 
 CACHE_FLAGS = {
     "TF_XLA_FLAGS": ("--tf_xla_persistent_cache_directory",),
@@ -70,7 +68,6 @@ class FirstCall:
     forked: bool
     """Whether the process was forked after the import; otherwise it was a new interpreter."""
     outputs: Arrays
-    """The outputs of the first call."""
 
     @property
     def first_call_s(self) -> float:
@@ -79,21 +76,19 @@ class FirstCall:
 
 
 class FreshProcesses:
-    """The launchers of a run: each starts when it is first needed, and ends with :meth:`close`."""
+    """The launchers of a run: each starts when it is first needed, and ends with :meth:`close`.
+
+    With ``fork=False`` every measurement takes a new interpreter.
+    """
 
     def __init__(self, *, fork: bool = True) -> None:
-        """With ``fork=False`` every measurement takes a new interpreter."""
         self.fork = fork
         self._launchers: dict[tuple[str, int], _Launcher] = {}
 
     def __enter__(self) -> Self:
-        """Return this object; nothing starts yet."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Call :meth:`close`."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -117,7 +112,7 @@ def measure(
     stand_in: StandIn | None = None,
     limit_s: float = LIMIT_S,
 ) -> FirstCall:
-    """Measure the first call of ``case``, and its memory, each in a process of its own.
+    """Measure the first call of ``case``, and its memory.
 
     ``stand_in`` replaces the style of the case. Raises :class:`NotMeasured` with the reason, and
     ``agreement.Disagreement`` if the outputs of the first call are wrong.
@@ -134,18 +129,12 @@ def measure(
         memory_reply = launcher.ask(replace(request, purpose="memory"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return FirstCall(
-        prepare_s=time_reply["prepare_s"],
-        call_s=time_reply["call_s"],
-        memory_peak_bytes=memory_reply["memory_peak_bytes"],
-        device_memory_peak_bytes=memory_reply["device_memory_peak_bytes"],
-        forked=time_reply["forked"],
-        outputs=outputs,
-    )
+    replies = {**memory_reply, **time_reply, "outputs": outputs}
+    return FirstCall(**{field.name: replies[field.name] for field in fields(FirstCall)})
 
 
 def check(case: Case, settings: Settings, outputs: Arrays) -> None:
-    """Check the outputs of the first call against the reference, as ``agreement`` checks later ones."""
+    """Check the outputs of the first call as those of any other."""
     where = " of the first call in a fresh process"
     inputs, _ = agreement.drawn(case.problem, settings.seed, case.dtype)
     reference = agreement.truth(case.problem, case.problem, settings.seed, case.dtype)
@@ -164,11 +153,9 @@ class _Launcher:
         self._installed: dict[str, str] = {}
         self._control, theirs = socket.socketpair()
         with theirs, (self.home / "log").open("wb") as log:
+            arguments = ["launcher", str(threads), str(theirs.fileno()), str(self.home)]
             self._process = subprocess.Popen(  # noqa: S603 - gradperf's own module
-                [
-                    *(sys.executable, "-P", "-m", fresh_process.__name__),
-                    *("launcher", str(threads), str(theirs.fileno()), str(self.home)),
-                ],
+                [sys.executable, "-P", "-m", fresh_process.__name__, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -193,15 +180,16 @@ class _Launcher:
         name = f"{request.case.id}: {_PURPOSES[request.purpose]}"
         try:
             request.file("request").write_bytes(pickle.dumps(request))
-            ended = self._exchange(f"{request.file('request')}\n", request.limit_s + START_LIMIT_S)
+            line = self._exchange(f"{request.file('request')}\n", request.limit_s + START_LIMIT_S)
         except BaseException:
             # KeyboardInterrupt too: the answer would otherwise be taken for that to the next request.
             self.close()
             raise
-        if ended is None:
+        if not line.endswith("\n"):
             last_line = _last_line(self.home / "log")
             self.close()
             raise NotMeasured(f"{name}: the process that starts others ended, or hangs{last_line}")
+        ended: dict[str, Any] = json.loads(line)
         if "reason" in ended:
             raise NotMeasured(f"{name}: {request.case.framework}: {ended['reason']}")
         if ended["timed_out"]:
@@ -213,20 +201,15 @@ class _Launcher:
             raise NotMeasured(f"{name} {reply['reason']}")
         return {**ended, **reply}
 
-    def _exchange(self, line: str, limit_s: float) -> dict[str, Any] | None:
-        """Send a line and return the answer, or None if the launcher hangs or has ended."""
+    def _exchange(self, line: str, limit_s: float) -> str:
+        """Send a line and return the line of the answer, without its end if the launcher hangs or has ended."""
         self._control.settimeout(limit_s)
-        received = b""
         try:
-            self._control.sendall(line.encode())
-            while not received.endswith(b"\n"):
-                if not (part := self._control.recv(4096)):
-                    return None
-                received += part
+            with self._control.makefile("r") as answers:
+                self._control.sendall(line.encode())
+                return answers.readline()
         except (TimeoutError, BrokenPipeError, ConnectionResetError):
-            return None
-        ended: dict[str, Any] = json.loads(received)
-        return ended
+            return ""
 
     def close(self) -> None:
         """End the launcher and its child, and remove its folder."""
@@ -267,9 +250,8 @@ def _end_text(code: int) -> str:
 
 def _last_line(log: Path) -> str:
     """Return the last printed line, as part of a reason."""
-    try:
-        lines = log.read_text(errors="replace").split("\n")
-    except OSError:
-        return ""
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f"; its last output: {last[:200]}" if last else ""
+    with suppress(OSError):
+        for line in reversed(log.read_text(errors="replace").split("\n")):
+            if line.strip():
+                return f"; its last output: {line.strip()[:200]}"
+    return ""

@@ -1,6 +1,6 @@
 """The memory of this process: how much it grew, and which pages it has before a fork.
 
-Resident bytes are counted as the system counts them, with those of libraries once a page of them was touched.
+Resident bytes count as the system counts them: a page of a library counts once it was touched.
 """
 
 import ctypes
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,8 +37,7 @@ class Range:
 def growth() -> Callable[[], int]:
     """Return a function that returns by how many bytes this process has grown, at most, since this call.
 
-    Linux can reset the peak. Where that is not possible, growth up to an earlier peak, that of the imports, is
-    missed.
+    Linux can reset the peak. Elsewhere growth up to an earlier peak, that of the imports, is missed.
     """
     _free()
     try:
@@ -57,7 +57,7 @@ def growth() -> Callable[[], int]:
 
 
 def _free() -> None:
-    """Return freed memory to the system, if the C library can: memory that is used again is no growth."""
+    """Return freed memory to the system, if the C library can, so that its next use counts as growth."""
     gc.collect()
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -69,8 +69,9 @@ def _status_bytes(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
+@cache
 def touched() -> list[Range]:
-    """Return the pages that this process has; an empty list if the system does not report them."""
+    """Return the pages that this process had at the first call; none if the system does not report them."""
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     found: list[Range] = []
     try:
@@ -97,7 +98,7 @@ def touched() -> list[Range]:
 
 
 def touch(ranges: list[Range]) -> None:
-    """Load the pages in this fork that the process it was forked from had.
+    """Load, in this fork, the pages that its parent had.
 
     A fork gets each page at its first use: pages of libraries are mapped again, written pages are copied. In a new
     interpreter both happen during the imports. Without this the first call of TensorFlow took a third longer, and

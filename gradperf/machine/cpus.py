@@ -1,4 +1,4 @@
-"""The CPUs, and how many of them this process may use."""
+"""The CPUs."""
 
 import os
 import platform
@@ -29,18 +29,12 @@ class Cpus:
 
 
 def detect_cpus(root: Path = ROOT) -> Cpus:
-    """Return what is known about the CPUs."""
-    return Cpus(
-        model=cpu_model(root),
-        logical=os.cpu_count(),
-        affinity=_affinity(),
-        quota=cpu_quota(root),
-        governor=governor(root),
-    )
+    """Return the facts about the CPUs."""
+    return Cpus(cpu_model(root), os.cpu_count(), _affinity(), cpu_quota(root), governor(root))
 
 
 def cpu_model(root: Path = ROOT) -> str | None:
-    """Return the CPU's name; on Arm, where Linux knows none, the numbers of its maker and design."""
+    """Return the name of the CPU. Linux knows none on Arm: then the numbers of its maker and design."""
     text = read(root / "proc/cpuinfo")
     if name := re.search(r"^model name\s*:\s*(.+)", text, re.MULTILINE):
         return name.group(1)
@@ -58,10 +52,7 @@ def _affinity() -> int | None:
 
 
 def cpu_quota(root: Path = ROOT) -> float | None:
-    """Return the CPU seconds per second that the control groups of this process allow; None without a limit.
-
-    This is the lowest limit of its own group and of the groups above, which limit it as well.
-    """
+    """Return :attr:`Cpus.quota`: the lowest limit of this process's control group and of the groups above it."""
     limits = (limit(folder) for folder in _cpu_groups(root) for limit in (_quota_v2, _quota_v1))
     return min((limit for limit in limits if limit is not None), default=None)
 

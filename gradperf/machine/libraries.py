@@ -36,7 +36,7 @@ _POOL_FACTS = ("version", "architecture", "threading_layer", "num_threads")
 
 
 def _numpys_own(pools: Iterable[Mapping[str, Any]], site: Path) -> list[Mapping[str, Any]]:
-    """Return the pools of numpy's BLAS. Which other BLAS is loaded depends on the cases that a run selected.
+    """Return the pools of numpy's own BLAS, among those of the frameworks.
 
     Wheels keep it in numpy's own folders. Otherwise it lies outside of ``site``, the folder of the packages.
     """
@@ -59,9 +59,8 @@ def thread_pools() -> list[dict[str, Any]]:
 
 def pool_sizes() -> dict[str, int]:
     """Return the number of threads of each pool, by its library and file name."""
-    return {
-        f"{pool['internal_api']} ({Path(pool['filepath']).name})": pool["num_threads"] for pool in thread_pools()
-    }
+    pools = thread_pools()
+    return {f"{pool['internal_api']} ({Path(pool['filepath']).name})": pool["num_threads"] for pool in pools}
 
 
 _PREFIXES = (

@@ -1,4 +1,4 @@
-"""What happens on this machine at a moment: the load, and the CPU time that was used or stolen."""
+"""The load of this machine, and the CPU time that was used or stolen."""
 
 import os
 import re
@@ -31,15 +31,11 @@ class Moment:
 
 def moment(root: Path = ROOT) -> Moment:
     """Return the time, the load and the CPU times."""
-    return Moment(datetime.now(UTC), load(), cpu_times(root))
-
-
-def load() -> float | None:
-    """Return the number of tasks that ran or were ready to run, on average over the last minute."""
     try:
-        return os.getloadavg()[0]
+        load = os.getloadavg()[0]
     except OSError:
-        return None
+        load = None
+    return Moment(datetime.now(UTC), load, cpu_times(root))
 
 
 def cpu_times(root: Path = ROOT) -> CpuTimes | None:

@@ -1,4 +1,4 @@
-"""Children that run the same cases wait for each other at each benchmark."""
+"""Has children wait for each other at each benchmark."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,10 +27,7 @@ def meet(cases: Mapping[str, str], processes: Mapping[str, Process]) -> tuple[An
 
 
 def leave(cases: Mapping[str, str], processes: Mapping[str, Process], ready: Iterable[str]) -> Answers:
-    """Let the children with the roles ``ready`` go on; return how the case ended for each.
-
-    Raise as :func:`meet`.
-    """
+    """Let the children with the roles ``ready`` go on; return their answers at the end. Raise as :func:`meet`."""
     roles = list(ready)
     for role in roles:
         processes[role].send(leave=True)
@@ -38,7 +35,7 @@ def leave(cases: Mapping[str, str], processes: Mapping[str, Process], ready: Ite
 
 
 def failure(ended: Answers, descriptions: Mapping[str, str]) -> str:
-    """Describe what happened in each child that did not pass, by ``descriptions`` of roles; empty if all passed."""
+    """Return the outcome of each child that did not pass, by ``descriptions`` of roles; empty if all passed."""
     return "; ".join(
         f"{answer['outcome']} on the {descriptions[role]}: {answer['reason']}"
         for role, answer in ended.items()

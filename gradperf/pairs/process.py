@@ -1,7 +1,7 @@
 """The parent's end of one child process: orders go out, answers come in, and no wait is without a limit.
 
-A child may crash, hang or end by itself at any moment. Each of these raises :class:`WorkerLost`, with what happened
-and the last lines that the child printed. The child is then gone, with all that it started.
+A child may crash, hang or end by itself at any moment. Then :class:`WorkerLost` describes what happened and shows
+the last lines that the child printed. By then the child is gone, with all that it started.
 """
 
 import json
@@ -23,15 +23,13 @@ _SHOWN = 1500
 """Characters of a lost child's output in its message."""
 
 _POLL_S = 1.0
-"""Seconds between two looks at whether a child that does not answer has ended."""
-
+"""Seconds between two checks whether a silent child has ended."""
 
 PADDING = 4096
-"""Bytes by which :func:`padding` makes an environment longer, at most."""
 
 
 def padding(coin: random.Random) -> dict[str, str]:
-    """Return a variable of drawn length for a child's environment.
+    """Return a variable of drawn length, less than :data:`PADDING` bytes, for a child's environment.
 
     The size of the environment shifts the stack, which alone can make a program some percent faster or slower
     (Mytkowicz et al., "Producing wrong data without doing anything obviously wrong", ASPLOS 2009).
@@ -52,15 +50,17 @@ class Guard(Protocol):
 
     def process(self, pid: int) -> None:
         """Take charge of the process group that ``pid`` leads."""
-        ...
 
     def forget(self, pid: int) -> None:
         """Leave ``pid`` alone from now on."""
-        ...
 
 
 class Process:
-    """A child process in a session of its own: Ctrl-C reaches the parent alone, which then ends the child."""
+    """A child process: ``program ORDERS ANSWERS arguments…`` in ``folder``.
+
+    ORDERS and ANSWERS are file descriptors. What the child prints goes to the file ``output``. ``name`` is its name
+    in messages. It has its own session: Ctrl-C reaches the parent alone, which then ends the child.
+    """
 
     def __init__(
         self,
@@ -74,10 +74,6 @@ class Process:
         guard: Guard | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Start ``program ORDERS ANSWERS arguments…`` in ``folder``; what it prints goes to the file ``output``.
-
-        ORDERS and ANSWERS are file descriptors. ``name`` says in messages which child it was.
-        """
         self.name = name
         self._output, self._guard, self._patience_s = output, guard, patience_s
         orders, self._orders = os.pipe()
@@ -110,7 +106,7 @@ class Process:
                 line = line[os.write(self._orders, line) :]
 
     def answer(self) -> dict[str, Any]:
-        """Wait for the next answer; raise :class:`WorkerLost` if there is none to come."""
+        """Wait for the next answer; raise :class:`WorkerLost` if none can come."""
         deadline_s = time.monotonic() + self._patience_s
         while b"\n" not in self._received:
             # The pipe alone does not show that the child has ended: its own children may hold it open.
@@ -157,8 +153,8 @@ class Process:
         """End the child now, with everything that it started. A second call does nothing."""
         if self._orders < 0:
             return
-        for descriptor in (self._orders, self._answers):
-            os.close(descriptor)
+        os.close(self._orders)
+        os.close(self._answers)
         self._orders = self._answers = -1
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

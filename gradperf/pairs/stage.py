@@ -1,7 +1,7 @@
-"""What a process of the gate is for, as its suite may ask.
+"""The stage of the gate in which this process runs a suite.
 
-The gate runs a suite in many fresh processes. The first process of each side runs it with all its checks. Those
-after it repeat the timings, so a suite may leave out what the first has checked.
+The gate runs a suite in many fresh processes. The first process of each side runs it with all its checks. Later
+ones repeat the timings, so a suite may leave out what the first has checked.
 """
 
 import os
@@ -14,5 +14,5 @@ Stage = Literal["list", "first", "repeat"]
 
 
 def stage() -> Stage | None:
-    """Return what this process is for: to list the cases, run them first, or repeat them; None outside the gate."""
+    """Return whether this process lists the cases, runs them first, or repeats them; None outside the gate."""
     return cast("Stage | None", os.environ.get(VARIABLE))

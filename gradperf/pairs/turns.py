@@ -3,10 +3,10 @@
 The value is the Hodges-Lehmann estimate of the log-ratios of the turns. It is nearly as robust as their median, and
 sharper: on the same turns of 38 cases of identical code, beside other work, it spread by 1.5 % instead of 2.1 %.
 
-All turns are taken on one CPU, which is drawn. The system keeps each process where it last ran, and the CPUs of a
-shared machine are not equally fast: another virtual machine may halve the speed of one for seconds. In 10 cases of
-identical code on two virtual CPUs, the values spread by 2 to 20 % where the system placed the processes, and by 0.5
-to 3 % on one CPU. Cases that compute in several threads at once stay where the system places them.
+All turns are taken on one CPU, which is drawn. The CPUs of a shared machine are not equally fast: another virtual
+machine may halve the speed of one for seconds. In 10 cases of identical code on two virtual CPUs, the values spread
+by 2 to 20 % when the system placed the processes, and by 0.5 to 3 % on one CPU. The system still places a case that
+computes in several threads at once.
 """
 
 import math
@@ -43,7 +43,7 @@ CROWDED = 4
 """A case is not kept on one CPU if its calls take this many times as long there, on both sides."""
 
 UNCOUNTED = 3
-"""Turns before those that count: one to warm up, and two more to measure a call where work is planted."""
+"""Turns before those that count: one to warm up, and two more to measure a call if work is planted."""
 
 LEAST_TURNS = 4
 """Turns that a benchmark with a limited number of calls must allow in each comparison."""
@@ -54,7 +54,7 @@ CLOCK_S = 1e-9
 
 @dataclass(frozen=True)
 class Waiting:
-    """A child that waits at a benchmark, and what it reported of it."""
+    """A child that waits at a benchmark, and what it reported about it."""
 
     process: Process
     ready: Mapping[str, Any]
@@ -99,7 +99,7 @@ class Value:
     head_s: float
     """Seconds of one call: medians of the turns."""
     returned: tuple[Any, Any]
-    """Fingerprints of what base and head returned."""
+    """Fingerprints of the results of base and head."""
 
 
 def schedule(
@@ -108,8 +108,7 @@ def schedule(
     """Return the schedule for two children that reported ``base`` and ``head`` of their benchmarks.
 
     ``comparisons`` of this kind must fit into the calls that the benchmarks allow. Both sides make the same number
-    of calls, as the sides of one benchmark must. Without ``equal_calls`` both have turns of the same length
-    instead.
+    of calls, as the sides of one benchmark must. Without ``equal_calls`` their turns have the same length instead.
     """
     sides = (base, head)
     if any(side["call_s"] is None for side in sides):
@@ -158,14 +157,13 @@ def take_turns(
     :class:`~gradperf.pairs.process.WorkerLost`.
     """
     plan = schedule(base.ready, head.ready, comparisons=comparisons, equal_calls=equal_calls)
+    sides = {"base": base, "head": head}
     calls = {"base": plan.base_calls, "head": plan.head_calls}
-    processes = {"base": base.process, "head": head.process}
-    returned = {"base": base.ready["returned"], "head": head.ready["returned"]}
-    _share_one_cpu(base, head, coin)
-    warm_s = _warm_up(base, head, plan) if plan.warms else {}
+    returned = {side: sides[side].ready["returned"] for side in sides}
+    warm_s = _prepare(sides, calls, plan.warms, coin)
     work = _planted_work(head.process, planted, plan.head_calls, warm_s.get("head")) if planted else {}
-    is_unlimited = base.ready["calls_left"] is None and head.ready["calls_left"] is None
-    is_short = plan.warms and max(calls[side] * warm_s[side] for side in calls) < 2 * TURN_S
+    is_unlimited = all(side.ready["calls_left"] is None for side in sides.values())
+    is_short = plan.warms and max(calls[side] * warm_s[side] for side in sides) < 2 * TURN_S
     # Who begins is drawn for every two turns, so that each side begins equally often, wherever the turns end.
     base_begins = [begins for _ in range(plan.turns) for begins in coin.sample((True, False), 2)]
     if not (is_unlimited and is_short):
@@ -176,7 +174,7 @@ def take_turns(
         seconds: dict[str, float] = {}
         disturbed = False
         for side in ("base", "head") if begins else ("head", "base"):
-            answer = processes[side].ask(turn=calls[side], **(work if side == "head" else {}))
+            answer = sides[side].process.ask(turn=calls[side], **(work if side == "head" else {}))
             seconds[side] = max(answer["turn"] / calls[side], CLOCK_S)
             disturbed = disturbed or answer["disturbed"]
             if returned[side] is None:
@@ -198,47 +196,49 @@ def take_turns(
 def counted(turns: Sequence[Turn]) -> Sequence[Turn]:
     """Leave out disturbed turns, in which other processes were measured too.
 
-    All turns count if that would leave fewer than half of them, and fewer than :data:`ENOUGH_TURNS`. It does where
-    a thread hands over to another on the same CPU: then nearly every turn is disturbed.
+    All turns count if that would leave fewer than half of them, and fewer than :data:`ENOUGH_TURNS`. It does if a
+    thread hands over to another on the same CPU: then nearly every turn is disturbed.
     """
     undisturbed = [turn for turn in turns if not turn.disturbed]
     return undisturbed if len(undisturbed) >= min(len(turns) / 2, ENOUGH_TURNS) else turns
 
 
-def _share_one_cpu(base: Waiting, head: Waiting, coin: random.Random) -> None:
-    """Keep both on one CPU, which is drawn from those that both may be kept on."""
-    if cpus := _common_cpus(base, head):
+def _standard_error(turns: Sequence[Turn]) -> float:
+    return hodges_lehmann_error([turn.log_ratio for turn in turns])
+
+
+def _prepare(
+    sides: Mapping[str, Waiting], calls: Mapping[str, int], warms: bool, coin: random.Random
+) -> dict[str, float]:
+    """Keep both sides on one CPU, drawn from those that both may use, and warm them up there by one turn each.
+
+    Return the seconds of a call by side; none without a warm-up. Release the CPU if it is crowded.
+    """
+    cpus = set.intersection(*(set(side.ready["cpus"]) for side in sides.values()))
+    if cpus:
         cpu = coin.choice(sorted(cpus))
-        for side in (base, head):
+        for side in sides.values():
             side.process.ask(cpu=cpu)
-
-
-def _common_cpus(base: Waiting, head: Waiting) -> set[int]:
-    return set(base.ready["cpus"]) & set(head.ready["cpus"])
-
-
-def _warm_up(base: Waiting, head: Waiting, plan: Schedule) -> dict[str, float]:
-    """Take one turn each that does not count; return the seconds of a call. Release the CPU if it is crowded."""
-    base_s = base.process.ask(turn=plan.base_calls)["turn"] / plan.base_calls
-    head_s = head.process.ask(turn=plan.head_calls)["turn"] / plan.head_calls
-    is_crowded = all(
-        taken_s > CROWDED * max(side.ready["call_s"], CLOCK_S) for taken_s, side in ((base_s, base), (head_s, head))
-    )
-    if is_crowded and _common_cpus(base, head):
-        for side in (base, head):
+    if not warms:
+        return {}
+    warm_s = {name: _call_s(side.process, calls[name]) for name, side in sides.items()}
+    if cpus and all(warm_s[name] > CROWDED * max(side.ready["call_s"], CLOCK_S) for name, side in sides.items()):
+        for side in sides.values():
             side.process.ask(cpu=None)
-    return {"base": base_s, "head": head_s}
+    return warm_s
 
 
 def _planted_work(head: Process, share: float, calls: int, warm_s: float | None) -> dict[str, float]:
-    """Return the order that adds this share of work to a turn of ``calls`` calls."""
+    """Return the part of an order that adds this share of work to a turn of ``calls`` calls."""
     unit_s = head.ask(unit=True)["unit"]
     if warm_s is None:  # Calls are so few or slow that their time is known only afterwards.
         return {"units_per_s": share / unit_s}
     # The least time of a call, as of a unit: both at the full speed of the machine.
-    more_s = [head.ask(turn=calls)["turn"] / calls for _ in range(UNCOUNTED - 1)]
-    return {"units": round(share * min(warm_s, *more_s) * calls / unit_s)}
+    call_s = min(warm_s, *(_call_s(head, calls) for _ in range(UNCOUNTED - 1)))
+    return {"units": round(share * call_s * calls / unit_s)}
 
 
-def _standard_error(turns: Sequence[Turn]) -> float:
-    return hodges_lehmann_error([turn.log_ratio for turn in turns])
+def _call_s(process: Process, calls: int) -> float:
+    """Return the seconds of a call, from a turn that does not count."""
+    seconds: float = process.ask(turn=calls)["turn"]
+    return seconds / calls

@@ -33,10 +33,10 @@ def entries() -> tuple[Problem, ...]:
 def baseline_of(name: str) -> str | None:
     """Return the baseline of the problem with this name as ``framework.style``, or None for an unknown name."""
     try:
-        found: str = import_module(f"{__name__}.{find(name).family}").BASELINE
+        baseline: str = import_module(f"{__name__}.{find(name).family}").BASELINE
     except (UserError, ValueError):  # ValueError: a size of thousands of digits
         return None
-    return found
+    return baseline
 
 
 def find(name: str) -> Problem:

@@ -1,7 +1,7 @@
 """Derivatives with a known answer: d sin(x)/dx = cos(x) at points evenly spaced on [−2π, 2π].
 
-One derivative takes too short a time for a clock, so one call computes several. Each has its own points, so that
-none can be skipped or copied from another.
+One derivative is too short for a clock, so one call computes several. Each has its own points, so that none can be
+skipped or copied from another.
 """
 
 from dataclasses import dataclass

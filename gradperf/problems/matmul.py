@@ -1,7 +1,7 @@
 """Matrix products: each ``a`` (m, k) times ``b`` (k, n). ``matmul_<m>x<k>x<n>`` is a problem at any size.
 
-A small product takes too short a time for a clock, so one call computes several. Each has its own ``a``, so that
-none can be skipped or copied from another.
+A small product is too short for a clock, so one call computes several. Each has its own ``a``, so that none can be
+skipped or copied from another.
 """
 
 import math
@@ -15,6 +15,11 @@ from gradperf.machine.memory import memory_bytes
 from gradperf.problems.problem import Arrays, Problem, Work, frozen
 
 BASELINE = "numpy.operator"
+
+_SMALL_FLOPS = 1_000_000
+"""Below this many operations a product takes microseconds, and the 0.1 µs of the harness would show."""
+
+_MOST_CALLS = 100_000
 
 
 @dataclass(frozen=True)
@@ -54,32 +59,22 @@ class Matmul(Problem):
         return Work(2 * m * k * n, 0, np.dtype(dtype).itemsize * (m * k + k * n + m * n))
 
 
-_SMALL_FLOPS = 1_000_000
-"""Below this many operations a product takes microseconds, and the 0.1 µs of the harness would show."""
-
-
 def too_many_calls(count: int) -> str | None:
     """Return why a style with ``count`` Python calls in one product is not timed, or None."""
-    if count <= _MOST_CALLS:
-        return None
-    return f"{count:,} Python calls in one product; at most {_MOST_CALLS:,} are timed"
-
-
-_MOST_CALLS = 100_000
+    reason = f"{count:,} Python calls in one product; at most {_MOST_CALLS:,} are timed"
+    return reason if count > _MOST_CALLS else None
 
 
 def parse(name: str) -> Matmul | None:
     """Return the problem ``matmul_<m>x<k>x<n>``, or None for any other name."""
-    match = re.fullmatch(r"matmul_([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", name)
-    if match is None:
+    if (match := re.fullmatch(r"matmul_([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", name)) is None:
         return None
     m, k, n = map(int, match.groups())
     problem = Matmul(m, k, n)
-    needed_bytes = 8 * (m * k + k * n + m * n)
-    if needed_bytes > (memory_bytes() or math.inf) / 2:
-        raise UserError(
-            f"{name}: its matrices take {needed_bytes / 2**30:,.0f} GiB in float64, more than half the memory here"
-        )
+    needed = problem.work("float64").bytes
+    if needed > (memory_bytes() or math.inf) / 2:
+        size = f"{needed / 2**30:,.0f} GiB"
+        raise UserError(f"{name}: its matrices take {size} in float64, more than half the memory here")
     return problem
 
 

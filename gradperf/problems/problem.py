@@ -1,4 +1,4 @@
-"""What every problem family offers, and the arrays it works with. Numpy only; no framework is imported here."""
+"""The base class of problems, and their arrays."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -33,7 +33,7 @@ class Work:
 
 
 class Problem(ABC):
-    """One problem. Each family is a frozen dataclass that inherits from this class and overrides what differs.
+    """One problem. Each family is a frozen dataclass that inherits from this class.
 
     The defaults describe a problem of one fixed size with no gradient and no training.
     """
@@ -49,7 +49,7 @@ class Problem(ABC):
 
     @abstractmethod
     def inputs(self, seed: int, dtype: str) -> Arrays:
-        """Return the inputs. The same seed returns the same numbers for every style."""
+        """Return the inputs. Every style gets the same numbers from the same seed."""
 
     @abstractmethod
     def reference(self, inputs: Arrays) -> Arrays:

@@ -1,15 +1,15 @@
 """Training problems. A network is data, so every style runs every network.
 
 Notation: ``x`` (batch, features), ``y`` (batch, outputs), ``w{i}`` (in, out) and ``b{i}`` (out,) of layer i from
-1. A layer is ``activation(a @ w + b)``. The loss is Σ(ŷ − y)² over the whole batch, or that divided by the batch.
-The derivative of max(z, 0) at z = 0 is 0, as in every framework's own relu.
+1. The loss is Σ(ŷ − y)² over the whole batch, or that divided by the batch. The derivative of max(z, 0) at z = 0 is
+0, as in every framework's own relu.
 
 Sizes, learning rates and published figures are those of five public notebooks; ``docs/problems.md`` lists them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -54,6 +54,7 @@ _T = TypeVar("_T")
 
 _PROBE_RATE = 2.0**20
 """A power of two, so that dividing by it is exact."""
+
 Draw = Callable[[np.random.Generator, "Training"], tuple[Array, Array]]
 Initialise = Callable[[np.random.Generator, int, int], Array]
 """Returns a matrix of shape (fan-in, fan-out); a bias is a matrix of one row."""
@@ -106,17 +107,14 @@ class Training(Problem):
         if self.optimizer is None and self.steps != 1:
             raise ValueError(f"{self.name}: without an optimizer nothing is updated, so steps must be 1")
         if self.input_gradient and self.optimizer is not None:
-            raise ValueError(
-                f"{self.name}: input_gradient needs optimizer=None, as no update uses the gradient by x"
-            )
+            raise ValueError(f"{self.name}: input_gradient needs optimizer=None: no update uses the gradient by x")
         if self.powers is not None and (self.features != 1 or self.input_gradient):
             raise ValueError(f"{self.name}: powers need exactly one feature and no input_gradient")
 
     def at_tier(self, tier: str) -> "Training":
-        """Return this problem with the steps and the batch of ``tier``.
+        """Return this problem with the steps and the batch of ``tier``: ``full`` is the published size.
 
-        ``full`` is the published size. ``quick`` has fewer steps, or a smaller batch if there is one step.
-        ``short`` has a tenth of the steps of ``quick``, for the short turns of the gate.
+        ``quick`` has fewer steps, or a smaller batch if there is one step; ``short`` has a tenth of its steps.
         """
         if tier == "full":
             return self
@@ -128,14 +126,11 @@ class Training(Problem):
         return replace(self, optimizer=None, steps=1)
 
     def probe(self) -> "Training":
-        """Return one step of SGD at a rate so large that w − lr·g shows g to the last digit.
-
-        Without an optimizer the problem itself shows its gradients.
-        """
+        """Return one step of SGD at a rate so large that w − lr·g shows g to the last digit; or this problem."""
         return self if self.optimizer is None else replace(self, optimizer=SGD(_PROBE_RATE), steps=1)
 
     def gradients_shown(self, inputs: Arrays, outputs: Arrays) -> Arrays:
-        """Return the gradients: (w − w′) / lr for every parameter, or the outputs themselves without an update."""
+        """Return the gradients: (w − w′) / lr for every parameter, or the outputs without an update."""
         if self.optimizer is None:
             return {name: array for name, array in outputs.items() if name.startswith("grad_")}
         return {
@@ -166,11 +161,8 @@ class Training(Problem):
     @property
     def parameters(self) -> tuple[str, ...]:
         """Return the names of the parameters in their flat order: w1, b1, w2, …"""
-        return tuple(
-            name
-            for number, layer in enumerate(self.layers, start=1)
-            for name in ((f"w{number}", f"b{number}") if layer.bias else (f"w{number}",))
-        )
+        layers = enumerate(self.layers, start=1)
+        return tuple(f"{kind}{number}" for number, layer in layers for kind in ("wb" if layer.bias else "w"))
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -185,12 +177,12 @@ class Training(Problem):
         """Draw ``x``, ``y`` and the initial parameters, in float64 and then cast.
 
         Biases are drawn last, so that networks of one shape share all other numbers, with and without bias.
-        Examples too near a kink of the network are then drawn again: see :meth:`near_a_kink`.
+        Then the examples that are :meth:`near_a_kink` are drawn again.
         """
         generator = np.random.default_rng(seed)
         x, y = self.draw(generator, self)
         drawn = {"x": x, "y": y}
-        for number, (fan_in, fan_out) in enumerate(zip(self.widths, self.widths[1:], strict=False), start=1):
+        for number, (fan_in, fan_out) in enumerate(pairwise(self.widths), start=1):
             drawn[f"w{number}"] = self.initialise(generator, fan_in, fan_out)
         for number, layer in enumerate(self.layers, start=1):
             if layer.bias:
@@ -202,11 +194,10 @@ class Training(Problem):
     def near_a_kink(self, inputs: Arrays) -> Array:
         """Return for each example whether float32 could put it on the other side of a ReLU's kink.
 
-        There a pre-activation z = a·w + b is so near 0 that rounding decides its sign. The gradients of two
-        correct programs then differ by all that this example contributes. Near means |z| < 3e-8·‖a‖·‖w‖, three
-        times the mean error of float32 here. Exactly 0 is not near: it is 0 in every program. Only the first 32
-        steps are checked, as a training moves most there; later, units come to rest at the kink and their side
-        matters little.
+        Then a pre-activation z = a·w + b is so near 0 that rounding decides its sign, and the gradients of two
+        correct programs differ by all that this example contributes. Near means |z| < 3e-8·‖a‖·‖w‖, three times
+        the mean error of float32 here. Exactly 0 is not near: it is 0 in every program. Only the first 32 steps
+        are checked: a training moves most in them, and later the side of a unit at the kink matters little.
         """
         near = np.zeros(self.batch, bool)
         parameters = [inputs[name].astype(np.float64) for name in self.parameters]
@@ -228,7 +219,7 @@ class Training(Problem):
         return {"losses": losses, **{f"grad_{n}": g for n, g in zip(names, gradients, strict=True)}}
 
     def reference(self, inputs: Arrays) -> Arrays:
-        """Train in float64, one plain line per formula. Proven by central differences in ``correctness/``.
+        """Train in float64, one plain line per formula. ``correctness/`` proves it by central differences.
 
         Raises ``AbnormalNumbers`` if a step meets a number that is not normal in the dtype of the inputs.
         """
@@ -244,16 +235,14 @@ class Training(Problem):
     def _train(self, inputs: Arrays, parameters: list[Array]) -> Iterator[tuple[float, list[Array], list[_Seen]]]:
         """Yield the loss, the gradients, and a and z of each layer at every step, then update ``parameters``."""
         x, y = (inputs[name].astype(np.float64) for name in ("x", "y"))
-        first = [np.zeros_like(p) for p in parameters]
-        second = [np.zeros_like(p) for p in parameters]
+        first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
         dtype, names = inputs["x"].dtype.name, (*self.parameters, "x")
         for t in range(1, self.steps + 1):
             loss, gradients, seen = self._chain_rule(parameters, x, y)
-            met = dict(zip(self.parameters, parameters, strict=True))
-            met |= {f"gradient of {name}": array for name, array in zip(names, gradients, strict=False)}
+            kinds = {"": parameters, "gradient of ": gradients}
             if isinstance(self.optimizer, Adam):
-                met |= {f"first moment of {name}": m for name, m in zip(self.parameters, first, strict=True)}
-                met |= {f"second moment of {name}": v for name, v in zip(self.parameters, second, strict=True)}
+                kinds |= {"first moment of ": first, "second moment of ": second}
+            met = {f"{kind}{n}": a for kind, arrays in kinds.items() for n, a in zip(names, arrays, strict=False)}
             check_normal(met, dtype, f"{self.name}, step {t}")
             yield loss, gradients, seen
             for i, g in enumerate(gradients[: len(parameters)]):
@@ -263,8 +252,7 @@ class Training(Problem):
                     case Adam(lr, beta1, beta2, eps):
                         first[i] = beta1 * first[i] + (1 - beta1) * g
                         second[i] = beta2 * second[i] + (1 - beta2) * g**2
-                        m_hat = first[i] / (1 - beta1**t)
-                        v_hat = second[i] / (1 - beta2**t)
+                        m_hat, v_hat = first[i] / (1 - beta1**t), second[i] / (1 - beta2**t)
                         parameters[i] = parameters[i] - lr * m_hat / (np.sqrt(v_hat) + eps)
 
     def loss_and_gradients(self, parameters: list[Array], x: Array, y: Array) -> tuple[float, list[Array]]:
@@ -275,18 +263,19 @@ class Training(Problem):
     @property
     def forward_flops(self) -> int:
         """Return the operations in the matrix products of a forward pass: one product for each layer."""
-        return sum(2 * self.batch * i * o for i, o in zip(self.widths, self.widths[1:], strict=False))
+        return sum(2 * self.batch * i * o for i, o in pairwise(self.widths))
 
     def work(self, dtype: str) -> Work:
         """Count one step: forward pass, loss, backward pass and update.
 
         A layer takes three matrix products of one size: forward, the gradient by its weights, the gradient by its
-        input. The first layer takes the last one only if the problem asks for the gradient by ``x``.
+        input. The first layer takes the last one only with ``input_gradient``.
         """
-        batch, products, other = self.batch, 0, 0
+        batch, products, other, parameters = self.batch, 0, 0, 0
         if self.powers is not None:
             other += batch * self.widths[0]  # one power each
         for number, (layer, fan_in) in enumerate(zip(self.layers, self.widths, strict=False)):
+            parameters += (fan_in + layer.bias) * layer.outputs
             by_input = number > 0 or self.input_gradient
             products += (3 if by_input else 2) * 2 * batch * fan_in * layer.outputs
             # Forward, then backward; a bias is added, its gradient is a sum over the batch.
@@ -294,9 +283,6 @@ class Training(Problem):
             other += batch * layer.outputs * (forward + backward + 2 * layer.bias)
         # Residual, square, sum; and twice the residual for the backward pass.
         other += 4 * batch * self.layers[-1].outputs
-        parameters = sum(
-            (fan_in + layer.bias) * layer.outputs for layer, fan_in in zip(self.layers, self.widths, strict=False)
-        )
         data = batch * (self.features + self.layers[-1].outputs)
         moved = data + 2 * parameters + 1  # data and parameters read, parameters or gradients and the loss written
         match self.optimizer:
@@ -356,8 +342,8 @@ def gaussian(generator: np.random.Generator, problem: Training) -> tuple[Array, 
 def digit_images(generator: np.random.Generator, problem: Training) -> tuple[Array, Array]:
     """Draw substitutes for standardised 28×28 digit images, and targets 0 … 9 as floats.
 
-    The published images cannot be shipped. These have the same pixel mean, 0.1304, and standard deviation, 0.3073:
-    a pixel is ink with probability 0.1543, and ink is uniform on [0.6903, 1]. Both numbers also standardise them.
+    They have the pixel mean of the published images, 0.1304, and their standard deviation, 0.3073: a pixel is ink
+    with probability 0.1543, and ink is uniform on [0.6903, 1]. Both numbers also standardise them.
     """
     shape = (problem.batch, problem.features)
     ink = generator.random(shape) < 0.1543
@@ -383,20 +369,21 @@ def kaiming_normal(generator: np.random.Generator, fan_in: int, fan_out: int) ->
     return weights
 
 
-_TINY = Training(
-    name="tiny_3x2x1",
+_TWO_LAYER = Training(
+    name="two_layer_784x30x10",
     batch=64,
-    features=3,
-    layers=(Layer(2, "relu"), Layer(1)),
+    features=784,
+    layers=(Layer(30, "relu"), Layer(10)),
     loss="sum",
     optimizer=SGD(1e-6),
     steps=500,
     quick_steps=50,
-    dtype="float32",
+    dtype="float64",
     draw=gaussian,
     initialise=standard_normal,
 )
-# Biases that are not zero: otherwise a mask taken before the bias is added would go unnoticed at the first step.
+_TINY = replace(_TWO_LAYER, name="tiny_3x2x1", features=3, layers=(Layer(2, "relu"), Layer(1)), dtype="float32")
+# With biases of zero, a mask taken before the bias is added would go unnoticed at the first step.
 _TINY_BIAS = replace(
     _TINY,
     name="tiny_bias_3x2x1",
@@ -405,31 +392,13 @@ _TINY_BIAS = replace(
 )
 
 PROBLEMS: tuple[Problem, ...] = (
-    Training(
-        name="two_layer_784x30x10",
-        batch=64,
-        features=784,
-        layers=(Layer(30, "relu"), Layer(10)),
-        loss="sum",
-        optimizer=SGD(1e-6),
-        steps=500,
-        quick_steps=50,
-        dtype="float64",
-        draw=gaussian,
-        initialise=standard_normal,
-    ),
-    Training(
+    _TWO_LAYER,
+    replace(
+        _TWO_LAYER,
         name="two_layer_1000x100x10",
-        batch=64,
         features=1000,
         layers=(Layer(100, "relu"), Layer(10)),
-        loss="sum",
-        optimizer=SGD(1e-6),
-        steps=500,
-        quick_steps=50,
         dtype="float32",
-        draw=gaussian,
-        initialise=standard_normal,
     ),
     _TINY,
     _TINY_BIAS,

@@ -8,12 +8,11 @@ from typing import Any
 
 
 class Channel:
-    """Receives orders and sends answers. Ends the process when the parent is gone."""
+    """Receives orders and sends answers, over two file descriptors. Ends the process when the parent is gone."""
 
     def __init__(self, orders: int, answers: int) -> None:
-        """Take the two file descriptors. Children of this process do not inherit them."""
         for descriptor in (orders, answers):
-            os.set_inheritable(descriptor, False)
+            os.set_inheritable(descriptor, False)  # A child of this process must not hold them open.
         self._orders = os.fdopen(orders, encoding="utf-8")
         self._answers = os.fdopen(answers, "w", encoding="utf-8")
         self._pid = os.getpid()

@@ -16,8 +16,8 @@ SERIAL_SHARE = 0.05
 HANDED_OVER = (0.5, 1.1)
 """CPU seconds per second, at least and at most, of threads that take turns with each other.
 
-One CPU is enough for them. A hand-over takes time in which nobody computes (a quarter of all time in TensorFlow's
-pool, on two CPUs). Below the lower bound the threads may compute in parallel and wait in between."""
+One CPU is enough for them. No thread computes during a hand-over, which takes a quarter of all time in TensorFlow's
+pool on two CPUs. Below the lower bound the threads may compute in parallel and wait in between."""
 
 
 class Usage(NamedTuple):
@@ -33,9 +33,8 @@ class Usage(NamedTuple):
 def usage() -> Usage:
     """Read the clocks."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Usage(
-        time.perf_counter(), time.thread_time(), time.process_time() + children.ru_utime + children.ru_stime
-    )
+    process_s = time.process_time() + children.ru_utime + children.ru_stime
+    return Usage(time.perf_counter(), time.thread_time(), process_s)
 
 
 def difference(later: Usage, earlier: Usage) -> Usage:
@@ -57,7 +56,7 @@ def takes_one_cpu(slices: list[Usage]) -> bool:
 
 
 def preemptions() -> int:
-    """Return how often the system took the CPU away from this process while it was running."""
+    """Return the number of times that the system took the CPU away from this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
@@ -74,7 +73,6 @@ class Affinity:
     """Keeps all threads of this process on one CPU for a while."""
 
     def __init__(self) -> None:
-        """Change nothing yet."""
         self._before: dict[int, set[int]] = {}
 
     def keep(self, cpu: int) -> None:

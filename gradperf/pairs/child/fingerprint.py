@@ -16,7 +16,7 @@ Fingerprint = Sequence[Sequence[Any]]
 """One entry ``[path, kind, …]`` for each value in a result."""
 
 MOST_VALUES = 1000
-"""Values of a result that are looked at."""
+"""Values of a result that count."""
 
 MOST_NUMBERS = 1_000_000
 """Numbers of an array that are summed."""
@@ -51,13 +51,10 @@ def _add(value: Any, path: str, entries: list[list[Any]], depth: int) -> None:
         entries.append([path, "exact", kind.__name__, hashlib.sha256(repr(value).encode()).hexdigest()[:16]])
     elif kind in (float, complex):
         entries.append([path, "number", 64, 1, [value.real, value.imag], abs(value)])
-    elif isinstance(value, (list, tuple)) and depth < MOST_DEPTH:
+    elif isinstance(value, (list, tuple, dict)) and depth < MOST_DEPTH:
         entries.append([path, "exact", kind.__name__, str(len(value))])
-        for number, entry in enumerate(value[:MOST_VALUES]):
-            _add(entry, f"{path}[{number}]", entries, depth + 1)
-    elif isinstance(value, dict) and depth < MOST_DEPTH:
-        entries.append([path, "exact", kind.__name__, str(len(value))])
-        for key in sorted(value, key=str)[:MOST_VALUES]:
+        keys = sorted(value, key=str) if isinstance(value, dict) else range(len(value))
+        for key in keys[:MOST_VALUES]:
             _add(value[key], f"{path}[{key!r}]"[:200], entries, depth + 1)
     elif "numpy" in sys.modules and (hasattr(value, "__array__") or hasattr(value, "detach")):
         entries.append([path, *_array(value)])
@@ -91,7 +88,7 @@ def _array(value: Any) -> list[Any]:
 
 
 def difference(one: Fingerprint | None, other: Fingerprint | None) -> str | None:
-    """Return how two results differ, or None. A result without a fingerprint does not differ."""
+    """Return how two results differ, or None. A missing fingerprint differs from nothing."""
     if one is None or other is None:
         return None
     if len(one) != len(other):

@@ -10,7 +10,7 @@ _UNITS = 5000
 
 
 def work(units: int) -> int:
-    """Compute for ``units`` units: steps of a linear congruential generator, which cannot be shortened."""
+    """Compute ``units`` steps of a linear congruential generator, which cannot be shortened."""
     state = 1
     for _ in repeat(None, units):
         state = (state * 1103515245 + 12345) & 0x7FFFFFFF
@@ -19,9 +19,9 @@ def work(units: int) -> int:
 
 def unit_s() -> float:
     """Return the seconds of one unit of :func:`work`, the least of several tries."""
-    tries = []
+    least_s = float("inf")
     for _ in range(_TRIES):
         start_s = time.perf_counter()
         work(_UNITS)
-        tries.append((time.perf_counter() - start_s) / _UNITS)
-    return min(tries)
+        least_s = min(least_s, time.perf_counter() - start_s)
+    return least_s / _UNITS

@@ -1,7 +1,7 @@
 """A benchmark in a child process: it is warmed up, then called in turns, as the parent orders.
 
-A benchmark that is warm answers ``{"ready": case, "call_s", "round_s", "calls_left", "returned", "cpus"}``: seconds
-of a call, seconds with setup and teardown, how many more calls it allows (null: any number), the fingerprint of its
+A warm benchmark answers ``{"ready": case, "call_s", "round_s", "calls_left", "returned", "cpus"}``: seconds of a
+call, seconds with setup and teardown, how many calls it still allows (null: any number), the fingerprint of its
 result, and the CPUs on which it may be kept (none if it computes in parallel). Then it obeys these orders:
 
 ``{"cpu": number}``
@@ -39,14 +39,14 @@ LONG_S = 15
 """A first call that takes longer than this many seconds is the only one of the warm-up."""
 
 WARM_SHARE = 4
-"""Where the number of calls is limited, the warm-up takes at most one in this many."""
+"""If the number of calls is limited, the warm-up takes at most one in this many."""
 
 SLICE_S = 0.002
 """The CPU use of the warm-up is read in slices of this many seconds, at least one call each."""
 
 
 class Benchmark:
-    """What is timed."""
+    """What is timed. It may be called ``most_calls`` times; None: any number of times."""
 
     def __init__(
         self,
@@ -57,7 +57,6 @@ class Benchmark:
         teardown: Callable[..., Any] | None = None,
         most_calls: int | None = None,
     ) -> None:
-        """Keep the parts; ``most_calls`` is how often it may be called, None for any number."""
         self.function, self.args, self.kwargs = function, args, kwargs or {}
         self.setup, self.teardown = setup, teardown
         self.most_calls = most_calls
@@ -65,24 +64,21 @@ class Benchmark:
 
     def timed(self, calls: int) -> float:
         """Return the seconds of ``calls`` calls together, without setup and teardown."""
-        if self.setup or self.teardown:
-            return sum(self._timed_between() for _ in range(calls))
+        if calls == 1 or self.setup or self.teardown:
+            return sum(self._timed_once() for _ in range(calls))
         function, args, kwargs = self.function, self.args, self.kwargs
-        if calls == 1:
-            start_s = time.perf_counter()
-            self.result = function(*args, **kwargs)
-            return time.perf_counter() - start_s
         times = repeat(None, calls)
         start_s = time.perf_counter()
         for _ in times:
             function(*args, **kwargs)
         return time.perf_counter() - start_s
 
-    def _timed_between(self) -> float:
-        """Return the seconds of one call between its setup and its teardown."""
+    def _timed_once(self) -> float:
+        """Return the seconds of one call, between its setup and its teardown; keep the result."""
+        function = self.function
         args, kwargs = (self.setup() if self.setup else None) or (self.args, self.kwargs)
         start_s = time.perf_counter()
-        self.result = self.function(*args, **kwargs)
+        self.result = function(*args, **kwargs)
         seconds = time.perf_counter() - start_s
         if self.teardown:
             self.teardown(*args, **kwargs)
@@ -93,7 +89,6 @@ class Turns:
     """Warms a benchmark up, and obeys the orders that come while a case waits at it."""
 
     def __init__(self, channel: Channel) -> None:
-        """Take the channel on which orders come."""
         self._channel = channel
         self.case = ""
         self.was_ready = False
@@ -149,42 +144,41 @@ class Turns:
 
     def _obey(self, benchmark: Benchmark, *, once: bool = False) -> int:
         """Obey until the order to leave; return the number of calls."""
-        affinity = Affinity()
+        affinity, called = Affinity(), 0
         try:
-            return self._follow(benchmark, affinity, once)
+            while True:
+                order = self._channel.order()
+                if "turn" in order:
+                    self._take_turn(benchmark, order, once)
+                    called += order["turn"]
+                elif "cpu" in order:
+                    if order["cpu"] is None:
+                        affinity.release()
+                    else:
+                        affinity.keep(order["cpu"])
+                    self._channel.answer(cpu=order["cpu"])
+                elif "unit" in order:
+                    self._channel.answer(unit=unit_s())
+                else:
+                    return called
         finally:
             affinity.release()
 
-    def _follow(self, benchmark: Benchmark, affinity: Affinity, once: bool) -> int:
-        called = 0
-        while True:
-            order = self._channel.order()
-            if "turn" in order:
-                preemptions = cpu.preemptions()
-                with self._undisturbed():
-                    seconds = benchmark.timed(order["turn"])
-                    called += order["turn"]
-                    units = order.get("units", 0) + round(order.get("units_per_s", 0) * seconds)
-                    if units:
-                        start_s = time.perf_counter()
-                        work(units)
-                        seconds += time.perf_counter() - start_s
-                returned = fingerprint(benchmark.result) if once else None
-                self._channel.answer(turn=seconds, returned=returned, disturbed=cpu.preemptions() > preemptions)
-            elif "cpu" in order:
-                if order["cpu"] is None:
-                    affinity.release()
-                else:
-                    affinity.keep(order["cpu"])
-                self._channel.answer(cpu=order["cpu"])
-            elif "unit" in order:
-                self._channel.answer(unit=unit_s())
-            else:
-                return called
+    def _take_turn(self, benchmark: Benchmark, order: dict[str, Any], once: bool) -> None:
+        preemptions = cpu.preemptions()
+        with self._undisturbed():
+            seconds = benchmark.timed(order["turn"])
+            units = order.get("units", 0) + round(order.get("units_per_s", 0) * seconds)
+            if units:
+                start_s = time.perf_counter()
+                work(units)
+                seconds += time.perf_counter() - start_s
+        returned = fingerprint(benchmark.result) if once else None
+        self._channel.answer(turn=seconds, returned=returned, disturbed=cpu.preemptions() > preemptions)
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
-        """Switch tracer and profiler off, as pytest-benchmark does, and the garbage collector where asked for."""
+        """Switch off the tracer and the profiler, as pytest-benchmark does, and the garbage collector if asked."""
         tracer, profiler, collects = sys.gettrace(), sys.getprofile(), gc.isenabled()
         sys.settrace(None)
         sys.setprofile(None)
