@@ -16,9 +16,8 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 
-from gradperf.frameworks.contract import Run, RuntimeFacts
+from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
 from gradperf.frameworks.jax import counting
-from gradperf.problems import Array, Arrays
 
 _compiled: list[str] = []
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy
 
-from gradperf.frameworks.contract import Run, RuntimeFacts
+from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
 from gradperf.frameworks.numpy import counting
-from gradperf.problems import Array, Arrays
 
 
 def version() -> str:

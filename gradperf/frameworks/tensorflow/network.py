@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from gradperf.problems import Arrays
+from gradperf.frameworks.contract import Arrays
 from gradperf.problems.training import Training
 
 Tensors = Sequence[Any]

@@ -11,9 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from gradperf.frameworks.contract import Run
-from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.contract import Arrays, Run
+from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronized
 from gradperf.problems.training import SGD, Adam, Training
 
 ACTIVATIONS: dict[str, Any] = {
@@ -103,7 +102,6 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
             losses = [model.train_on_batch(x, y) for _ in range(problem.steps)]
             trained = [keras.ops.copy(variable) for variable in model.trainable_variables]
         outputs = problem.outputs(np.array(losses, dtype), trained, [])
-        synchronize(device)
-        return outputs
+        return synchronized(outputs, device)
 
     return run
