@@ -19,12 +19,12 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from gradperf.problems import Array as Array  # so that a style imports all it needs from here
+# Imported again from here, so that a style's file needs one line for all types of its signatures.
+from gradperf.problems import Array as Array
 from gradperf.problems import Arrays as Arrays
 
 Outputs = Mapping[str, Any]
-"""Named arrays of the framework, or lists of arrays of one shape: such a list counts as one array with an axis
-more."""
+"""Named arrays of the framework. A list of arrays of one shape counts as one array with a further axis."""
 
 
 def each(outputs: Outputs) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Counts the matrix products of a style, with arrays that note every product they take part in.
+"""Counts the matrix products of a style, with arrays that count every product they take part in.
 
 The style is prepared again with such arrays. numpy's constructors are replaced while it prepares and runs, so that
 arrays which it allocates count too: ``a.dot(b, out)`` calls a method of ``a`` alone.

@@ -49,7 +49,7 @@ def wait(value: Any) -> None:
 
 
 def facts() -> RuntimeFacts:
-    """Return nothing: the pool of its BLAS is checked itself."""
+    """Report nothing: the threads of the BLAS are checked directly."""
     return RuntimeFacts()
 
 

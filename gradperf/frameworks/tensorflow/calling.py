@@ -23,11 +23,6 @@ def eager(function: Function, *arguments: Any) -> Function:
     return function
 
 
-def compiled(function: Function, *arguments: Any) -> Function:
-    """Return what XLA compiles from its graph."""
-    return traced(function, *arguments, jit_compile=True)
-
-
 def traced(function: Function, *arguments: Any, jit_compile: bool | None = None) -> Function:
     """Return its graph."""
     # No AutoGraph: no Python control flow here depends on a tensor, and it warns about lambdas it cannot parse.
@@ -36,3 +31,8 @@ def traced(function: Function, *arguments: Any, jit_compile: bool | None = None)
     # The graph is optimised, or compiled, when it is first called.
     concrete(*arguments)
     return concrete
+
+
+def compiled(function: Function, *arguments: Any) -> Function:
+    """Return what XLA compiles from its graph."""
+    return traced(function, *arguments, jit_compile=True)

@@ -1,7 +1,7 @@
 """Training by ``loss.backward()`` and an explicit update, shared by the styles that differ in the loss.
 
-``loss(parameters)`` is a function of leaves. Their ``.grad`` is dropped after every step: to zero it would write
-what the next backward pass overwrites anyway.
+``loss(parameters)`` is a function of leaves. Their ``.grad`` is dropped after every step, which costs less than to
+fill it with zeros.
 """
 
 from collections.abc import Callable, Sequence

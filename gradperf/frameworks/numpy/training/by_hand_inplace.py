@@ -89,7 +89,7 @@ def _product(a: Array, b: Array, out: Array) -> Call:
 
 
 def _activation(name: str, z: Array, delta: Array) -> tuple[Array, list[Call], list[Call]]:
-    """Return the output, the calls that fill it, and those that turn ``delta`` from by-output into by-z."""
+    """Return the output, the calls that fill it, and those that make ``delta`` the gradient by z."""
     if name == "identity":
         return z, [], []
     output = np.empty_like(z)

@@ -98,7 +98,7 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         with on(device):
             for variable, start in initial:
                 variable.assign(start)
-            # It returns the mean over the steps since it reset the metrics, which it does first.
+            # train_on_batch resets the metrics first, so the mean that it returns is the loss of this step.
             losses = [model.train_on_batch(x, y) for _ in range(problem.steps)]
             trained = [keras.ops.copy(variable) for variable in model.trainable_variables]
         outputs = problem.outputs(np.array(losses, dtype), trained, [])
