@@ -67,7 +67,16 @@ FAULTS = [
     Fault("kept from the last call", *GRAPH, _RUN, _CACHED, caught_by=_OVERWRITTEN),
     Fault("kept from the last call", *TAPE, _RUN, _CACHED, caught_by=_KEPT),
     Fault("kept from the last call", *JIT, _RUN, _CACHED, caught_by=_KEPT),
-    Fault("kept from the last call", *SCAN, _RUN, _CACHED, caught_by=_KEPT),
+    Fault(
+        "kept from the last call",
+        *SCAN,
+        "    return lambda: jax.block_until_ready(train(initial, x, y))\n",
+        """    import functools
+
+    return functools.cache(lambda: jax.block_until_ready(train(initial, x, y)))
+""",
+        caught_by=_KEPT,
+    ),
     Fault(
         "copies of the first call",
         *BY_HAND,
@@ -224,8 +233,8 @@ FAULTS = [
     Fault(
         "a step too many, thrown away",
         *AUTOGRAD,
-        "        outputs = problem.outputs(torch.stack(losses)",
-        "        loss_of(parameters).backward()\n        outputs = problem.outputs(torch.stack(losses)",
+        "        return synchronized(problem.outputs(torch.stack(losses)",
+        "        loss_of(parameters).backward()\n        return synchronized(problem.outputs(torch.stack(losses)",
         caught_by=_MORE.format("117,504"),
     ),
     Fault(
@@ -478,6 +487,7 @@ FAULTS = [
 ]
 
 _PROBLEMS = "problems/training.py"
+_PRODUCTS = '    return lambda: {"product": [a @ b for a in left]}\n'
 _PHASES = ("test_forward", "test_backward")
 _MANY_ROUNDS = ("--benchmark-min-rounds=100",)
 _TINY = "tiny_3x2x1"
@@ -640,8 +650,8 @@ RUN_FAULTS = [
         "jax",
         "scan",
         "frameworks/jax/training/scan.py",
-        "return jax.block_until_ready(train(initial, x, y))",
-        "return train(initial, x, y)",
+        "lambda: jax.block_until_ready(train(initial, x, y))",
+        "lambda: train(initial, x, y)",
         "two_layer_1000x100x10",
         cpus=2,
         options=("--threads", "2"),
@@ -687,14 +697,14 @@ RUN_FAULTS = [
         "numpy",
         "operator",
         "frameworks/numpy/matmul/operator.py",
-        "    return run\n",
+        _PRODUCTS,
         """    import itertools
 
     calls, kept = itertools.count(), {}
 
-    def once() -> dict[str, Any]:
+    def once():
         if next(calls) < 30:
-            kept.update(run())
+            kept.update(product=[a @ b for a in left])
         return {name: [array.copy() for array in arrays] for name, arrays in kept.items()}
 
     return once
@@ -709,17 +719,17 @@ RUN_FAULTS = [
         "numpy",
         "operator",
         "frameworks/numpy/matmul/operator.py",
-        "    return run\n",
+        _PRODUCTS,
         """    import itertools
 
-    calls = itertools.count()
-    total: list[Any] = []
+    calls, total = itertools.count(), []
 
-    def once() -> dict[str, Any]:
+    def once():
+        products = [a @ b for a in left]
         if next(calls) < 30:
-            total[:] = run()["product"]
+            total[:] = products
         else:
-            total[:] = [old + new for old, new in zip(total, run()["product"], strict=True)]
+            total[:] = [old + new for old, new in zip(total, products, strict=True)]
         return {"product": list(total)}
 
     return once

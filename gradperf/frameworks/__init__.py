@@ -33,14 +33,12 @@ def styles(framework: str, family: str) -> tuple[str, ...]:
 
 def devices(framework: str) -> tuple[str, ...]:
     """Return the devices that ``framework`` supports, whether or not this machine has them."""
-    known: tuple[str, ...] = import_module(f"{__name__}.{framework}").DEVICES
-    return known
+    return import_module(f"{__name__}.{framework}").DEVICES
 
 
 def companions(framework: str) -> tuple[str, ...]:
     """Return packages whose version matters as much as the framework's own, such as jaxlib for jax."""
-    named: tuple[str, ...] = getattr(import_module(f"{__name__}.{framework}"), "COMPANIONS", ())
-    return named
+    return getattr(import_module(f"{__name__}.{framework}"), "COMPANIONS", ())
 
 
 _loaded: dict[str, Runtime | Unavailable] = {}

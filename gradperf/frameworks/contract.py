@@ -1,4 +1,4 @@
-"""What a framework's folder and a style's file must offer. ``tests/test_contract.py`` checks every one of them.
+"""What a framework's folder and a style's file must offer. ``tests/test_contract.py`` checks each of them.
 
 A framework is the folder ``gradperf/frameworks/<name>/``:
 
@@ -19,11 +19,12 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from gradperf.problems import Array, Arrays
+# Imported again from here, so that a style's file needs one line for all types of its signatures.
+from gradperf.problems import Array as Array
+from gradperf.problems import Arrays as Arrays
 
 Outputs = Mapping[str, Any]
-"""Named arrays of the framework, or lists of arrays of one shape: such a list counts as one array with an axis
-more."""
+"""Named arrays of the framework. A list of arrays of one shape counts as one array with a further axis."""
 
 
 def each(outputs: Outputs) -> Iterator[tuple[str, Any]]:
@@ -38,10 +39,6 @@ Forward = Callable[[], Any]
 Backward = Callable[[Any], Outputs]
 
 
-def _supports_all(problem: Any, device: str, dtype: str) -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class Style:
     """One way to compute the problems of a family."""
@@ -50,11 +47,11 @@ class Style:
     """``prepare(problem, inputs, device, dtype) -> run``. Untimed: transfer, build, trace. ``run()`` is timed. Each
     call starts from the same initial state, does all steps of the problem, returns when its results are ready, and
     returns what ``problem.reference`` computes, under the same names, as arrays of the framework."""
-    supports: Callable[[Any, str, str], str | None] = _supports_all
-    """``supports(problem, device, dtype)`` returns on one line why the style cannot run that case, or None."""
+    supports: Callable[[Any, str, str], str | None] = lambda problem, device, dtype: None
+    """``supports(problem, device, dtype)`` returns why the style cannot run that case, on one line, or None."""
     install: Callable[[], None] | None = None
-    """What a machine does once for all cases, such as precompiling a header. It is called before first calls are
-    measured, in a process of its own."""
+    """Work that a machine does once for all cases, such as precompiling a header. It is called in a process of its
+    own, before first calls are measured."""
     phases: Callable[[Any, Arrays, str, str], tuple[Forward, Backward]] | None = None
     """``phases(problem, inputs, device, dtype) -> (forward, backward)``, for training: the two halves of a step at
     the initial weights. ``backward(forward())`` returns the outputs of ``problem.gradient_problem()``.
@@ -79,7 +76,7 @@ class RuntimeFacts:
     threads: int | None = None
     """None if it does not report them."""
     asynchronous: bool = False
-    """Whether calls on the CPU may return before they are done: with one thread, that takes a second one."""
+    """Whether calls on the CPU may return before they are done, which takes a second thread."""
     reduced_precision: bool = False
     """Whether float32 products may be computed in TF32 or less."""
 
@@ -89,56 +86,42 @@ class Runtime(Protocol):
 
     def version(self) -> str:
         """Return the version of the framework that was imported."""
-        ...
 
     def configure(self, threads: int) -> None:
         """Bind threads and precision; called once, right after the import."""
-        ...
 
     def missing(self, device: str) -> str | None:
-        """Return on one line why ``device`` cannot be used here, or None."""
-        ...
+        """Return why ``device`` cannot be used here, on one line, or None."""
 
     def from_numpy(self, array: Array, device: str) -> Any:
         """Copy to the framework and the device; the dtype stays."""
-        ...
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """Copy back; the dtype stays."""
-        ...
 
     def ready(self, array: Any) -> bool:
         """Return whether the computation of ``array`` has ended."""
-        ...
 
     def device_peak_bytes(self, device: str) -> int | None:
-        """Return the most bytes that were ever allocated on ``device``; None for the CPU."""
-        ...
+        """Return the peak of the bytes allocated on ``device``; None for the CPU."""
 
     def wait(self, value: Any) -> None:
         """Wait until everything in ``value``, arrays in any nesting, is computed."""
-        ...
 
     def facts(self) -> RuntimeFacts:
         """Return what the framework reports about its threads and its precision."""
-        ...
 
     def overwrite(self, array: Any) -> bool:
         """Fill ``array`` with NaN and return True, or return False if arrays cannot be changed."""
-        ...
 
     def compilations(self) -> AbstractContextManager[list[str]]:
         """Return a context with a list that grows by one line for everything compiled or traced inside it."""
-        ...
 
     def product_flops(self, run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
         """Count the operations in matrix products of one call of ``run``, or of ``prepare(inputs)``."""
-        ...
 
     def multiplier(self, a: Array, b: Array, device: str) -> Callable[[], Any]:
         """Return a function that multiplies two matrices on ``device`` and waits for the product."""
-        ...
 
     def copier(self, size_bytes: int, device: str) -> Callable[[], Any]:
         """Return a function that copies ``size_bytes`` bytes on ``device`` and waits for the copy."""
-        ...

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradperf.frameworks.contract import Arrays
 from gradperf.frameworks.jax.runtime import from_numpy
-from gradperf.problems import Arrays
 from gradperf.problems.training import SGD, Adam, Training
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {

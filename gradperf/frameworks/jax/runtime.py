@@ -16,9 +16,8 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 
-from gradperf.frameworks.contract import Run, RuntimeFacts
+from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
 from gradperf.frameworks.jax import counting
-from gradperf.problems import Array, Arrays
 
 _compiled: list[str] = []
 
@@ -79,7 +78,7 @@ def wait(value: Any) -> None:
 
 
 def facts() -> RuntimeFacts:
-    """Return no threads: JAX does not report them."""
+    """Leave out the threads: JAX does not report them."""
     return RuntimeFacts(
         asynchronous=jax.config.read("jax_cpu_enable_async_dispatch"),
         reduced_precision=jax.config.jax_default_matmul_precision != "highest",  # type: ignore[attr-defined]  # dynamic

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Array, Arrays, Backward, Forward, Run
 from gradperf.frameworks.numpy.optimizers import start
-from gradperf.problems import Array, Arrays
 from gradperf.problems.training import Training
 
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {

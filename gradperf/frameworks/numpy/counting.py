@@ -1,4 +1,4 @@
-"""Counts the matrix products of a style, with arrays that note every product they take part in.
+"""Counts the matrix products of a style, with arrays that count every product they take part in.
 
 The style is prepared again with such arrays. numpy's constructors are replaced while it prepares and runs, so that
 arrays which it allocates count too: ``a.dot(b, out)`` calls a method of ``a`` alone.
@@ -12,14 +12,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-from gradperf.frameworks.contract import Run
-from gradperf.problems import Array, Arrays
+from gradperf.frameworks.contract import Array, Arrays, Run
 
 _CONSTRUCTORS = (
     *("array", "asarray", "ascontiguousarray", "asfortranarray", "copy", "empty", "zeros", "ones", "full"),
     *("empty_like", "zeros_like", "ones_like", "full_like", "concatenate", "stack", "eye", "arange", "linspace"),
 )
-_PRODUCTS = tuple(getattr(np, name) for name in ("matmul", "vecdot", "matvec", "vecmat") if hasattr(np, name))
+_PRODUCTS = (np.matmul, np.vecdot, np.matvec, np.vecmat)
 """The ufuncs of numpy that multiply matrices; ``@`` is the first of them."""
 
 
@@ -29,7 +28,6 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
     flops = 0
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **named: Any) -> Any:
-        """Count the products, and call the ufunc."""
         out = named.get("out")
         named = {name: _plain(value) for name, value in named.items()}
         if out is not None:

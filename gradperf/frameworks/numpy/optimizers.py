@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gradperf.problems import Array
+from gradperf.frameworks.contract import Array
 from gradperf.problems.training import SGD, Adam
 
 Update = Callable[[list[Array], list[Array]], None]

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy
 
-from gradperf.frameworks.contract import Run, RuntimeFacts
+from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
 from gradperf.frameworks.numpy import counting
-from gradperf.problems import Array, Arrays
 
 
 def version() -> str:
@@ -50,7 +49,7 @@ def wait(value: Any) -> None:
 
 
 def facts() -> RuntimeFacts:
-    """Return nothing: the pool of its BLAS is checked itself."""
+    """Report nothing: the threads of the BLAS are checked directly."""
     return RuntimeFacts()
 
 

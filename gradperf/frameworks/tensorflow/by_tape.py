@@ -4,11 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import network, optimizers
 from gradperf.frameworks.tensorflow.calling import CallAs
-from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronized
 from gradperf.problems.training import Training
 
 
@@ -40,8 +39,7 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str, call_as:
                 losses.append(loss)
             trained = [parameter.read_value() for parameter in parameters]
             outputs = problem.outputs(stacked(losses), trained, gradients)
-        synchronize(device)
-        return outputs
+        return synchronized(outputs, device)
 
     return run
 

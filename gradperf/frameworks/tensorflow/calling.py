@@ -23,20 +23,16 @@ def eager(function: Function, *arguments: Any) -> Function:
     return function
 
 
-def traced(function: Function, *arguments: Any) -> Function:
+def traced(function: Function, *arguments: Any, jit_compile: bool | None = None) -> Function:
     """Return its graph."""
-    return _concrete(function, *arguments, jit_compile=None)
+    # No AutoGraph: no Python control flow here depends on a tensor, and it warns about lambdas it cannot parse.
+    polymorphic = tf.function(function, autograph=False, jit_compile=jit_compile)
+    concrete = polymorphic.get_concrete_function(*arguments)
+    # The graph is optimised, or compiled, when it is first called.
+    concrete(*arguments)
+    return concrete
 
 
 def compiled(function: Function, *arguments: Any) -> Function:
     """Return what XLA compiles from its graph."""
-    return _concrete(function, *arguments, jit_compile=True)
-
-
-def _concrete(function: Function, *arguments: Any, jit_compile: bool | None) -> Function:
-    # No AutoGraph: no Python control flow here depends on a tensor, and it warns about lambdas it cannot parse.
-    polymorphic = tf.function(function, autograph=False, jit_compile=jit_compile)
-    concrete: Function = polymorphic.get_concrete_function(*arguments)
-    # The graph is optimised, or compiled, when it is first called.
-    concrete(*arguments)
-    return concrete
+    return traced(function, *arguments, jit_compile=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from gradperf.problems import Arrays
+from gradperf.frameworks.contract import Arrays
 from gradperf.problems.training import Training
 
 Tensors = Sequence[Any]
@@ -29,7 +29,7 @@ def variables(problem: Training, inputs: Arrays) -> list[Any]:
 
 
 def loss_of(problem: Training, dtype: str) -> Loss:
-    """Return ``loss(parameters, x, y)``, a scalar; call this where its constants shall be placed."""
+    """Return ``loss(parameters, x, y)``, a scalar. Its constants are placed on the current device."""
     layers = [(slot.weight, slot.bias, ACTIVATIONS[slot.activation]) for slot in problem.slots]
     exponents = None if problem.powers is None else tf.constant(np.arange(problem.powers + 1, dtype=dtype))
     divisor = problem.divisor

@@ -3,7 +3,7 @@
 ``build(optimizer, parameters)`` returns ``update(gradients)`` and the variables of its state. These are zero at the
 start of a training, so they must be reset together with the parameters.
 
-A v1 graph runs only what it is asked for: there, the operations that ``update`` returns must be run.
+A v1 graph runs only what it is asked for, so there the caller must run the operations that ``update`` returns.
 """
 
 from collections.abc import Callable, Sequence

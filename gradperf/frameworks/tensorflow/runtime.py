@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 # Both are read when TensorFlow, and with it Keras, is imported. Level 3 shows only fatal messages of the C++
@@ -14,9 +14,10 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import tensorflow as tf
 
-from gradperf.frameworks.contract import Run, RuntimeFacts
+from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
 from gradperf.frameworks.tensorflow import counting
-from gradperf.problems import Array, Arrays
+
+Value = TypeVar("Value")
 
 PLACES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
 
@@ -55,14 +56,15 @@ def to_numpy(array: Any) -> Any:
     return array.numpy() if tf.is_tensor(array) else array
 
 
-def synchronize(device: str) -> None:
-    """Wait until the device has finished. Eager calls on the CPU return when they are done."""
+def synchronized(value: Value, device: str) -> Value:
+    """Return ``value`` when the device has finished. Eager calls on the CPU return when they are done."""
     if device == "cuda":
         tf.test.experimental.sync_devices()
+    return value
 
 
 def ready(array: Any) -> bool:
-    # Eager calls on the CPU return when they are done. There is no public function to ask a GPU.
+    # Eager calls on the CPU return when they are done. No public function asks a GPU.
     return True
 
 
@@ -112,10 +114,10 @@ def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) ->
 def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:
     left, right = from_numpy(a, device), from_numpy(b, device)
 
-    def multiply() -> None:
+    def multiply() -> Any:
         with on(device):
-            tf.linalg.matmul(left, right)
-        synchronize(device)
+            product = tf.linalg.matmul(left, right)
+        return synchronized(product, device)
 
     return multiply
 
@@ -124,9 +126,9 @@ def copier(size_bytes: int, device: str) -> Callable[[], Any]:
     with on(device):
         source = tf.zeros(size_bytes, tf.uint8)
 
-    def copy() -> None:
+    def copy() -> Any:
         with on(device):
-            tf.raw_ops.DeepCopy(x=source)
-        synchronize(device)
+            target = tf.raw_ops.DeepCopy(x=source)
+        return synchronized(target, device)
 
     return copy

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Array, Run
 from gradperf.frameworks.tensorflow.calling import CallAs, eager
-from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize
-from gradperf.problems import Array
+from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronized
 
 
 def prepare(
@@ -25,7 +24,6 @@ def prepare(
     def run() -> dict[str, Any]:
         with on(device):
             results = [call(array, *others) for array in arrays]
-        synchronize(device)
-        return {name: results}
+        return {name: synchronized(results, device)}
 
     return run

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from gradperf.frameworks.contract import Arrays
 from gradperf.frameworks.torch.runtime import from_numpy
-from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 Tensors = Sequence[torch.Tensor]
@@ -21,15 +21,13 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-def data(problem: Training, inputs: Arrays, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return x and y on the device; x requires a gradient if the problem asks for one."""
+def on_device(
+    problem: Training, inputs: Arrays, device: str
+) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    """Return the initial parameters, x and y on the device; x requires a gradient if the problem asks for one."""
     x = from_numpy(inputs["x"], device).requires_grad_(problem.input_gradient)
-    return x, from_numpy(inputs["y"], device)
-
-
-def initial(problem: Training, inputs: Arrays, device: str) -> list[torch.Tensor]:
-    """Return the initial parameters on the device."""
-    return [from_numpy(inputs[name], device) for name in problem.parameters]
+    initial = [from_numpy(inputs[name], device) for name in problem.parameters]
+    return initial, x, from_numpy(inputs["y"], device)
 
 
 def leaves(tensors: Tensors) -> list[torch.Tensor]:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gradperf.frameworks.contract import Run, RuntimeFacts
-from gradperf.problems import Array, Arrays
+from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
+
+Value = TypeVar("Value")
 
 
 def version() -> str:
@@ -38,10 +39,11 @@ def to_numpy(array: Any) -> Any:
     return array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
 
 
-def synchronize(device: str) -> None:
-    """Wait until the device has finished. Calls on the CPU return when they are done."""
+def synchronized(value: Value, device: str) -> Value:
+    """Return ``value`` when the device has finished. Calls on the CPU return when they are done."""
     if device == "cuda":
         torch.cuda.synchronize()
+    return value
 
 
 def ready(array: Any) -> bool:
@@ -93,25 +95,14 @@ def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) ->
     # A compiled program cannot be counted, so its source is.
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         run()
-    total: int = counter.get_total_flops()
-    return total
+    return counter.get_total_flops()
 
 
 def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:
     left, right = from_numpy(a, device), from_numpy(b, device)
-
-    def multiply() -> None:
-        torch.mm(left, right)
-        synchronize(device)
-
-    return multiply
+    return lambda: synchronized(torch.mm(left, right), device)
 
 
 def copier(size_bytes: int, device: str) -> Callable[[], Any]:
     source, target = (torch.zeros(size_bytes, dtype=torch.uint8, device=device) for _ in range(2))
-
-    def copy() -> None:
-        target.copy_(source)
-        synchronize(device)
-
-    return copy
+    return lambda: synchronized(target.copy_(source), device)

@@ -1,19 +1,12 @@
 """The ``@`` operator: the framework's own product."""
 
-from typing import Any
-
 import jax
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.jax.runtime import from_numpy
-from gradperf.problems import Arrays
 from gradperf.problems.matmul import Matmul
 
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     left, b = [from_numpy(a, device) for a in inputs["a"]], from_numpy(inputs["b"], device)
-
-    def run() -> dict[str, Any]:
-        return {"product": jax.block_until_ready([a @ b for a in left])}
-
-    return run
+    return lambda: {"product": jax.block_until_ready([a @ b for a in left])}

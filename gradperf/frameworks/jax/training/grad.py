@@ -4,9 +4,8 @@ from typing import Any
 
 import jax
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Arrays, Backward, Forward, Run
 from gradperf.frameworks.jax import network, stepwise
-from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 

@@ -2,9 +2,8 @@
 
 import jax
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.jax import network, stepwise
-from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 

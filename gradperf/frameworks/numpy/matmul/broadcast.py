@@ -1,11 +1,8 @@
 """Row by matrix: a row broadcast against the whole second matrix, then summed."""
 
-from typing import Any
-
 import numpy as np
 
-from gradperf.frameworks.contract import Run
-from gradperf.problems import Array, Arrays
+from gradperf.frameworks.contract import Array, Arrays, Run
 from gradperf.problems.matmul import Matmul
 
 UNCOUNTED = "it multiplies entries, and makes no matrix product"
@@ -21,8 +18,4 @@ def product(a: Array, b: Array) -> Array:
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     left, b = list(inputs["a"]), inputs["b"]
-
-    def run() -> dict[str, Any]:
-        return {"product": [product(a, b) for a in left]}
-
-    return run
+    return lambda: {"product": [product(a, b) for a in left]}

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from gradperf.frameworks.contract import Run
-from gradperf.problems import Arrays
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.problems.nothing import Nothing
 
 

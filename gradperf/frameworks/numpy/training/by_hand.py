@@ -1,8 +1,7 @@
 """Backpropagation by hand as in the notebooks: matrix products, and a new array for every result."""
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Array, Arrays, Backward, Forward, Run
 from gradperf.frameworks.numpy import backprop
-from gradperf.problems import Array, Arrays
 from gradperf.problems.training import Training
 
 

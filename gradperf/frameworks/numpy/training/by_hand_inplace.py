@@ -11,14 +11,13 @@ mathematics is that of ``by_hand``, with the savings of a careful user:
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gradperf.frameworks.contract import Backward, Forward, Run
-from gradperf.problems import Array, Arrays
+from gradperf.frameworks.contract import Array, Arrays, Backward, Forward, Run
 from gradperf.problems.training import SGD, Adam, Training
 
 Call = Callable[[], Any]
@@ -31,7 +30,6 @@ class Step:
     """
 
     def __init__(self, problem: Training, inputs: Arrays, dtype: str) -> None:
-        """Allocate every array and bind every call."""
         self.parameters = [inputs[name].copy() for name in problem.parameters]
         self.gradients = [np.empty_like(parameter) for parameter in self.parameters]
         self.forward: list[Call] = []
@@ -91,7 +89,7 @@ def _product(a: Array, b: Array, out: Array) -> Call:
 
 
 def _activation(name: str, z: Array, delta: Array) -> tuple[Array, list[Call], list[Call]]:
-    """Return the output, the calls that fill it, and those that turn ``delta`` from by-output into by-z."""
+    """Return the output, the calls that fill it, and those that make ``delta`` the gradient by z."""
     if name == "identity":
         return z, [], []
     output = np.empty_like(z)
@@ -145,11 +143,8 @@ def _adam(adam: Adam, step: Step, steps: int) -> tuple[list[Call], Call]:
     t = np.arange(1, steps + 1)
     root = np.sqrt(1 - adam.beta2**t)
     rates, epsilons = (adam.lr * root / (1 - adam.beta1**t)).astype(dtype), (adam.eps * root).astype(dtype)
-    rate, epsilon, schedule = (
-        np.zeros((), dtype),
-        np.zeros((), dtype),
-        iter(zip(rates, epsilons, strict=True)),
-    )
+    rate, epsilon = np.zeros((), dtype), np.zeros((), dtype)
+    schedule: Iterator[tuple[Any, Any]] = iter(())  # set by `reset`
 
     def advance() -> None:
         rate[()], epsilon[()] = next(schedule)

@@ -4,10 +4,9 @@ That is how the chain rule is derived on paper, and how the notebook first wrote
 numbers and then sums them.
 """
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Array, Arrays, Backward, Forward, Run
 from gradperf.frameworks.numpy import backprop
 from gradperf.machine.memory import memory_bytes
-from gradperf.problems import Array, Arrays
 from gradperf.problems.training import Training
 
 UNCOUNTED = "its weight gradient is no matrix product"

@@ -1,10 +1,9 @@
 """``ones`` in a ``tf.function``: its backward pass, traced into a graph."""
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import single
 from gradperf.frameworks.tensorflow.calling import traced
 from gradperf.frameworks.tensorflow.derivative.ones import derivative
-from gradperf.problems import Arrays
 from gradperf.problems.derivative import SineDerivative
 
 

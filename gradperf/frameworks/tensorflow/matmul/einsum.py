@@ -4,9 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import single
-from gradperf.problems import Arrays
 from gradperf.problems.matmul import Matmul
 
 

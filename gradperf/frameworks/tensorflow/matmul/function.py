@@ -2,10 +2,9 @@
 
 from operator import matmul
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import single
 from gradperf.frameworks.tensorflow.calling import traced
-from gradperf.problems import Arrays
 from gradperf.problems.matmul import Matmul
 
 

@@ -2,9 +2,8 @@
 
 from operator import matmul
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import single
-from gradperf.problems import Arrays
 from gradperf.problems.matmul import Matmul
 
 

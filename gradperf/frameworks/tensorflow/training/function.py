@@ -1,9 +1,8 @@
 """One step as a ``tf.function``: tape and update traced into one graph, called from a Python loop."""
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import by_tape
 from gradperf.frameworks.tensorflow.calling import traced
-from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 

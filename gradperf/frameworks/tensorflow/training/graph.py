@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import network, optimizers
 from gradperf.frameworks.tensorflow.runtime import on
-from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 v1 = tf.compat.v1

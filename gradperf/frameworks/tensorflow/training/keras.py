@@ -11,9 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from gradperf.frameworks.contract import Run
-from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.contract import Arrays, Run
+from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronized
 from gradperf.problems.training import SGD, Adam, Training
 
 ACTIVATIONS: dict[str, Any] = {
@@ -99,11 +98,10 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         with on(device):
             for variable, start in initial:
                 variable.assign(start)
-            # It returns the mean over the steps since it reset the metrics, which it does first.
+            # train_on_batch resets the metrics first, so the mean that it returns is the loss of this step.
             losses = [model.train_on_batch(x, y) for _ in range(problem.steps)]
             trained = [keras.ops.copy(variable) for variable in model.trainable_variables]
         outputs = problem.outputs(np.array(losses, dtype), trained, [])
-        synchronize(device)
-        return outputs
+        return synchronized(outputs, device)
 
     return run

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Arrays, Backward, Forward, Run
 from gradperf.frameworks.tensorflow import by_tape, network
 from gradperf.frameworks.tensorflow.calling import eager
-from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronized
 from gradperf.problems.training import Training
 
 
@@ -25,14 +24,12 @@ def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[
     def forward() -> Any:
         with on(device):
             state = by_tape.taped(problem, loss_of, parameters, x, y)
-        synchronize(device)
-        return state
+        return synchronized(state, device)
 
     def backward(state: Any) -> dict[str, Any]:
         loss, tape = state
         with on(device):
             outputs = differentiated.outputs(loss[None], [], tape.gradient(loss, sources))
-        synchronize(device)
-        return outputs
+        return synchronized(outputs, device)
 
     return forward, backward

@@ -1,9 +1,8 @@
 """One step as a ``tf.function`` compiled by XLA (``jit_compile=True``), called from a Python loop."""
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import by_tape
 from gradperf.frameworks.tensorflow.calling import compiled
-from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 

@@ -4,9 +4,8 @@ from typing import Any
 
 import torch
 
-from gradperf.frameworks.contract import Run
-from gradperf.frameworks.torch.runtime import from_numpy, synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.contract import Arrays, Run
+from gradperf.frameworks.torch.runtime import from_numpy, synchronized
 from gradperf.problems.derivative import SineDerivative
 
 
@@ -23,9 +22,4 @@ def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) ->
             derivative[i] = x.grad[i]
         return derivative
 
-    def run() -> dict[str, Any]:
-        derivatives = [derivative_at(x) for x in points]
-        synchronize(device)
-        return {"grad_x": derivatives}
-
-    return run
+    return lambda: {"grad_x": synchronized([derivative_at(x) for x in points], device)}

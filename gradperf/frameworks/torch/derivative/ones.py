@@ -4,9 +4,8 @@ from typing import Any
 
 import torch
 
-from gradperf.frameworks.contract import Run
-from gradperf.frameworks.torch.runtime import from_numpy, synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.contract import Arrays, Run
+from gradperf.frameworks.torch.runtime import from_numpy, synchronized
 from gradperf.problems.derivative import SineDerivative
 
 
@@ -18,7 +17,6 @@ def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) ->
         for x in points:
             x.grad = None
             torch.sin(x).backward(ones)
-        synchronize(device)
-        return {"grad_x": [x.grad for x in points]}
+        return {"grad_x": synchronized([x.grad for x in points], device)}
 
     return run

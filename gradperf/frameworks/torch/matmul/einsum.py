@@ -1,21 +1,12 @@
 """``torch.einsum``, the product spelled in indices."""
 
-from typing import Any
-
 import torch
 
-from gradperf.frameworks.contract import Run
-from gradperf.frameworks.torch.runtime import from_numpy, synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.contract import Arrays, Run
+from gradperf.frameworks.torch.runtime import from_numpy, synchronized
 from gradperf.problems.matmul import Matmul
 
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     left, b = list(from_numpy(inputs["a"], device)), from_numpy(inputs["b"], device)
-
-    def run() -> dict[str, Any]:
-        products = [torch.einsum("ik,kj->ij", a, b) for a in left]
-        synchronize(device)
-        return {"product": products}
-
-    return run
+    return lambda: {"product": synchronized([torch.einsum("ik,kj->ij", a, b) for a in left], device)}

@@ -1,12 +1,9 @@
 """Row by column: an elementwise product and a sum for every entry."""
 
-from typing import Any
-
 import torch
 
-from gradperf.frameworks.contract import Run
-from gradperf.frameworks.torch.runtime import from_numpy, synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.contract import Arrays, Run
+from gradperf.frameworks.torch.runtime import from_numpy, synchronized
 from gradperf.problems.matmul import Matmul, too_many_calls
 
 UNCOUNTED = "it multiplies entries, and makes no matrix product"
@@ -28,10 +25,4 @@ def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     left, b = list(from_numpy(inputs["a"], device)), from_numpy(inputs["b"], device)
-
-    def run() -> dict[str, Any]:
-        products = [product(a, b) for a in left]
-        synchronize(device)
-        return {"product": products}
-
-    return run
+    return lambda: {"product": synchronized([product(a, b) for a in left], device)}

@@ -1,8 +1,7 @@
 """The forward pass in tensor operations, the backward pass by autograd, an explicit update."""
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Arrays, Backward, Forward, Run
 from gradperf.frameworks.torch import by_autograd, network
-from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.torch import network
 from gradperf.frameworks.torch.functional import State, start, update
 from gradperf.frameworks.torch.network import Tensors
-from gradperf.frameworks.torch.runtime import synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import Training
 
 
@@ -39,13 +38,11 @@ def compiled(step: Callable[..., Any]) -> Callable[..., Any]:
     call, and torch would stop compiling after eight.
     """
     own = FunctionType(step.__code__.replace(), step.__globals__, step.__name__, None, step.__closure__)
-    function: Callable[..., Any] = torch.compile(own, fullgraph=True, dynamic=False)
-    return function
+    return torch.compile(own, fullgraph=True, dynamic=False)
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
-    x, y = network.data(problem, inputs, device)
-    initial = network.initial(problem, inputs, device)
+    initial, x, y = network.on_device(problem, inputs, device)
     count = len(initial)
     if problem.input_gradient:
         initial = [*initial, x.detach()]
@@ -69,8 +66,6 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         for _ in range(problem.steps):
             tensors, state, value, gradients = step(tensors, state)
             losses.append(value)
-        outputs = problem.outputs(torch.stack(losses), tensors[:count], gradients or [])
-        synchronize(device)
-        return outputs
+        return synchronized(problem.outputs(torch.stack(losses), tensors[:count], gradients or []), device)
 
     return run

@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 
-from gradperf.frameworks.contract import Run
+from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.torch import functional, network
-from gradperf.frameworks.torch.runtime import synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import Training
 
 
@@ -26,8 +25,7 @@ def tensors(state: Any) -> Iterator[torch.Tensor]:
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
-    x, y = network.data(problem, inputs, device)
-    initial = network.initial(problem, inputs, device)
+    initial, x, y = network.on_device(problem, inputs, device)
     # A graph reads and writes fixed memory, so every step writes into these tensors.
     parameters = network.leaves(initial)
     state = functional.start(problem.optimizer, parameters)
@@ -71,8 +69,6 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         restart()
         for _ in range(problem.steps):
             graph.replay()
-        outputs = problem.outputs(losses, parameters, gradients)
-        synchronize(device)
-        return outputs
+        return synchronized(problem.outputs(losses, parameters, gradients), device)
 
     return run

@@ -1,12 +1,12 @@
 """Autograd with a custom ``autograd.Function`` for ReLU, whose forward and backward are in Python."""
 
+from functools import partial
 from typing import Any
 
 import torch
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Arrays, Backward, Forward, Run
 from gradperf.frameworks.torch import by_autograd, network
-from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 
@@ -26,13 +26,8 @@ class ReLU(torch.autograd.Function):
         return grad_outputs[0] * (z > 0)
 
 
-def relu(z: torch.Tensor) -> torch.Tensor:
-    """Return max(z, 0) by the Function."""
-    result: torch.Tensor = ReLU.apply(z)
-    return result
-
-
-ACTIVATIONS = {**network.ACTIVATIONS, "relu": relu, "shifted_relu": lambda z: relu(z) - 0.5}
+_FUNCTIONS = {"relu": ReLU.apply, "shifted_relu": lambda z: ReLU.apply(z) - 0.5}
+make_loss = partial(network.loss_of, activations={**network.ACTIVATIONS, **_FUNCTIONS})
 
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:
@@ -40,11 +35,6 @@ def supports(problem: Training, device: str, dtype: str) -> str | None:
     if any(slot.activation in ("relu", "shifted_relu") for slot in problem.slots):
         return None
     return "its custom Function is a ReLU, and this network has none"
-
-
-def make_loss(problem: Training, x: torch.Tensor, y: torch.Tensor) -> by_autograd.Loss:
-    """Return the loss with the custom Function."""
-    return network.loss_of(problem, x, y, ACTIVATIONS)
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:

@@ -1,33 +1,19 @@
 """Backpropagation by hand in layer classes, each with its own ``backward``."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Arrays, Backward, Forward, Run
 from gradperf.frameworks.torch import network, optimizers
-from gradperf.frameworks.torch.runtime import synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import Training
 
 
-class Layer(Protocol):
-    """Computes its output from a, and the gradient by a from the gradient by its output."""
-
-    def forward(self, a: torch.Tensor) -> torch.Tensor:
-        """Return the output, and keep what ``backward`` needs."""
-        ...
-
-    def backward(self, delta: torch.Tensor) -> torch.Tensor:
-        """Return the gradient by ``a``."""
-        ...
-
-
 class Linear:
-    """a @ w + b. The gradient by ``a`` is computed only with ``input_gradient``."""
+    """a @ w + b. ``backward`` computes the gradient by ``a`` only with ``input_gradient``."""
 
     def __init__(self, w: torch.Tensor, b: torch.Tensor | None, *, input_gradient: bool) -> None:
-        """Keep the parameters themselves, so that an update in place changes them."""
         self.w, self.b, self.input_gradient = w, b, input_gradient
 
     def forward(self, a: torch.Tensor) -> torch.Tensor:
@@ -36,7 +22,7 @@ class Linear:
         return a @ self.w if self.b is None else torch.addmm(self.b, a, self.w)
 
     def backward(self, delta: torch.Tensor) -> torch.Tensor:
-        """Keep the gradients by w and b, and return (batch, out) → (batch, in)."""
+        """Keep the gradients by w and b; (batch, out) → (batch, in)."""
         self.w_gradient = self.a.t() @ delta
         if self.b is not None:
             self.b_gradient = delta.sum(0)
@@ -51,7 +37,6 @@ class ReLU:
     """max(a, 0) + shift."""
 
     def __init__(self, shift: float = 0.0) -> None:
-        """Keep the shift; 0 costs nothing."""
         self.shift = shift
 
     def forward(self, a: torch.Tensor) -> torch.Tensor:
@@ -81,7 +66,6 @@ class SquaredError:
     """Σ(a − y)² / divisor."""
 
     def __init__(self, y: torch.Tensor, divisor: int) -> None:
-        """Keep the targets."""
         self.y, self.divisor = y, divisor
 
     def forward(self, a: torch.Tensor) -> torch.Tensor:
@@ -96,12 +80,11 @@ class SquaredError:
 
 
 class Model:
-    """The layers in order, and the loss."""
+    """The layers in order, and the loss. They share ``parameters``, which the update changes in place."""
 
     def __init__(self, problem: Training, parameters: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> None:
-        """Build the layers over ``parameters``, which the update changes in place."""
         self.x, self.powers = x, network.exponents(problem, x)
-        self.layers: list[Layer] = []
+        self.layers: list[Linear | ReLU | Tanh] = []
         self.linears: list[Linear] = []
         for slot in problem.slots:
             b = None if slot.bias is None else parameters[slot.bias]
@@ -135,8 +118,8 @@ class Model:
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
-    x, y = (tensor.detach() for tensor in network.data(problem, inputs, device))
-    initial = network.initial(problem, inputs, device)
+    initial, x, y = network.on_device(problem, inputs, device)
+    x = x.detach()
 
     def run() -> dict[str, torch.Tensor]:
         parameters = [parameter.clone() for parameter in initial]
@@ -147,26 +130,17 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
             losses.append(model.forward())
             gradients = model.backward()
             update(parameters, gradients)
-        outputs = problem.outputs(torch.stack(losses), parameters, gradients)
-        synchronize(device)
-        return outputs
+        return synchronized(problem.outputs(torch.stack(losses), parameters, gradients), device)
 
     return run
 
 
 def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[Forward, Backward]:
-    x, y = (tensor.detach() for tensor in network.data(problem, inputs, device))
-    model = Model(problem, network.initial(problem, inputs, device), x, y)
+    initial, x, y = network.on_device(problem, inputs, device)
+    model = Model(problem, initial, x.detach(), y)
     differentiated = problem.gradient_problem()
 
-    def forward() -> torch.Tensor:
-        loss = model.forward()
-        synchronize(device)
-        return loss
-
     def backward(loss: torch.Tensor) -> dict[str, Any]:
-        gradients = model.backward()
-        synchronize(device)
-        return differentiated.outputs(loss.reshape(1), [], gradients)
+        return synchronized(differentiated.outputs(loss.reshape(1), [], model.backward()), device)
 
-    return forward, backward
+    return lambda: synchronized(model.forward(), device), backward

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Arrays, Backward, Forward, Run
 from gradperf.frameworks.torch import network
-from gradperf.frameworks.torch.runtime import synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import SGD, Adam, Training
 
 
@@ -19,7 +18,6 @@ class Powers(nn.Module):
     exponents: torch.Tensor
 
     def __init__(self, exponents: torch.Tensor) -> None:
-        """Keep the exponents as a buffer."""
         super().__init__()
         self.register_buffer("exponents", exponents)
 
@@ -44,10 +42,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Network(nn.Module):
-    """The layers in order, and the loss: Σ(ŷ − y)² / divisor."""
+    """The layers in order, and the loss Σ(ŷ − y)² / divisor, in x's dtype and on its device."""
 
     def __init__(self, problem: Training, x: torch.Tensor) -> None:
-        """Build the layers in x's dtype, on its device."""
         super().__init__()
         layers: list[nn.Module] = []
         exponents = network.exponents(problem, x)
@@ -103,8 +100,7 @@ def optimizer_of(problem: Training, model: nn.Module) -> torch.optim.Optimizer |
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
-    x, y = network.data(problem, inputs, device)
-    initial = network.initial(problem, inputs, device)
+    initial, x, y = network.on_device(problem, inputs, device)
     model = Network(problem, x)
 
     def run() -> dict[str, torch.Tensor]:
@@ -121,28 +117,26 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
             losses.append(loss.detach())
         parameters = model.tensors(lambda parameter: parameter.detach())
         outputs = problem.outputs(torch.stack(losses), parameters, gradients(model, problem, x))
-        synchronize(device)
-        return outputs
+        return synchronized(outputs, device)
 
     return run
 
 
 def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[Forward, Backward]:
-    x, y = network.data(problem, inputs, device)
+    initial, x, y = network.on_device(problem, inputs, device)
     model = Network(problem, x)
-    model.load(problem, network.initial(problem, inputs, device))
+    model.load(problem, initial)
     differentiated = problem.gradient_problem()
 
     def forward() -> torch.Tensor:
         model.zero_grad()
         x.grad = None
         loss: torch.Tensor = model(x, y)
-        synchronize(device)
-        return loss
+        return synchronized(loss, device)
 
     def backward(loss: torch.Tensor) -> dict[str, torch.Tensor]:
         loss.backward()
-        synchronize(device)
-        return differentiated.outputs(loss.detach().reshape(1), [], gradients(model, problem, x))
+        outputs = differentiated.outputs(loss.detach().reshape(1), [], gradients(model, problem, x))
+        return synchronized(outputs, device)
 
     return forward, backward

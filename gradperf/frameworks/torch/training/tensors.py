@@ -5,15 +5,12 @@ from typing import Any
 
 import torch
 
-from gradperf.frameworks.contract import Backward, Forward, Run
+from gradperf.frameworks.contract import Arrays, Backward, Forward, Run
 from gradperf.frameworks.torch import network, optimizers
-from gradperf.frameworks.torch.runtime import synchronize
-from gradperf.problems import Arrays
+from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import Training
 
-Derivative = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-DERIVATIVES: dict[str, Derivative] = {
+DERIVATIVES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "identity": lambda delta, z: delta,
     "relu": lambda delta, z: delta * (z > 0),
     "shifted_relu": lambda delta, z: delta * (z > 0),
@@ -62,9 +59,8 @@ def step(problem: Training, x: torch.Tensor, y: torch.Tensor) -> tuple[Any, Any]
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
-    x, y = (tensor.detach() for tensor in network.data(problem, inputs, device))
-    initial = network.initial(problem, inputs, device)
-    forward, backward = step(problem, x, y)
+    initial, x, y = network.on_device(problem, inputs, device)
+    forward, backward = step(problem, x.detach(), y)
 
     def run() -> dict[str, torch.Tensor]:
         parameters = [parameter.clone() for parameter in initial]
@@ -75,28 +71,18 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
             gradients = backward(parameters, tape)
             update(parameters, gradients)
             losses.append(loss)
-        outputs = problem.outputs(torch.stack(losses), parameters, gradients)
-        synchronize(device)
-        return outputs
+        return synchronized(problem.outputs(torch.stack(losses), parameters, gradients), device)
 
     return run
 
 
 def phases(problem: Training, inputs: Arrays, device: str, dtype: str) -> tuple[Forward, Backward]:
-    x, y = (tensor.detach() for tensor in network.data(problem, inputs, device))
-    parameters = network.initial(problem, inputs, device)
+    parameters, x, y = network.on_device(problem, inputs, device)
     differentiated = problem.gradient_problem()
-    taped, by_hand = step(problem, x, y)
+    forward, backward = step(problem, x.detach(), y)
 
-    def forward() -> Any:
-        state = taped(parameters)
-        synchronize(device)
-        return state
-
-    def backward(state: Any) -> dict[str, torch.Tensor]:
+    def backward_once(state: Any) -> dict[str, torch.Tensor]:
         loss, tape = state
-        gradients = by_hand(parameters, tape)
-        synchronize(device)
-        return differentiated.outputs(loss.reshape(1), [], gradients)
+        return synchronized(differentiated.outputs(loss.reshape(1), [], backward(parameters, tape)), device)
 
-    return forward, backward
+    return lambda: synchronized(forward(parameters), device), backward_once
