@@ -3,7 +3,7 @@
 import argparse
 
 from gradperf import options
-from gradperf.commands import AddParser
+from gradperf.commands import AddParser, add_pairs
 from gradperf.commands.preparation import settings
 from gradperf.errors import UserError
 
@@ -14,13 +14,7 @@ def add(add_parser: AddParser) -> None:
         "neighbours", help="time cases alone and beside all other frameworks: does their presence matter?"
     )
     parser.add_argument("cases", metavar="CASE", nargs="+", help="ids that `gradperf list` shows")
-    parser.add_argument(
-        "--pairs",
-        metavar="N",
-        type=options.whole_number(6),
-        default=8,
-        help="pairs of processes (default: %(default)s, at least 6)",
-    )
+    add_pairs(parser)
     options.add(parser.add_argument, ("threads",), axes=False)
     parser.set_defaults(command=compare_alone_and_beside)
 

@@ -3,7 +3,7 @@
 import argparse
 
 from gradperf import options
-from gradperf.commands import AddParser
+from gradperf.commands import AddParser, add_pairs
 from gradperf.commands.preparation import agreed, settings
 from gradperf.errors import UserError
 
@@ -15,13 +15,7 @@ def add(add_parser: AddParser) -> None:
     )
     parser.add_argument("first", metavar="CASE", help="an id that `gradperf list` shows")
     parser.add_argument("second", metavar="CASE", help="the case to compare the first with")
-    parser.add_argument(
-        "--pairs",
-        metavar="N",
-        type=options.whole_number(6),
-        default=8,
-        help="pairs of processes (default: %(default)s, at least 6)",
-    )
+    add_pairs(parser)
     options.add(parser.add_argument, axes=False)
     parser.set_defaults(command=pair_cases)
 

@@ -4,11 +4,10 @@ import argparse
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradperf import options
-from gradperf.commands import AddParser
+from gradperf.commands import AddParser, add_json, add_value
 from gradperf.commands.preparation import agreed, settings
 from gradperf.errors import UserError
 
@@ -21,11 +20,9 @@ def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser("run", help="run one case once: its losses, first gradients, final weights and seconds")
     parser.add_argument("case", metavar="CASE", help="an id that `gradperf list` shows")
-    parser.add_argument(
-        "--steps", metavar="N", type=options.whole_number(1), help="steps of the training, instead of the tier's"
-    )
+    add_value(parser, "--steps", "N", options.whole_number(1), None, "steps of the training, instead of the tier's")
     options.add(parser.add_argument, axes=False)
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
+    add_json(parser)
     parser.set_defaults(command=run_case)
 
 
