@@ -10,8 +10,8 @@ import pytest
 from gradperf.cases import Settings
 from gradperf.checks import ceilings
 from gradperf.machine import libraries, load
-from gradperf.suite import recording, storage
-from gradperf.suite.record import Facts, RunFacts, read_benchmark, read_run
+from gradperf.suite import machine_info, recording, storage
+from gradperf.suite.facts import Facts, RunFacts, read_benchmark, read_run
 from tests.conftest import ROOT, run_process
 
 FEW = (
@@ -210,19 +210,19 @@ def test_differences_of_machines_are_told_value_by_value():
     """A comparison over an upgrade says what was upgraded; pytest-benchmark then finds nothing to add."""
     ours = {"cpu_model": "A", "versions": {"torch": "2.13.0"}, "release": "6"}
     compared = {"machine_info": {"cpu_model": "B", "versions": {"torch": "2.12.1"}, "release": "6"}}
-    told = storage.compare_machines(ours, compared)
+    told = machine_info.compare_machines(ours, compared)
     assert "cpu_model: B then, A now" in told
     assert "versions.torch: 2.12.1 then, 2.13.0 now" in told
     assert "release" not in told
-    assert storage.compare_machines({"settings": {"seed": 1}}, {"machine_info": {"settings": {"seed": 0}}})
+    assert machine_info.compare_machines({"settings": {"seed": 1}}, {"machine_info": {"settings": {"seed": 0}}})
     assert compared["machine_info"] == ours
-    assert storage.compare_machines(ours, compared) is None
+    assert machine_info.compare_machines(ours, compared) is None
 
 
 def test_record_without_machine_info_is_compared():
     """A record that lacks it says so instead of ending in an internal error."""
     compared = {}
-    assert "versions: not recorded then" in storage.compare_machines({"versions": "x"}, compared)
+    assert "versions: not recorded then" in machine_info.compare_machines({"versions": "x"}, compared)
 
 
 def test_nothing_is_saved_where_nothing_is_timed(run_pytest, tmp_path):
@@ -369,4 +369,4 @@ def test_halves_stand_and_fall_with_their_case(run_pytest, tmp_path):
 )
 def test_incomplete_run_is_told(run, told):
     """By its own count; a record without one says nothing."""
-    assert storage.incomplete({"gradperf": run} if run is not None else {}) == told
+    assert read_run({"gradperf": run} if run is not None else {}).incomplete == told

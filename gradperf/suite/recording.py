@@ -13,7 +13,7 @@ import gc
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ import pytest
 
 from gradperf.machine import libraries, load
 from gradperf.suite import duties
-from gradperf.suite.record import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.suite.facts import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.suite.selection import SETTINGS
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
 
@@ -66,19 +67,18 @@ class Recording:
 KEY: "pytest.StashKey[Recording]" = pytest.StashKey()
 
 
-def begin(config: pytest.Config, settings: "Settings", *, first_calls: bool) -> None:
+def begin(config: pytest.Config, *, first_calls: bool) -> None:
     """Begin the recording of a run, before any process is started."""
     from gradperf.first_call.measure import FreshProcesses
 
-    processes = FreshProcesses() if first_calls else None
-    config.stash[KEY] = Recording(settings, processes, load.moment())
+    config.stash[KEY] = Recording(config.stash[SETTINGS], FreshProcesses() if first_calls else None, load.moment())
 
 
-def count_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Count the benchmarks that are to be timed."""
-    config.stash[KEY].selected = sum(
+    session.config.stash[KEY].selected = sum(
         "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
-        for item in items
+        for item in session.items
     )
 
 
@@ -190,9 +190,15 @@ def _with_first_call(described: Facts, agreed: "Agreed", recording: Recording) -
     )
 
 
-def complete(config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's wrapper, which saves
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Complete the record of the run before it is saved."""
+    _complete(session.config.stash[KEY])
+    return (yield)
+
+
+def _complete(recording: Recording) -> None:
     """Stop the fresh processes; add the facts that need the whole run: speeds, ratios and break-evens."""
-    recording = config.stash[KEY]
     if recording.processes is not None:
         recording.processes.close()
     if not recording.finished:
@@ -206,10 +212,11 @@ def complete(config: pytest.Config) -> None:
         if one.facts.part != "all":
             continue
         case, threads = one.case, recording.settings.threads
-        work = case.problem.work(case.dtype)
-        least_s = ceilings.ceilings(case.framework, case.device, case.dtype, threads).least_s(
-            work.flops, work.bytes
+        work, ceiling = (
+            case.problem.work(case.dtype),
+            ceilings.ceilings(case.framework, case.device, case.dtype, threads),
         )
+        least_s = ceiling.least_s(work.flops, work.bytes)
         completed = replace(
             one.facts,
             peak_fraction=least_s * case.problem.steps / one.fixture.stats["median"],
@@ -246,11 +253,11 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
     )
 
 
-def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
-    """Add the facts of the run to ``output``, which pytest-benchmark is about to save."""
-    arguments = [*os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
-    run = run_facts(config.stash[KEY], ["pytest", *arguments], load.moment(), len(output["benchmarks"]))
-    output["gradperf"] = asdict(run)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Add the facts of the run to the JSON that pytest-benchmark is about to save."""
+    command = ["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
+    run = run_facts(config.stash[KEY], command, load.moment(), len(output_json["benchmarks"]))
+    output_json["gradperf"] = asdict(run)
 
 
 def lines(config: pytest.Config, terminal: Terminal) -> list[str]:

@@ -1,31 +1,27 @@
-"""Recorded runs: where they lie, how one is read, and how two machines differ.
-
-pytest-benchmark stores and compares the runs; this module sets its options and answers its public hooks. Three
-things differ from its defaults:
-
-- the storage is the repository's ``results/``, wherever pytest is started;
-- the machine info also holds what :func:`identity` returns;
-- machines are compared value by value, without the measured clock, which is never the same twice.
-"""
+"""The files of recorded runs: where pytest-benchmark stores them, and how one is read."""
 
 import json
 import os
 import platform
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gradperf.errors import UserError
 from gradperf.files import check_can_write
-from gradperf.machine.cpus import detect_cpus
-from gradperf.machine.gpus import detect_gpus
-from gradperf.machine.libraries import blas
-from gradperf.suite.record import SCHEMA, Benchmark, read_benchmark, read_run
+from gradperf.suite.facts import SCHEMA, Benchmark, read_benchmark, read_run
 
 FOLDER = "results"
+"""In the repository, wherever pytest is started."""
+
+_PYTEST_BENCHMARK_DEFAULT = "file://./.benchmarks"
+
+_PYTHON = ".".join(platform.python_version_tuple()[:2])
+_MACHINE_ID = "-".join((platform.system(), platform.python_implementation(), _PYTHON, platform.architecture()[0]))
+"""The folder in which pytest-benchmark keeps the runs of this system and Python."""
 
 
 def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
@@ -56,19 +52,6 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
         # pytest-benchmark numbers files by looking at those that are there, so two runs may draw one number. With
         # the process in the name neither overwrites the other.
         option.benchmark_autosave = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{os.getpid()}"
-
-
-_PYTEST_BENCHMARK_DEFAULT = "file://./.benchmarks"
-
-_MACHINE_ID = "-".join(
-    (
-        platform.system(),
-        platform.python_implementation(),
-        ".".join(platform.python_version_tuple()[:2]),
-        platform.architecture()[0],
-    )
-)
-"""The folder in which pytest-benchmark keeps the runs of this system and Python."""
 
 
 def check_writable(folder: Path) -> None:
@@ -153,68 +136,3 @@ def _moment(text: Any) -> datetime | None:
 def _cpu(machine: Any) -> str | None:
     model = machine.get("cpu_model") if isinstance(machine, Mapping) else None
     return model if isinstance(model, str) and model else None
-
-
-def incomplete(stored: Mapping[str, Any]) -> str | None:
-    """Return how many benchmarks of a stored run finished, if some did not; None if all did."""
-    return read_run(stored).incomplete
-
-
-def identity() -> dict[str, Any]:
-    """Return what must be equal for two runs to be comparable, ready for JSON.
-
-    The number of threads in it is the one bound when this is called. Imports numpy, and no framework.
-    """
-    from gradperf.frameworks import versions  # imports numpy
-
-    cpus = detect_cpus()
-    return {
-        "cpu_model": cpus.model,
-        "logical_cpus": cpus.logical,
-        "affinity_cpus": cpus.affinity,
-        "effective_cpus": cpus.effective,
-        "governor": cpus.governor,
-        # By number, so that a comparison shows which of them differs, and in what.
-        "gpus": {str(number): asdict(gpu) for number, gpu in enumerate(detect_gpus() or ())},
-        "blas": blas(),
-        "versions": versions.installed(),
-    }
-
-
-def describe_machine(info: dict[str, Any]) -> None:
-    """Add :func:`identity` to pytest-benchmark's machine info; remove what differs between equal machines."""
-    cpu = info.get("cpu")
-    if isinstance(cpu, dict):
-        for measured_anew in ("hz_actual", "hz_actual_friendly", "hz_advertised", "hz_advertised_friendly"):
-            cpu.pop(measured_anew, None)
-    info.update(identity())
-
-
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:
-    """Return each value in which two machine infos differ: ``versions.torch: 2.12.0 then, 2.13.0 now``."""
-    lines = []
-    for key in sorted(ours.keys() | theirs.keys()):
-        now, then = ours.get(key), theirs.get(key)
-        if isinstance(now, Mapping) and isinstance(then, Mapping):
-            lines += differences(now, then, f"{path}{key}.")
-        elif now != then:
-            lines.append(f"{path}{key}: {_value_text(then)} then, {_value_text(now)} now")
-    return lines
-
-
-def _value_text(value: Any) -> str:
-    return "not recorded" if value is None else str(value)
-
-
-def compare_machines(ours: Mapping[str, Any], compared: dict[str, Any]) -> str | None:
-    """Return a warning if ``compared``, a loaded run, has another machine, versions or settings; else None.
-
-    Its machine info is then replaced by ours, in memory alone: pytest-benchmark compares them too, and fails if the
-    storage is not below the working directory.
-    """
-    # Through JSON, as the recorded one went: a tuple comes back as a list.
-    lines = differences(json.loads(json.dumps(ours, default=str)), compared.get("machine_info") or {})
-    compared["machine_info"] = dict(ours)
-    if not lines:
-        return None
-    return "the run compared with was recorded under other conditions:\n  " + "\n  ".join(lines)

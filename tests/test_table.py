@@ -14,7 +14,7 @@ from gradperf.commands import show
 from gradperf.errors import UserError
 from gradperf.suite import baseline, storage, table
 from gradperf.suite.break_even import Cost, break_even
-from gradperf.suite.record import read_benchmark
+from gradperf.suite.facts import read_benchmark
 from gradperf.text import printable, quantities
 from gradperf.text.table import Terminal
 
@@ -355,10 +355,12 @@ def test_baseline_is_of_the_same_device_or_else_of_another():
         record("numpy.empty", problem="nothing"),
         record("numpy.by_hand", problem="unknown"),
     ]
-    found = compared(records)
+    benchmarks = [read_benchmark(one) for one in records]
+    found = baseline.compare(benchmarks, BASELINES.get)
     assert [against.ratio_to_baseline for against in found] == [1, 2, pytest.approx(0.5), None, None, None, None]
-    assert [against.is_baseline for against in found] == [True] + 6 * [False]
-    assert [against.baseline_device for against in found] == ["cpu", "cpu", "cpu", None, None, None, None]
+    assert [against.baseline is one for against, one in zip(found, benchmarks, strict=True)] == [True] + 6 * [False]
+    devices = [against.baseline and against.baseline.facts.device for against in found]
+    assert devices == ["cpu", "cpu", "cpu", None, None, None, None]
     with_its_own = compared([*records, record("numpy.by_hand", step_s=1e-6, device="cuda")])
     assert with_its_own[2].ratio_to_baseline == pytest.approx(5)
 
@@ -460,7 +462,7 @@ def test_harness_cost():
     cases = [record(step_s=1e-6), record("jax.scan", step_s=8e-7), record(step_s=1e-9, part="forward")]
     cost = harness_cost(empty + cases)
     assert cost.call_s == 4e-7
-    assert cost.shortest == "polynomial_degree4-jax.scan-cpu-float64"
+    assert cost.shortest.case == "polynomial_degree4-jax.scan-cpu-float64"
     assert cost.share == pytest.approx(0.01)
     assert harness_cost(cases) is None
     assert harness_cost(empty).share is None
@@ -630,7 +632,7 @@ def test_show_a_run_of_an_older_version(tmp_path, shown):
 def test_show_a_run_without_tables(tmp_path, shown):
     """Said, instead of nothing."""
     file = store(tmp_path / "x.json", [record(part="forward")])
-    assert shown(file).out == f"{file}\n\nnothing that a table shows was timed in it\n"
+    assert shown(file).out == f"{file}\n\nthis run timed nothing that a table shows\n"
 
 
 @pytest.mark.parametrize(
