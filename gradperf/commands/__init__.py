@@ -1,7 +1,7 @@
 """The command line: one file for each command, with its options and the function that runs it.
 
-A command's options are read before its threads are bound, so these files import numpy, pytest and whatever imports
-them only inside functions.
+A command's options are read before its threads are bound. So these files import numpy, pytest, and modules that
+import them, only inside functions.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def add_value(
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json FILE``."""
-    add_value(parser, "--json", "FILE", Path, None, "write everything to FILE")
+    add_value(parser, "--json", "FILE", Path, None, "write all results to FILE as JSON")
 
 
 def add_pairs(parser: argparse.ArgumentParser) -> None:

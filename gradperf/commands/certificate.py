@@ -12,7 +12,7 @@ def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser(
         "certificate",
-        help="how often does the gate raise a false alarm here, and what does it catch?",
+        help="measure how often the gate raises a false alarm here, and what it catches",
         usage="gradperf certificate [OPTION ...] [-- PYTEST_ARGUMENT ...]",
         epilog="Arguments after -- go to pytest, as for the gate. The checkout must have no uncommitted changes.",
     )

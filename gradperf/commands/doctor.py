@@ -11,9 +11,11 @@ from gradperf.machine import threads
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser("doctor", help="what this machine can measure, and what it cannot")
+    parser = add_parser("doctor", help="report what this machine can measure, and what it cannot")
     options.add(parser.add_argument, ("threads",), axes=False)
-    add_value(parser, "--seconds", "N", options.whole_number(5), 60, "measure for about this time, at least 5")
+    add_value(
+        parser, "--seconds", "N", options.whole_number(5), 60, "measure for about this many seconds, at least 5"
+    )
     add_json(parser)
     parser.set_defaults(command=examine_machine)
 

@@ -33,31 +33,29 @@ def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser(
         "gate",
-        help="did a change make any benchmark slower? Compares two revisions",
+        help="compare two revisions: did a change make any benchmark slower?",
         usage="gradperf gate [OPTION ...] [-- PYTEST_ARGUMENT ...]",
         epilog="Arguments after -- go to pytest and choose the benchmarks: gradperf gate -- perf -k jax",
     )
     option, value = parser.add_argument, partial(add_value, parser)
+    positive, whole = options.positive_number, options.whole_number
     option("--base", metavar="REV", help="revision to compare with (default: the merge base with the main branch)")
     option("--base-python", metavar="PATH", help="interpreter of the base, for instance with another framework")
     option("--head-python", metavar="PATH", help="interpreter of the head (default: the one that runs this)")
     value("--alpha", "P", options.share(most=0.5), 0.01, "at most this share of runs may raise a false alarm")
     value("--min-effect", "SHARE", options.share(zero=True), "1%", "slowdowns up to this share are no regression")
-    value("--screen", "N", options.whole_number(3), 8, "pairs of processes for all cases")
+    value("--screen", "N", whole(3), 8, "pairs of processes for all cases")
     # With fewer, each look sees too few pairs to tell a slower case from a hopeless one, and drops all cases.
-    value("--confirm", "N", options.whole_number(5), 24, "fresh pairs for cases that look slower")
-    budget = "stop after this time; cases not decided by then are inconclusive"
-    value("--budget", "MINUTES", options.positive_number, None, budget)
+    value("--confirm", "N", whole(5), 24, "fresh pairs for cases that look slower")
+    value("--budget", "MINUTES", positive, None, "stop after this time; undecided cases are inconclusive")
     add_json(parser)
     option("--markdown", metavar="FILE", type=Path, help="write a comment for a pull request to FILE")
     option("--strict", action="store_true", help="exit with 11 if a case is inconclusive")
     accept = "this case may be slower, fail, differ or be gone; needs a --reason; may be repeated"
     option("--accept", metavar="CASE", action="append", default=[], help=accept)
     option("--reason", metavar="TEXT", action="append", default=[], help="why; one for each --accept")
-    seed = "seed of the random order (default: a new one, which the report shows)"
-    value("--seed", "N", options.whole_number(0), None, seed)
-    patience = "seconds without an answer before a process counts as hung"
-    value("--patience", "SECONDS", options.positive_number, "300", patience)
+    value("--seed", "N", whole(0), None, "seed of the random order (default: a new one, which the report shows)")
+    value("--patience", "SECONDS", positive, "300", "seconds without an answer before a process counts as hung")
     option("--even-if-identical", action="store_true", help="measure even if nothing changed")
     plant = "slow down this case on the head by real work, to test the gate: CASE=5%%; * matches any characters"
     option("--plant", metavar="CASE=SHARE", type=_planted, action="append", default=[], help=plant)
@@ -137,9 +135,7 @@ def _plan(parsed: argparse.Namespace) -> "Plan":
         raise UserError(
             f"--confirm {parsed.confirm}: too few pairs to reach p ≤ {parsed.alpha:g}; at least {least} are needed"
         )
-    return trial.Plan(
-        alpha=parsed.alpha, min_effect=parsed.min_effect, screen=parsed.screen, confirm=parsed.confirm
-    )
+    return trial.Plan(**{name: getattr(parsed, name) for name in ("alpha", "min_effect", "screen", "confirm")})
 
 
 def _accepted(parsed: argparse.Namespace) -> dict[str, str]:

@@ -10,9 +10,7 @@ from gradperf.errors import UserError
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser(
-        "pair", help="time two cases in turns, in pairs of fresh processes: the ratio of their times"
-    )
+    parser = add_parser("pair", help="compare the times of two cases, in pairs of fresh processes")
     parser.add_argument("first", metavar="CASE", help="an id that `gradperf list` shows")
     parser.add_argument("second", metavar="CASE", help="the case to compare the first with")
     add_pairs(parser)
@@ -34,8 +32,7 @@ def pair_cases(parsed: argparse.Namespace) -> int:
             conduct.examine(proven, case_settings)
     except (conduct.Misconduct, agreement.Disagreement) as error:
         raise UserError(f"the time of a case would be misleading, so none is shown:\n{error}") from None
-    roles = [Role((case.id,)) for case in (first, second)]
-    (result,) = ratios(roles[0], roles[1], case_settings, parsed.pairs, equal_calls=False)
+    (result,) = ratios(Role((first.id,)), Role((second.id,)), case_settings, parsed.pairs, equal_calls=False)
     steps_ratio = second.problem.steps / first.problem.steps
     for case, seconds in ((first, result.first_s), (second, result.second_s)):
         print(f"{seconds / case.problem.steps * 1e6:12.2f} µs per step  {case.id}")

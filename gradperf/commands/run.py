@@ -11,14 +11,13 @@ from gradperf.commands import AddParser, add_json, add_value
 from gradperf.commands.preparation import agreed, settings
 from gradperf.errors import UserError
 
-if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
+if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bound
     from gradperf.cases import Case
-    from gradperf.problems import Arrays
 
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser("run", help="run one case once: its losses, first gradients, final weights and seconds")
+    parser = add_parser("run", help="run one case once, and show its losses, gradients, weights and seconds")
     parser.add_argument("case", metavar="CASE", help="an id that `gradperf list` shows")
     add_value(parser, "--steps", "N", options.whole_number(1), None, "steps of the training, instead of the tier's")
     options.add(parser.add_argument, axes=False)
@@ -87,10 +86,6 @@ def _print_results(results: dict[str, Any], gradient_error: float | None) -> Non
         if results[key]:
             error = f", off by at most {gradient_error:.1e} of their norm" if key == "gradients" else ""
             print(f"{title}{error}:")
-            _print_arrays(results[key])
-
-
-def _print_arrays(arrays: "Arrays") -> None:
-    for name, array in arrays.items():
-        numbers = " ".join(f"{number:.8g}" for number in array.ravel()[:6])
-        print(f"  {name:3} {'×'.join(map(str, array.shape)):>8}  {numbers}{' …' if array.size > 6 else ''}")
+        for name, array in results[key].items():
+            numbers = " ".join(f"{number:.8g}" for number in array.ravel()[:6])
+            print(f"  {name:3} {'×'.join(map(str, array.shape)):>8}  {numbers}{' …' if array.size > 6 else ''}")
