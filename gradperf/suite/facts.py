@@ -71,7 +71,7 @@ def _tuple(value: Any) -> tuple[Any, ...]:
 
 
 def _fact(read: Callable[[Any], Any], **default: Any) -> Any:
-    """Return the field of a fact; ``read`` returns it checked, whatever a file holds in its place."""
+    """Return the field of a fact; ``read`` checks what a file holds, and returns the fact."""
     return field(metadata={"read": read}, **(default or {"default": None}))
 
 

@@ -20,18 +20,13 @@ from gradperf.text.table import Terminal
 
 pytest_plugins = ["gradperf.suite.fixtures"]
 
-BENCHMARKS = "perf"
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the suite's options."""
     group = parser.getgroup("gradperf", "gradperf: what to compute")
     options.add(group.addoption)
-    group.addoption(
-        "--no-first-calls",
-        action="store_true",
-        help="start no fresh processes: neither first calls nor memory are measured, and a run takes half the time",
-    )
+    no_first_calls = "do not measure first calls and memory; a run then takes half the time"
+    group.addoption("--no-first-calls", action="store_true", help=no_first_calls)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its storage option
@@ -46,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         choice = cases.Choice(**options.named(config.option))
         cases.check_names(choice)
-        times = _times(config, root / BENCHMARKS)
+        times = _times(config, root / "perf")
         if times and config.getoption("dist", "no") != "no":
             raise UserError("benchmarks cannot be timed by several processes at once: run perf without -n")
         if times:
@@ -63,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for part in (selection, recording, machine_info):  # these have hooks and fixtures too
         config.pluginmanager.register(part)
     if config.option.benchmark_compare is True:
-        # The end of the run says it.
+        # Reported at the end of the run.
         warnings.filterwarnings("ignore", message="Can't compare. No benchmark files")
 
 

@@ -30,7 +30,7 @@ class Family:
     problem: str | None = None
     """Only this problem."""
     always: bool = False
-    """All cases, whatever the user chose."""
+    """All cases, also those that the user did not choose."""
     published: bool = False
     """Only the dtype that each problem was published in."""
 

@@ -33,7 +33,7 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
     compare = option.benchmark_compare
     if isinstance(compare, str) and not compare.endswith(".json") and Path(compare.partition("::")[0]).exists():
         raise UserError(
-            f"--benchmark-compare took {compare!r} for the run to compare with. "
+            f"--benchmark-compare took {compare!r} as the run to compare with. "
             f"Put it after the path: pytest {compare} --benchmark-compare"
         )
     if option.benchmark_storage == _PYTEST_BENCHMARK_DEFAULT:
@@ -41,8 +41,7 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
     scheme, _, path = option.benchmark_storage.rpartition("://")
     if not path or scheme not in ("", "file", "elasticsearch+http", "elasticsearch+https"):
         raise UserError(
-            f"--benchmark-storage={option.benchmark_storage} is no place to store runs: "
-            "file:///absolute/path is one"
+            f"--benchmark-storage={option.benchmark_storage} is not a place to store runs; use file:///absolute/path"
         )
     if saves and scheme in ("", "file"):
         check_writable(Path(path).absolute() / _MACHINE_ID)
@@ -86,27 +85,22 @@ def read(file: Path) -> Run:
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
-        raise UserError(f"{file}: no JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except (ValueError, RecursionError) as error:  # no text, or a number or a nesting beyond all bounds
-        raise UserError(f"{file}: no JSON that can be read: {type(error).__name__}: {error}") from None
+        raise UserError(f"{file}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # not text, or too many digits or levels
+        raise UserError(f"{file}: not JSON that can be read: {type(error).__name__}: {error}") from None
     if not isinstance(stored, Mapping) or "benchmarks" not in stored:
-        raise UserError(f"{file}: no recorded run, it has no key 'benchmarks'")
+        raise UserError(f"{file}: not a recorded run: it has no key 'benchmarks'")
     benchmarks = stored["benchmarks"]
     if not isinstance(benchmarks, list):
-        raise UserError(f"{file}: 'benchmarks' is no list")
+        raise UserError(f"{file}: 'benchmarks' is not a list")
     for index, benchmark in enumerate(benchmarks):
         if not isinstance(benchmark, Mapping):
-            raise UserError(f"{file}: benchmarks[{index}] is no object")
+            raise UserError(f"{file}: benchmarks[{index}] is not an object")
     run = read_run(stored)
     if run.schema is not None and run.schema > SCHEMA:
         raise UserError(f"{file}: has schema {run.schema}, from a later gradperf; this one reads up to {SCHEMA}")
-    return Run(
-        file,
-        _moment(stored.get("datetime")),
-        _cpu(stored.get("machine_info")),
-        tuple(map(read_benchmark, benchmarks)),
-        run.incomplete,
-    )
+    cpu = _cpu(stored.get("machine_info"))
+    return Run(file, _moment(stored.get("datetime")), cpu, tuple(map(read_benchmark, benchmarks)), run.incomplete)
 
 
 def newest(folder: Path) -> tuple[Run, list[str]]:

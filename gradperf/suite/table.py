@@ -11,6 +11,7 @@ from gradperf.suite.baseline import BaselineOf, Comparison, HarnessCost, compare
 from gradperf.suite.facts import Benchmark, Facts
 from gradperf.text import quantities, table
 from gradperf.text.printable import NONE
+from gradperf.text.quantities import duration, magnitude, memory, number, percent_number
 from gradperf.text.table import Column, Terminal
 
 WIDE = 110
@@ -35,7 +36,7 @@ class _Row:
         return self.benchmark.facts
 
     def in_unit(self, seconds: float) -> str:
-        return quantities.number(seconds / self.unit.size)
+        return number(seconds / self.unit.size)
 
 
 def _shown(text: Callable[[float], str], value: float | None) -> str | None:
@@ -52,7 +53,7 @@ def _quartiles(row: _Row) -> str | None:
 def _ratio(row: _Row) -> str | None:
     if row.comparison.baseline is row.benchmark:
         return "base"
-    return _shown(quantities.number, row.comparison.ratio_to_baseline)
+    return _shown(number, row.comparison.ratio_to_baseline)
 
 
 def _break_even(row: _Row) -> str | None:
@@ -62,8 +63,8 @@ def _break_even(row: _Row) -> str | None:
     return doubt + (steps if steps == "never" else quantities.count(steps, most=7 - len(doubt)))
 
 
-def _small_share(share: float) -> str:
-    return quantities.percent_number(share, decimals=2)
+def _share(share: float) -> str:
+    return percent_number(share, decimals=2)
 
 
 def _cores(cores: float) -> str:
@@ -77,24 +78,16 @@ _FIRST = "preparing and first call, fresh process, cold caches, no imports"
 _EVEN = "steps from which it stays ahead of the baseline, one-off costs counted (~: times within their spreads)"
 _COLUMNS: tuple[Column[_Row], ...] = (
     Column("{unit}/step", lambda row: _shown(row.in_unit, row.benchmark.step_s), _STEP, 7, term="time per step"),
-    Column("±%", lambda row: _shown(quantities.percent_number, row.benchmark.spread), _SPREAD, 4),
+    Column("±%", lambda row: _shown(percent_number, row.benchmark.spread), _SPREAD, 4),
     Column("middle half", _quartiles, "the quartiles, in the same unit", 15, rank=1),
     Column("× base", _ratio, "multiple of the baseline's time", 7),
-    Column("first", lambda row: _shown(quantities.duration, row.facts.first_call_s), _FIRST, 7),
+    Column("first", lambda row: _shown(duration, row.facts.first_call_s), _FIRST, 7),
     Column("even at", _break_even, _EVEN, 7),
-    Column(
-        "peak%", lambda row: _shown(_small_share, row.facts.peak_fraction), "share of this machine's best speed", 5
-    ),
-    Column(
-        "error", lambda row: _shown(quantities.magnitude, row.facts.gradient_error), "of the first gradients", 6
-    ),
-    Column("path", lambda row: _shown(quantities.magnitude, row.facts.trajectory_error), _PATH, 6, rank=3),
-    Column(
-        "memory", lambda row: _shown(quantities.memory, row.facts.memory_peak_bytes), "growth of the process", 7
-    ),
-    Column(
-        "device", lambda row: _shown(quantities.memory, row.facts.device_memory_peak_bytes), "peak on it", 7, rank=4
-    ),
+    Column("peak%", lambda row: _shown(_share, row.facts.peak_fraction), "share of this machine's best speed", 5),
+    Column("error", lambda row: _shown(magnitude, row.facts.gradient_error), "of the first gradients", 6),
+    Column("path", lambda row: _shown(magnitude, row.facts.trajectory_error), _PATH, 6, rank=3),
+    Column("memory", lambda row: _shown(memory, row.facts.memory_peak_bytes), "growth of the process", 7),
+    Column("device", lambda row: _shown(memory, row.facts.device_memory_peak_bytes), "peak on it", 7, rank=4),
     Column("cores", lambda row: _shown(_cores, row.facts.cpu_per_wall), "CPU seconds per second", 5, rank=2),
 )
 _ONLY_WIDE = ("middle half", "path", "cores")
@@ -134,7 +127,7 @@ def _rows(pairs: Sequence[tuple[Benchmark, Comparison]]) -> list[_Row]:
 
 
 def _columns(rows: Sequence[_Row], terminal: Terminal) -> list[Column[_Row]]:
-    """Return the columns that make sense here, whether or not they fit."""
+    """Return the columns for these rows and this width; some may not fit."""
     hidden = [] if terminal.width >= WIDE else [*_ONLY_WIDE]
     if all(row.facts.device_memory_peak_bytes is None for row in rows):
         hidden.append("device")
@@ -158,29 +151,27 @@ def _title(rows: Sequence[_Row]) -> str:
 
 def _counts(numbers: Iterable[int | None], noun: str) -> str:
     """Return all counts that occur: one, unless the file mixes records of different runs."""
-    counts = sorted({number for number in numbers if number is not None})
-    text = " or ".join(quantities.count(number) for number in counts) or NONE
+    counts = sorted({whole for whole in numbers if whole is not None})
+    text = " or ".join(map(quantities.count, counts)) or NONE
     return f"{text} {noun}{'' if counts == [1] else 's'}"
 
 
 def _waited(benchmarks: Sequence[Benchmark]) -> str | None:
     """Return a sentence if cases waited for a CPU: their times include the waiting."""
-    shares = [one.facts.cpu_per_wall for one in benchmarks if one.is_compared and one.facts.device == "cpu"]
-    known = [share for share in shares if share is not None]
+    on_cpu = [one.facts for one in benchmarks if one.is_compared and one.facts.device == "cpu"]
+    known = [facts.cpu_per_wall for facts in on_cpu if facts.cpu_per_wall is not None]
     waiting = sum(share < WAITED for share in known)
     if not waiting:
         return None
     return (
-        f"{waiting} of {len(known)} cases waited for a CPU, for more than a tenth of their time: "
-        "other work was running (gradperf doctor)"
+        f"{waiting} of {len(known)} cases waited for a CPU for more than a tenth of their time, "
+        "because other work was running; see gradperf doctor"
     )
 
 
 def _harness_line(cost: HarnessCost) -> str:
-    empty = f"an empty style takes {quantities.duration(cost.call_s)} per call"
+    empty = f"an empty style takes {duration(cost.call_s)} per call"
     if cost.shortest is None or cost.share is None:
         return f"harness: {empty}"
     warning = "WARNING: " if cost.share > HARNESS_SHARE else ""
-    return (
-        f"harness: {warning}{empty}, {_small_share(cost.share)} % of the shortest case here ({cost.shortest.case})"
-    )
+    return f"harness: {warning}{empty}, {_share(cost.share)} % of the shortest case here ({cost.shortest.case})"
