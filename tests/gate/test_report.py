@@ -1,4 +1,4 @@
-"""What the gate says: in the terminal, in a pull request, in an annotation. Facts, not wordings."""
+"""The reports of the gate: terminal, pull request, annotations. Facts, not wordings."""
 
 import math
 import os
@@ -26,7 +26,7 @@ texts = st.text(max_size=120) | st.just(NASTY)
 
 
 def findings(verdicts=words.ORDER):
-    """Give findings that hold anything that their types allow."""
+    """Return findings that hold anything that their types allow."""
     return st.builds(
         Finding,
         id=texts,
@@ -59,22 +59,22 @@ outcomes = st.builds(
 
 
 def table(outcome, width, ascii_only):
-    """Give the report for a terminal of this width."""
+    """Return the report for a terminal of this width."""
     return lines(outcome, Terminal(width, ascii_only))
 
 
-def last(told):
-    """Give the last paragraph, its lines joined."""
-    return " ".join("\n".join(told).rpartition("\n\n")[2].split("\n"))
+def last(printed):
+    """Return the last paragraph, its lines joined."""
+    return " ".join("\n".join(printed).rpartition("\n\n")[2].split("\n"))
 
 
 def rows_of(text):
-    """Give the rows of all tables in Markdown as lists of cells."""
+    """Return the rows of all tables in Markdown as lists of cells."""
     return [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
 
 
 @pytest.mark.parametrize(
-    ("ratio", "low", "high", "told"),
+    ("ratio", "low", "high", "text"),
     [
         (1.07, 1.05, 1.09, "1.07× slower (1.05–1.09)"),
         (1 / 1.08, 1 / 1.11, 1 / 1.05, "1.08× faster (1.05–1.11)"),
@@ -92,16 +92,16 @@ def rows_of(text):
         (0.0, 0.0, 1.0, "–"),
     ],
 )
-def test_a_ratio_says_in_which_direction_and_within_which_bounds(ratio, low, high, told):
+def test_a_ratio_says_in_which_direction_and_within_which_bounds(ratio, low, high, text):
     """What is faster has its ratio and both bounds upside down, and in order; what is unbounded is no number."""
-    assert words.ratio_text(ratio, low, high) == told
+    assert words.ratio_text(ratio, low, high) == text
 
 
 @given(ratio=st.floats(0.01, 100), low=st.floats(0.5, 0.99), high=st.floats(1.01, 2))
 def test_bounds_are_told_in_order(ratio, low, high):
     """The first bound of an interval is never above the second, whatever the direction."""
-    told = words.ratio_text(ratio, ratio * low, ratio * high)
-    first, second = re.search(r"\(([\d.,e-]+)–([\d.,e-]+)\)", told).groups()
+    printed = words.ratio_text(ratio, ratio * low, ratio * high)
+    first, second = re.search(r"\(([\d.,e-]+)–([\d.,e-]+)\)", printed).groups()
     assert float(first.replace(",", "")) <= float(second.replace(",", ""))
 
 
@@ -119,9 +119,9 @@ def test_no_line_exceeds_the_width_or_moves_the_cursor(outcome, width, ascii_onl
 def test_every_verdict_is_told_within_every_width(key):
     """The last paragraph gives the exit code, in the terminal of any width and in Markdown."""
     for width in (80, 100, 140, 500):
-        told = table(EVERY[key], width, ascii_only=False)
-        assert last(told) == sentence(EVERY[key]) or width < 140
-        assert f"Exit code {EVERY[key].exit_code}:" in last(told)
+        printed = table(EVERY[key], width, ascii_only=False)
+        assert last(printed) == sentence(EVERY[key]) or width < 140
+        assert f"Exit code {EVERY[key].exit_code}:" in last(printed)
     assert f"Exit code {EVERY[key].exit_code}:" in markdown(EVERY[key])
 
 
@@ -135,23 +135,23 @@ def test_no_number_is_parted_from_its_percent_sign():
 
 def test_the_culprit_stands_first_and_in_the_last_sentence():
     """Of two regressions among many cases, the worse is the first row, and named in full at the end."""
-    told = table(
+    printed = table(
         outcome("regressed", cases(40, case(0, "inconclusive", 1.5), slow(1, 1.07), slow(2, 1.4))), 200, False
     )
-    assert told[1].startswith("regressed")
-    assert name(2) in told[1]
-    assert name(1) in told[2]
-    assert "2 of 40 cases" in last(told)
-    assert f"{name(2)}, 1.40× slower" in last(told)
+    assert printed[1].startswith("regressed")
+    assert name(2) in printed[1]
+    assert name(1) in printed[2]
+    assert "2 of 40 cases" in last(printed)
+    assert f"{name(2)}, 1.40× slower" in last(printed)
 
 
 def test_rows_stand_in_the_order_of_their_urgency():
     """What needs action comes before what is better, what is open, what is new and what is as it was."""
     order = ("regressed", "different", "failed", "removed", "improved", "unstable", "inconclusive", "new")
-    told = table(
+    printed = table(
         outcome("incomplete", [case(n, verdict) for n, verdict in enumerate(reversed(words.ORDER))]), 120, False
     )
-    assert tuple(line.split()[0] for line in told[1:11]) == (*order, "unchanged", "identical")
+    assert tuple(line.split()[0] for line in printed[1:11]) == (*order, "unchanged", "identical")
 
 
 def test_quiet_cases_are_listed_only_where_they_are_few():
@@ -164,8 +164,8 @@ def test_quiet_cases_are_listed_only_where_they_are_few():
 
 def test_cut_names_can_be_told_apart():
     """At 80 columns, names that differ in their middle alone are cut where they are alike."""
-    told = table(EVERY["group"], 80, ascii_only=False)
-    rows = [line for line in told if line.startswith("inconclusive")]
+    printed = table(EVERY["group"], 80, ascii_only=False)
+    rows = [line for line in printed if line.startswith("inconclusive")]
     assert len({line.split()[-1] for line in rows}) == len(rows) == 10
 
 
@@ -173,34 +173,34 @@ def test_cut_names_that_look_alike_are_cut_elsewhere():
     """Two tests of one file, with the same parameters, among tests of another file."""
     parameters = [f"[tiny_bias_3x2x1-numpy.{style}-cpu-float32]" for style in ("by_hand", "by_hand_inplace")]
     tests = ("phases.py::test_forward", "phases.py::test_backward", "training.py::test_training")
-    told = printable.cut_alike([f"perf/test_{test}{those}" for test in tests for those in parameters], 45)
-    assert len(set(told)) == 6
-    assert max(map(len, told)) == 45
-    assert told[0] == "…forward[tiny_bias_3x2x1-numpy.by_hand-cpu-f…"
+    printed = printable.cut_alike([f"perf/test_{test}{those}" for test in tests for those in parameters], 45)
+    assert len(set(printed)) == 6
+    assert max(map(len, printed)) == 45
+    assert printed[0] == "…forward[tiny_bias_3x2x1-numpy.by_hand-cpu-f…"
 
 
 @given(names=st.lists(st.text("abc", min_size=1, max_size=60), min_size=1, max_size=5), width=st.integers(3, 60))
 def test_a_name_that_fits_is_not_cut(names, width):
     """No cut name is wider than its room, and those that fit stand as they are."""
-    for whole, told in zip(names, printable.cut_alike(names, width), strict=True):
-        assert len(told) <= width
-        assert told == whole or len(whole) > width
+    for whole, cut in zip(names, printable.cut_alike(names, width), strict=True):
+        assert len(cut) <= width
+        assert cut == whole or len(whole) > width
 
 
 def test_no_regression_says_what_would_have_been_seen():
     """Without a regression, the last sentence gives the slowdown visible in half of the cases, and in all."""
-    told = sentence(
+    printed = sentence(
         outcome(cases=[case(n, smallest_visible_change=share) for n, share in enumerate((0.01, 0.024, 0.3))])
     )
-    assert "2.4 %" in told
-    assert "30 %" in told
+    assert "2.4 %" in printed
+    assert "30 %" in printed
 
 
 def test_what_could_not_be_decided_is_named():
     """Cases that are inconclusive or unstable are counted and named in the last sentence."""
-    told = sentence(outcome(cases=cases(40, case(0, "inconclusive"), case(1, "unstable"))))
-    assert name(0) in told
-    assert name(1) in told
+    printed = sentence(outcome(cases=cases(40, case(0, "inconclusive"), case(1, "unstable"))))
+    assert name(0) in printed
+    assert name(1) in printed
 
 
 def test_a_group_may_regress_where_no_case_does():
@@ -214,20 +214,20 @@ def test_a_group_may_regress_where_no_case_does():
 
 def test_a_failed_control_takes_every_verdict_back():
     """Then the first line, the last sentence and the errors say so, and nothing is called regressed there."""
-    told = table(EVERY["untrusted"], 100, ascii_only=False)
-    assert "do not believe" in told[0]
-    assert "believe no verdict" in last(told)
-    assert "regress" not in last(told)
+    printed = table(EVERY["untrusted"], 100, ascii_only=False)
+    assert "do not believe" in printed[0]
+    assert "believe no verdict" in last(printed)
+    assert "regress" not in last(printed)
     errors = [line for line in annotations(EVERY["untrusted"]) if line.startswith("::error")]
     assert len(errors) == 1
     assert "control failed" in errors[0]
 
 
 def test_what_fails_tells_why():
-    """A crash is told with its reason, once for all cases that share it, and counts as not compared."""
-    told = "\n".join(table(EVERY["incomplete"], 300, ascii_only=False))
-    assert told.count("signal 9 Traceback") == 1
-    assert "4 of 40 cases could not be compared" in told
+    """A crash is reported with its reason, once for all cases that share it, and counts as not compared."""
+    printed = "\n".join(table(EVERY["incomplete"], 300, ascii_only=False))
+    assert printed.count("signal 9 Traceback") == 1
+    assert "4 of 40 cases could not be compared" in printed
     assert "signal 9" in sentence(EVERY["incomplete"])
 
 
@@ -239,16 +239,16 @@ def test_nothing_compared_is_not_called_good():
 
 
 def test_different_results_are_untrusted():
-    """Where the sides return different results, the case is named and its reason told."""
+    """If the sides return different results, the report names the case and the reason."""
     assert name(0) in sentence(EVERY["different"])
     assert any("bound 1e-9" in line for line in table(EVERY["different"], 200, ascii_only=False))
 
 
 def test_what_is_identical_was_not_timed():
     """An identical outcome says so, and claims to have seen nothing."""
-    told = sentence(EVERY["identical"])
-    assert "Nothing that a benchmark can import has changed: identical, not timed." in told
-    assert "would have been seen" not in told
+    printed = sentence(EVERY["identical"])
+    assert "Nothing that a benchmark can import has changed: identical, not timed." in printed
+    assert "would have been seen" not in printed
 
 
 def test_identical_with_a_new_case_is_not_all_identical():
@@ -259,9 +259,9 @@ def test_identical_with_a_new_case_is_not_all_identical():
 
 def test_a_regression_does_not_hide_what_crashed():
     """Where one case is slower and another crashed, the last sentence names both."""
-    told = sentence(EVERY["regression and crash"])
-    assert f"{name(0)}, 1.07× slower" in told
-    assert "1 of 40 cases could not be compared" in told
+    printed = sentence(EVERY["regression and crash"])
+    assert f"{name(0)}, 1.07× slower" in printed
+    assert "1 of 40 cases could not be compared" in printed
 
 
 def test_a_group_may_improve_where_no_case_does():
@@ -272,9 +272,9 @@ def test_a_group_may_improve_where_no_case_does():
 
 def test_what_was_accepted_is_shown_with_its_reason_and_no_error():
     """An accepted regression keeps its number, gives its reason, and raises no annotation."""
-    told = "\n".join(table(EVERY["accepted"], 200, ascii_only=False))
-    assert "accepted   1.07× slower" in told
-    assert "a stricter check of the shapes" in told
+    printed = "\n".join(table(EVERY["accepted"], 200, ascii_only=False))
+    assert "accepted   1.07× slower" in printed
+    assert "a stricter check of the shapes" in printed
     assert annotations(EVERY["accepted"]) == []
 
 
@@ -354,7 +354,7 @@ def test_the_summary_is_appended(tmp_path):
 
 @pytest.mark.parametrize("place", ["missing/summary.md", "."])
 def test_a_summary_that_cannot_be_written_is_a_warning(tmp_path, place):
-    """The annotations are given all the same, and one more that tells the file and the reason."""
+    """The annotations are printed all the same, and one more names the file and the reason."""
     environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / place)}
     lines = in_actions(EVERY["one regression"], environ)
     assert lines[:-1] == annotations(EVERY["one regression"])
@@ -371,10 +371,10 @@ def test_a_full_disk_under_the_summary_is_a_warning():
 def test_signs_are_all_that_a_report_adds_to_names():
     """A stream that can hold SIGNS can hold any report whose names and reasons are ASCII."""
     crash_free = [one for key, one in EVERY.items() if key != "incomplete"]
-    told = "".join(
+    printed = "".join(
         line for one in crash_free for width in (80, 140) for line in table(one, width, ascii_only=False)
     )
-    assert {sign for sign in told if not sign.isascii()} <= set(printable.SIGNS)
+    assert {sign for sign in printed if not sign.isascii()} <= set(printable.SIGNS)
 
 
 def test_outcomes_are_of_their_type():
