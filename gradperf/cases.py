@@ -1,12 +1,9 @@
-"""Cases: one problem × style × device × dtype each, and the user's choice among them.
+"""Cases: one problem × style × device × dtype each, and the user's choice among them."""
 
-Every name that the user gives is checked before anything runs, and must lead to at least one case that can run
-here.
-"""
-
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 from gradperf import frameworks, problems
 from gradperf.errors import UserError, unknown
@@ -33,10 +30,9 @@ class Choice:
     device: tuple[str, ...] = ()
     dtype: tuple[str, ...] = ()
 
-    def items(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield each axis with the values named on it."""
-        for axis in fields(self):
-            yield axis.name, getattr(self, axis.name)
+    def items(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        """Return each axis with the values named on it."""
+        return vars(self).items()
 
 
 @dataclass(frozen=True)
@@ -87,25 +83,22 @@ def obstacle(case: Case, threads: int) -> str | None:
 
 def existing(axis: str) -> tuple[str, ...]:
     """Return every value that exists on ``axis``."""
+    found: Iterable[str]
     match axis:
         case "framework":
-            return frameworks.names()
+            found = frameworks.names()
         case "style":
-            styles = (
-                style
-                for framework in frameworks.names()
-                for family in problems.families()
-                for style in frameworks.styles(framework, family)
-            )
-            return tuple(dict.fromkeys(styles))
+            both = product(frameworks.names(), problems.families())
+            found = (style for framework, family in both for style in frameworks.styles(framework, family))
         case "problem":
-            return tuple(problem.name for problem in problems.entries())
+            found = (problem.name for problem in problems.entries())
         case "device":
-            known = (device for name in frameworks.names() for device in frameworks.devices(name))
-            return tuple(dict.fromkeys(known))
+            found = (device for name in frameworks.names() for device in frameworks.devices(name))
         case "dtype":
-            return frameworks.DTYPES
-    raise AssertionError(axis)
+            found = frameworks.DTYPES
+        case _:
+            raise AssertionError(axis)
+    return tuple(dict.fromkeys(found))
 
 
 def check_names(choice: Choice) -> None:
@@ -144,7 +137,7 @@ def check_named_can_run(cases: Iterable[Case], choice: Choice, threads: int) -> 
             with_value = [case for case in cases if case.value(axis) == value]
             reasons = [obstacle(case, threads) for case in with_value]
             if not with_value:
-                raise UserError(f"--{axis} {value}: no case has it together with the other options given")
+                raise UserError(f"--{axis} {value}: no case has it together with the other options")
             if None not in reasons:
                 listed = "\n  ".join(dict.fromkeys(reason for reason in reasons if reason))
                 raise UserError(f"--{axis} {value} was asked for, and cannot run here:\n  {listed}")

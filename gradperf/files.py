@@ -24,28 +24,25 @@ def write(path: Path, text: str) -> None:
 
     Raises UserError if that fails.
     """
+    data = text.encode("utf-8", "backslashreplace")  # half a surrogate pair must not lose a run
     try:
         if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout, must not be replaced
-            path.write_bytes(_encoded(text))
+            path.write_bytes(data)
         else:
-            _replace(path.resolve(), text)  # a link stays a link
+            _replace(path.resolve(), data)  # a link stays a link
     except (OSError, RuntimeError, ValueError) as error:  # no space, links in a circle, a null character
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be written: {reason}") from None
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".gradperf-{secrets.token_hex(8)}.tmp")  # os.replace cannot cross file systems
     try:
         with temporary.open("xb") as file:
-            file.write(_encoded(text))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())  # some file systems notice only here that they are full
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair must not lose a run

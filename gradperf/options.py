@@ -1,15 +1,14 @@
-"""The options that choose what runs, and the readers of all option values.
+"""The options that choose what runs, and the readers of all option values, for pytest and the command line.
 
-pytest and the command line share this table and these readers. A reader takes the text of one value and returns the
-value. It raises ``argparse.ArgumentTypeError`` if the text is wrong; both parsers report that as one message.
-
-This module imports no framework and no numpy: the thread count must be known before either is imported.
+A reader takes the text of one value and returns the value, or raises ``argparse.ArgumentTypeError``. This module
+must not import numpy or a framework: the thread count must be known before they are imported.
 """
 
+import math
 import os
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from gradperf.errors import unknown
 
@@ -31,15 +30,19 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def share(*, most: float = 1, zero: bool = False) -> Callable[[str], float]:
     """Return a reader of shares such as ``1%`` or ``0.01``: below 1, at most ``most``, and 0 only with ``zero``."""
 
     def read(text: str) -> float:
         number = text.strip()
-        try:
-            value = float(number[:-1]) / 100 if number.endswith("%") else float(number)
-        except ValueError:
-            value = -1.0
+        value = _float(number[:-1]) / 100 if number.endswith("%") else _float(number)
         if not (0 < value < 1 and value <= most) and not (zero and value == 0):
             raise ArgumentTypeError(f"expected a share between 0 and {most:g}, such as 1% or 0.01, not {text!r}")
         return value
@@ -49,10 +52,7 @@ def share(*, most: float = 1, zero: bool = False) -> Callable[[str], float]:
 
 def positive_number(text: str) -> float:
     """Read a number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
+    number = _float(text)
     if not 0 < number < float("inf"):
         raise ArgumentTypeError(f"expected a number above 0, not {text!r}")
     return number
@@ -92,32 +92,23 @@ AXES = {
 }
 
 
-class _Setting(NamedTuple):
-    read: Callable[[str], Any]
-    default: Any
-    help: str
-
-
-SETTINGS = {
-    "tier": _Setting(
-        tier, "quick", "short: a few steps, for the gate; quick: shorter trainings; full: the published sizes"
+SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
+    "tier": (
+        tier,
+        "quick",
+        "short: a few steps, for the gate; quick: shorter trainings; full: the published sizes",
     ),
-    "threads": _Setting(threads, 1, "threads of every library, set before import"),
-    "seed": _Setting(whole_number(0), 0, "seed of inputs and weights"),
+    "threads": (threads, 1, "threads of every library, set before import"),
+    "seed": (whole_number(0), 0, "seed of inputs and weights"),
 }
+"""Reader, default and help of each."""
 
 
 def add(add_option: Callable[..., Any], settings: Iterable[str] = SETTINGS, *, axes: bool = True) -> None:
     """Add the options to a parser of pytest or argparse, by its method ``add_option``."""
     for axis, example in AXES.items() if axes else ():
-        add_option(
-            f"--{axis}",
-            action="extend",
-            type=names,
-            default=[],
-            metavar="NAME",
-            help=f"only these (may be repeated, or separated by commas): {example}",
-        )
+        text = f"only these, separated by commas or repeated: {example}"
+        add_option(f"--{axis}", action="extend", type=names, default=[], metavar="NAME", help=text)
     for name in settings:
         read, default, text = SETTINGS[name]
         add_option(f"--{name}", type=read, default=default, metavar="VALUE", help=f"{text} (default: {default})")

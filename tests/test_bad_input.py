@@ -125,8 +125,8 @@ def test_compare_with_a_run_that_does_not_exist(run_pytest):
             "--benchmark-json=/nowhere/at/all.json",
             "--benchmark-json: cannot write /nowhere/at/all.json: No such file",
         ),
-        ("--benchmark-storage=bogus://x", "--benchmark-storage=bogus://x is no place to store runs"),
-        ("--benchmark-storage=", "--benchmark-storage= is no place to store runs"),
+        ("--benchmark-storage=bogus://x", "--benchmark-storage=bogus://x is not a place to store runs"),
+        ("--benchmark-storage=", "--benchmark-storage= is not a place to store runs"),
     ],
 )
 def test_results_that_would_be_lost(run_pytest, option, message):

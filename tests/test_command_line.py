@@ -178,7 +178,7 @@ def ended(words, stdout, stderr):
 
 
 @pytest.mark.parametrize(("words", "code"), COMMANDS)
-def test_nobody_reads(words, code):
+def test_closed_pipe(words, code):
     """A closed pipe, as after ``| head``, does not change the exit code."""
     read, written = os.pipe()
     os.close(read)

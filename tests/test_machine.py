@@ -10,7 +10,7 @@ import pytest
 
 from gradperf.frameworks import versions
 from gradperf.machine import cpus, gpus, libraries, load, memory
-from gradperf.suite import storage
+from gradperf.suite import machine_info
 
 V2 = "30 1 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = (
@@ -202,9 +202,9 @@ def test_gpus_as_the_tool_lists_them(tmp_path, script, expected):
 
 def test_identity_is_equal_twice_and_survives_json():
     """So two runs of one machine differ in nothing."""
-    once, again = storage.identity(), storage.identity()
+    once, again = machine_info.identity(), machine_info.identity()
     assert once == again == json.loads(json.dumps(once))
-    assert storage.differences(once, json.loads(json.dumps(again))) == []
+    assert machine_info.differences(once, json.loads(json.dumps(again))) == []
     assert once["versions"] == versions.installed()
     assert {
         "cpu_model",
@@ -220,12 +220,14 @@ def test_identity_is_equal_twice_and_survives_json():
 
 def test_identity_tells_what_differs():
     """Value by value: a driver, a governor, a BLAS."""
-    ours = storage.identity()
+    ours = machine_info.identity()
     theirs = json.loads(json.dumps(ours))
     theirs["governor"] = "powersave"
     theirs["gpus"]["0"] = {"driver": "550", "name": "T4", "memory": "1 MiB"}
     theirs["blas"]["version"] = "0.0.1"
-    lines = storage.differences({**ours, "gpus": {"0": {"driver": "570", "name": "T4", "memory": "1 MiB"}}}, theirs)
+    lines = machine_info.differences(
+        {**ours, "gpus": {"0": {"driver": "570", "name": "T4", "memory": "1 MiB"}}}, theirs
+    )
     assert [line.partition(":")[0] for line in lines] == ["blas.version", "governor", "gpus.0.driver"]
     assert "gpus.0.driver: 550 then, 570 now" in lines
 
@@ -279,8 +281,8 @@ def test_blas_has_the_threads_that_were_bound():
 def test_machine_info_holds_the_identity():
     """The identity is added to pytest-benchmark's own facts, and the measured clock is removed."""
     info = {"node": "here", "cpu": {"hz_actual": [1, 0], "brand_raw": "x"}}
-    storage.describe_machine(info)
-    assert info == {"node": "here", "cpu": {"brand_raw": "x"}, **storage.identity()}
+    machine_info.describe_machine(info)
+    assert info == {"node": "here", "cpu": {"brand_raw": "x"}, **machine_info.identity()}
 
 
 def test_environment_is_that_of_numerical_libraries(monkeypatch):

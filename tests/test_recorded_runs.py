@@ -10,8 +10,8 @@ import pytest
 from gradperf.cases import Settings
 from gradperf.checks import ceilings
 from gradperf.machine import libraries, load
-from gradperf.suite import recording, storage
-from gradperf.suite.record import Facts, RunFacts, read_benchmark, read_run
+from gradperf.suite import machine_info, recording, storage
+from gradperf.suite.facts import Facts, RunFacts, read_benchmark, read_run
 from tests.conftest import ROOT, run_process
 
 FEW = (
@@ -47,7 +47,7 @@ OF_WHOLE_STEPS = [
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    """Give the output and the JSON of two runs, one after the other."""
+    """Return the output and the JSON of two runs, one after the other."""
     folder = tmp_path_factory.mktemp("recorded")
     command = [sys.executable, "-m", "pytest", str(ROOT / "perf"), *FEW, "-p", "no:cacheprovider"]
     command += [f"--benchmark-storage=file://{folder}", "--benchmark-compare"]
@@ -118,7 +118,7 @@ def test_runs_at_other_settings_are_not_compared_quietly(run_pytest):
 
 @pytest.mark.parametrize(("scale", "fails"), [(1e-6, True), (1e6, False)])
 def test_compare_fail_is_pytest_benchmarks(run_pytest, tmp_path, scale, fails):
-    """``--benchmark-compare-fail`` fails where the stored median was smaller by more than it says, else not."""
+    """``--benchmark-compare-fail`` fails only if the stored median was smaller by more than it allows."""
     few = [ROOT / "perf", *FEW, "-k", "harness"]
     assert run_pytest(*few).returncode == 0
     (file,) = (tmp_path / "results").glob("*/*.json")
@@ -132,7 +132,7 @@ def test_compare_fail_is_pytest_benchmarks(run_pytest, tmp_path, scale, fails):
 
 
 def test_benchmarks_without_a_counterpart_are_counted(run_pytest):
-    """A comparison with a run that lacks some of the benchmarks says how many have nothing beside them."""
+    """A comparison with a run that lacks some benchmarks reports how many."""
     assert run_pytest(ROOT / "perf", *FEW, "-k", "tiny_bias or harness").returncode == 0
     done = run_pytest(ROOT / "perf", *FEW, "--benchmark-compare")
     assert "1 of 11 benchmarks are not in the run compared with" in done.stdout
@@ -148,7 +148,7 @@ def test_run_from_below_the_frameworks(run_pytest):
 
 @pytest.fixture
 def spy(tmp_path):
-    """Give a plugin that tells at the end which frameworks were imported, and the folder it lies in."""
+    """Return a plugin that prints at the end which frameworks were imported, and the folder it lies in."""
     (tmp_path / "spy.py").write_text(
         "import sys\n"
         "def pytest_unconfigure():\n"
@@ -206,23 +206,23 @@ def test_disagreeing_style_is_not_timed(run_pytest, tmp_path):
     assert [name for name in saved if "by_hand_inplace" in name]
 
 
-def test_differences_of_machines_are_told_value_by_value():
-    """A comparison over an upgrade says what was upgraded; pytest-benchmark then finds nothing to add."""
+def test_differences_of_machines_are_shown_value_by_value():
+    """A comparison after an upgrade names what was upgraded; pytest-benchmark then finds nothing to add."""
     ours = {"cpu_model": "A", "versions": {"torch": "2.13.0"}, "release": "6"}
     compared = {"machine_info": {"cpu_model": "B", "versions": {"torch": "2.12.1"}, "release": "6"}}
-    told = storage.compare_machines(ours, compared)
-    assert "cpu_model: B then, A now" in told
-    assert "versions.torch: 2.12.1 then, 2.13.0 now" in told
-    assert "release" not in told
-    assert storage.compare_machines({"settings": {"seed": 1}}, {"machine_info": {"settings": {"seed": 0}}})
+    warning = machine_info.compare_machines(ours, compared)
+    assert "cpu_model: B then, A now" in warning
+    assert "versions.torch: 2.12.1 then, 2.13.0 now" in warning
+    assert "release" not in warning
+    assert machine_info.compare_machines({"settings": {"seed": 1}}, {"machine_info": {"settings": {"seed": 0}}})
     assert compared["machine_info"] == ours
-    assert storage.compare_machines(ours, compared) is None
+    assert machine_info.compare_machines(ours, compared) is None
 
 
 def test_record_without_machine_info_is_compared():
-    """A record that lacks it says so instead of ending in an internal error."""
+    """A record without it leads to a warning, not to an internal error."""
     compared = {}
-    assert "versions: not recorded then" in storage.compare_machines({"versions": "x"}, compared)
+    assert "versions: not recorded then" in machine_info.compare_machines({"versions": "x"}, compared)
 
 
 def test_nothing_is_saved_where_nothing_is_timed(run_pytest, tmp_path):
@@ -234,7 +234,7 @@ def test_nothing_is_saved_where_nothing_is_timed(run_pytest, tmp_path):
 
 
 def test_default_results_lie_in_the_repository(tmp_path, monkeypatch):
-    """From whatever directory pytest is started."""
+    """Pytest may be started from any directory."""
 
     class Option:
         benchmark_compare = None
@@ -312,7 +312,7 @@ def test_stored_run_shows_the_same_table(recorded, tmp_path, run_gradperf):
 
 
 def test_no_summary_leaves_the_tables_out_and_not_the_warnings(run_pytest):
-    """The option is pytest's own; a comparison of unlike runs is still told."""
+    """The option is pytest's own; the warning about unlike runs is still shown."""
     assert run_pytest(ROOT / "perf", *FEW, "-k", "harness").returncode == 0
     done = run_pytest(ROOT / "perf", *FEW, "-k", "harness", "--no-summary", "--seed", "3", "--benchmark-compare")
     assert "harness: an empty style" not in done.stdout
@@ -358,7 +358,7 @@ def test_halves_stand_and_fall_with_their_case(run_pytest, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("run", "told"),
+    ("run", "text"),
     [
         ({"benchmarks_selected": 31, "benchmarks_finished": 12}, "12 of 31 benchmarks"),
         ({"benchmarks_selected": 31, "benchmarks_finished": 31}, None),
@@ -367,6 +367,6 @@ def test_halves_stand_and_fall_with_their_case(run_pytest, tmp_path):
         ({"benchmarks_selected": "31", "benchmarks_finished": None}, None),
     ],
 )
-def test_incomplete_run_is_told(run, told):
-    """By its own count; a record without one says nothing."""
-    assert storage.incomplete({"gradperf": run} if run is not None else {}) == told
+def test_incomplete_run_is_reported(run, text):
+    """By its own count; a record without counts has no message."""
+    assert read_run({"gradperf": run} if run is not None else {}).incomplete == text

@@ -1,41 +1,28 @@
 """``gradperf certificate``: how often the gate raises a false alarm here, and what it catches."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from gradperf import options
-from gradperf.commands import AddParser
+from gradperf.commands import AddParser, add_value
 
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser(
         "certificate",
-        help="how often does the gate raise a false alarm here, and what does it catch?",
+        help="measure how often the gate raises a false alarm here, and what it catches",
         usage="gradperf certificate [OPTION ...] [-- PYTEST_ARGUMENT ...]",
         epilog="Arguments after -- go to pytest, as for the gate. The checkout must have no uncommitted changes.",
     )
-    option = parser.add_argument
-    for name, runs in (
-        ("--unchanged", "runs without any change"),
-        ("--planted", "runs with 3, 5 and 10 %% of work added to cases of each group"),
-        ("--group", "runs with 2 %% of work added to all cases of one group"),
-    ):
-        option(name, metavar="N", type=options.whole_number(0), default=0, help=f"{runs} (default: 0)")
-    option(
-        "--store",
-        metavar="FILE",
-        type=Path,
-        default=Path("docs/certificate.jsonl"),
-        help="the runs so far, to which new ones are added (default: %(default)s)",
-    )
-    option(
-        "--page",
-        metavar="FILE",
-        type=Path,
-        default=Path("docs/certificate.md"),
-        help="the page that is written from them (default: %(default)s)",
-    )
+    value, whole = partial(add_value, parser), options.whole_number(0)
+    value("--unchanged", "N", whole, 0, "runs without any change")
+    value("--planted", "N", whole, 0, "runs with 3, 5 and 10 %% of work added to cases of each group")
+    value("--group", "N", whole, 0, "runs with 2 %% of work added to all cases of one group")
+    store, page = Path("docs/certificate.jsonl"), Path("docs/certificate.md")
+    value("--store", "FILE", Path, store, "the runs so far, to which new ones are added")
+    value("--page", "FILE", Path, page, "the page that is written from them")
     parser.set_defaults(command=certify_gate)
 
 

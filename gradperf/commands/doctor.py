@@ -3,25 +3,20 @@
 import argparse
 import json
 import os
-from pathlib import Path
 
 from gradperf import files, options
-from gradperf.commands import AddParser
+from gradperf.commands import AddParser, add_json, add_value
 from gradperf.machine import threads
 
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser("doctor", help="what this machine can measure, and what it cannot")
+    parser = add_parser("doctor", help="report what this machine can measure, and what it cannot")
     options.add(parser.add_argument, ("threads",), axes=False)
-    parser.add_argument(
-        "--seconds",
-        metavar="N",
-        type=options.whole_number(5),
-        default=60,
-        help="time for measuring, about (default: %(default)s, at least 5)",
+    add_value(
+        parser, "--seconds", "N", options.whole_number(5), 60, "measure for about this many seconds, at least 5"
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
+    add_json(parser)
     parser.set_defaults(command=examine_machine)
 
 

@@ -11,16 +11,16 @@ import shutil
 import signal
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradperf import files, options
-from gradperf.commands import AddParser
+from gradperf.commands import AddParser, add_json, add_value
 from gradperf.errors import UserError
 from gradperf.text import streams
-from gradperf.text.printable import encodes
 from gradperf.text.table import Terminal
 
 if TYPE_CHECKING:  # they take time to import
@@ -28,90 +28,37 @@ if TYPE_CHECKING:  # they take time to import
     from gradperf.gate.decision.trial import Plan
     from gradperf.gate.sides.prepare import Sides
 
-SIGNS = "×–µ …·"
-"""Signs of the report that not every terminal can show."""
-
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser(
         "gate",
-        help="did a change make any benchmark slower? Compares two revisions",
+        help="compare two revisions: did a change make any benchmark slower?",
         usage="gradperf gate [OPTION ...] [-- PYTEST_ARGUMENT ...]",
         epilog="Arguments after -- go to pytest and choose the benchmarks: gradperf gate -- perf -k jax",
     )
-    option = parser.add_argument
+    option, value = parser.add_argument, partial(add_value, parser)
+    positive, whole = options.positive_number, options.whole_number
     option("--base", metavar="REV", help="revision to compare with (default: the merge base with the main branch)")
     option("--base-python", metavar="PATH", help="interpreter of the base, for instance with another framework")
     option("--head-python", metavar="PATH", help="interpreter of the head (default: the one that runs this)")
-    option(
-        "--alpha",
-        metavar="P",
-        type=options.share(most=0.5),
-        default=0.01,
-        help="share of runs that may raise a false alarm, at most (default: %(default)s)",
-    )
-    option(
-        "--min-effect",
-        metavar="SHARE",
-        type=options.share(zero=True),
-        default=0.01,
-        help="slowdowns up to this share are no regression (default: 1%%)",
-    )
-    option(
-        "--screen",
-        metavar="N",
-        type=options.whole_number(3),
-        default=8,
-        help="pairs of processes for all cases (default: %(default)s)",
-    )
-    option(
-        "--confirm",
-        metavar="N",
-        # With fewer, each look sees too few pairs to tell a slower case from a hopeless one, and drops all cases.
-        type=options.whole_number(5),
-        default=24,
-        help="fresh pairs for cases that look slower (default: %(default)s)",
-    )
-    option(
-        "--budget",
-        metavar="MINUTES",
-        type=options.positive_number,
-        help="stop after this time; cases not decided by then are inconclusive",
-    )
-    option("--json", metavar="FILE", type=Path, help="write everything to FILE")
+    value("--alpha", "P", options.share(most=0.5), 0.01, "at most this share of runs may raise a false alarm")
+    value("--min-effect", "SHARE", options.share(zero=True), "1%", "slowdowns up to this share are no regression")
+    value("--screen", "N", whole(3), 8, "pairs of processes for all cases")
+    # With fewer, each look sees too few pairs to tell a slower case from a hopeless one, and drops all cases.
+    value("--confirm", "N", whole(5), 24, "fresh pairs for cases that look slower")
+    value("--budget", "MINUTES", positive, None, "stop after this time; undecided cases are inconclusive")
+    add_json(parser)
     option("--markdown", metavar="FILE", type=Path, help="write a comment for a pull request to FILE")
     option("--strict", action="store_true", help="exit with 11 if a case is inconclusive")
-    option(
-        "--accept",
-        metavar="CASE",
-        action="append",
-        default=[],
-        help="this case may be slower, fail, differ or be gone; needs a --reason; may be repeated",
-    )
+    accept = "this case may be slower, fail, differ or be gone; needs a --reason; may be repeated"
+    option("--accept", metavar="CASE", action="append", default=[], help=accept)
     option("--reason", metavar="TEXT", action="append", default=[], help="why; one for each --accept")
-    option(
-        "--seed",
-        metavar="N",
-        type=options.whole_number(0),
-        help="seed of the random order (default: a new one, which the report shows)",
-    )
-    option(
-        "--patience",
-        metavar="SECONDS",
-        type=options.positive_number,
-        default=300.0,
-        help="seconds without an answer before a process counts as hung (default: 300)",
-    )
+    value("--seed", "N", whole(0), None, "seed of the random order (default: a new one, which the report shows)")
+    value("--patience", "SECONDS", positive, "300", "seconds without an answer before a process counts as hung")
     option("--even-if-identical", action="store_true", help="measure even if nothing changed")
-    option(
-        "--plant",
-        metavar="CASE=SHARE",
-        type=_planted,
-        action="append",
-        default=[],
-        help="slow down this case on the head by real work, to test the gate: CASE=5%%; * matches any characters",
-    )
+    plant = "slow down this case on the head by real work, to test the gate: CASE=5%%; * matches any characters"
+    option("--plant", metavar="CASE=SHARE", type=_planted, action="append", default=[], help=plant)
     parser.set_defaults(command=gate_change)
 
 
@@ -188,9 +135,7 @@ def _plan(parsed: argparse.Namespace) -> "Plan":
         raise UserError(
             f"--confirm {parsed.confirm}: too few pairs to reach p ≤ {parsed.alpha:g}; at least {least} are needed"
         )
-    return trial.Plan(
-        alpha=parsed.alpha, min_effect=parsed.min_effect, screen=parsed.screen, confirm=parsed.confirm
-    )
+    return trial.Plan(**{name: getattr(parsed, name) for name in ("alpha", "min_effect", "screen", "confirm")})
 
 
 def _accepted(parsed: argparse.Namespace) -> dict[str, str]:
@@ -290,18 +235,13 @@ def _report(outcome: "Outcome", parsed: argparse.Namespace) -> int:
     """Print the report, write the files and return the exit code; what cannot be written is no success."""
     from gradperf.gate.report import github, markdown, record, terminal
 
-    ascii_only = not encodes(sys.stdout.encoding, SIGNS)
-    lines = terminal.lines(outcome, Terminal(shutil.get_terminal_size((100, 24)).columns, ascii_only))
-    errors = _print([*lines, *github.in_actions(outcome, os.environ, ascii_only)])
-    writers: list[tuple[Path | None, Callable[[Outcome], str]]] = [
-        (parsed.json, record.dumps),
-        (parsed.markdown, markdown.markdown),
-    ]
-    for file, text in writers:
-        if file is None:
-            continue
+    output = Terminal.of_output(unknown_width=100)
+    lines = terminal.lines(outcome, output)
+    errors = _print([*lines, *github.in_actions(outcome, os.environ, output.ascii_only)])
+    for file, text in ((parsed.json, record.dumps), (parsed.markdown, markdown.markdown)):
         try:
-            files.write(file, text(outcome))
+            if file is not None:
+                files.write(file, text(outcome))
         except UserError as error:
             errors.append(str(error))
     for message in errors:

@@ -10,9 +10,9 @@ from gradperf.commands.preparation import settings
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser("list", help="every case, whether it can run here and, if not, why")
+    parser = add_parser("list", help="list all cases, and why some cannot run here")
     options.add(parser.add_argument, ("tier", "threads"))
-    parser.add_argument("--json", action="store_true", help="as JSON, on standard output")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=list_cases)
 
 

@@ -1,7 +1,4 @@
-"""The command line: reads the arguments, runs one command, and reports its errors.
-
-A user's mistake is one message and exit code 2.
-"""
+"""The command line: reads the arguments, runs one command, and reports its errors."""
 
 import argparse
 import errno
@@ -37,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(words: list[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="gradperf", description="What does this gradient cost, is it right, and did my change make it slower?"
     )
@@ -45,11 +42,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands.add_parser)
-    return parser
-
-
-def _parsed(words: list[str]) -> argparse.Namespace:
-    parser = _parser()
     if not words:
         streams.say(parser.format_help(), end="")
         raise SystemExit(2)
@@ -72,19 +64,17 @@ def _run(words: list[str]) -> int:
         with suppress(BrokenPipeError):
             sys.stdout.flush()
         return code
-    except UserError as error:
-        streams.say(f"gradperf: {error}")
-        return 2
-    except MemoryError:
-        streams.say("gradperf: not enough memory; try fewer steps or a smaller problem")
-        return 2
-    except KeyboardInterrupt:
-        streams.say("gradperf: interrupted")
-        return 130  # as shells do: 128 plus the number of the signal
     except BrokenPipeError:  # `gradperf list | head`
         return 0
+    except UserError as error:
+        code, message = 2, str(error)
+    except MemoryError:
+        code, message = 2, "not enough memory; try fewer steps or a smaller problem"
+    except KeyboardInterrupt:
+        code, message = 130, "interrupted"  # as shells do: 128 plus the number of the signal
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        streams.say(f"gradperf: {error.strerror}: the output is incomplete")
-        return 2
+        code, message = 2, f"{error.strerror}: the output is incomplete"
+    streams.say(f"gradperf: {message}")
+    return code

@@ -1,32 +1,24 @@
-"""``gradperf neighbours``: does it change a case's time that other frameworks are in its process?"""
+"""``gradperf neighbours``: does a case take longer when other frameworks are in its process?"""
 
 import argparse
 
 from gradperf import options
-from gradperf.commands import AddParser
-from gradperf.commands.preparation import settings
+from gradperf.commands import AddParser, add_pairs
+from gradperf.commands.preparation import check_can_run, settings
 from gradperf.errors import UserError
 
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser(
-        "neighbours", help="time cases alone and beside all other frameworks: does their presence matter?"
-    )
+    parser = add_parser("neighbours", help="measure whether cases take longer when other frameworks are imported")
     parser.add_argument("cases", metavar="CASE", nargs="+", help="ids that `gradperf list` shows")
-    parser.add_argument(
-        "--pairs",
-        metavar="N",
-        type=options.whole_number(6),
-        default=8,
-        help="pairs of processes (default: %(default)s, at least 6)",
-    )
+    add_pairs(parser)
     options.add(parser.add_argument, ("threads",), axes=False)
     parser.set_defaults(command=compare_alone_and_beside)
 
 
 def compare_alone_and_beside(parsed: argparse.Namespace) -> int:
-    """Time each case in processes of its framework alone and in processes that hold all other frameworks too."""
+    """Time each case in processes with its framework alone, and in processes with all other frameworks too."""
     case_settings = settings(parsed)
     from gradperf import cases, frameworks
     from gradperf.case_pairs.measure import Role, ratios
@@ -34,8 +26,7 @@ def compare_alone_and_beside(parsed: argparse.Namespace) -> int:
 
     chosen = [cases.find(id_, case_settings) for id_ in dict.fromkeys(parsed.cases)]
     for case in chosen:
-        if reason := cases.obstacle(case, parsed.threads):
-            raise UserError(f"{case.id} cannot run here: {reason}")
+        check_can_run(case, parsed.threads)
     installed = versions.installed()
     for own in dict.fromkeys(case.framework for case in chosen):
         others = [name for name in frameworks.names() if name not in (own, "numpy") and name in installed]

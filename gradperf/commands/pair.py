@@ -3,25 +3,17 @@
 import argparse
 
 from gradperf import options
-from gradperf.commands import AddParser
+from gradperf.commands import AddParser, add_pairs
 from gradperf.commands.preparation import agreed, settings
 from gradperf.errors import UserError
 
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser(
-        "pair", help="time two cases in turns, in pairs of fresh processes: the ratio of their times"
-    )
+    parser = add_parser("pair", help="compare the times of two cases, in pairs of fresh processes")
     parser.add_argument("first", metavar="CASE", help="an id that `gradperf list` shows")
     parser.add_argument("second", metavar="CASE", help="the case to compare the first with")
-    parser.add_argument(
-        "--pairs",
-        metavar="N",
-        type=options.whole_number(6),
-        default=8,
-        help="pairs of processes (default: %(default)s, at least 6)",
-    )
+    add_pairs(parser)
     options.add(parser.add_argument, axes=False)
     parser.set_defaults(command=pair_cases)
 
@@ -40,8 +32,7 @@ def pair_cases(parsed: argparse.Namespace) -> int:
             conduct.examine(proven, case_settings)
     except (conduct.Misconduct, agreement.Disagreement) as error:
         raise UserError(f"the time of a case would be misleading, so none is shown:\n{error}") from None
-    roles = [Role((case.id,)) for case in (first, second)]
-    (result,) = ratios(roles[0], roles[1], case_settings, parsed.pairs, equal_calls=False)
+    (result,) = ratios(Role((first.id,)), Role((second.id,)), case_settings, parsed.pairs, equal_calls=False)
     steps_ratio = second.problem.steps / first.problem.steps
     for case, seconds in ((first, result.first_s), (second, result.second_s)):
         print(f"{seconds / case.problem.steps * 1e6:12.2f} µs per step  {case.id}")

@@ -1,4 +1,4 @@
-"""What the commands that compute cases have in common: the settings, and a case that is proven right."""
+"""What the commands that compute cases share: the settings, and a case that agrees with the reference."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -20,13 +20,19 @@ def settings(parsed: argparse.Namespace) -> "Settings":
     return Settings(**{name: getattr(parsed, name) for name in options.SETTINGS if name in parsed})
 
 
+def check_can_run(case: "Case", threads: int) -> None:
+    """Raise UserError if a case cannot run here."""
+    from gradperf import cases
+
+    if reason := cases.obstacle(case, threads):
+        raise UserError(f"{case.id} cannot run here: {reason}")
+
+
 def agreed(case: "Case", settings: "Settings") -> "Agreed":
     """Prepare a case and check it against the reference; raises UserError if it cannot run or disagrees."""
-    from gradperf import cases
     from gradperf.checks import agreement
 
-    if reason := cases.obstacle(case, settings.threads):
-        raise UserError(f"{case.id} cannot run here: {reason}")
+    check_can_run(case, settings.threads)
     try:
         return agreement.agree(case, settings)
     except agreement.Disagreement as error:

@@ -4,28 +4,24 @@ import argparse
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradperf import options
-from gradperf.commands import AddParser
+from gradperf.commands import AddParser, add_json, add_value
 from gradperf.commands.preparation import agreed, settings
 from gradperf.errors import UserError
 
-if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
+if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bound
     from gradperf.cases import Case
-    from gradperf.problems import Arrays
 
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser("run", help="run one case once: its losses, first gradients, final weights and seconds")
+    parser = add_parser("run", help="run one case once, and show its losses, gradients, weights and seconds")
     parser.add_argument("case", metavar="CASE", help="an id that `gradperf list` shows")
-    parser.add_argument(
-        "--steps", metavar="N", type=options.whole_number(1), help="steps of the training, instead of the tier's"
-    )
+    add_value(parser, "--steps", "N", options.whole_number(1), None, "steps of the training, instead of the tier's")
     options.add(parser.add_argument, axes=False)
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write everything to FILE")
+    add_json(parser)
     parser.set_defaults(command=run_case)
 
 
@@ -90,10 +86,6 @@ def _print_results(results: dict[str, Any], gradient_error: float | None) -> Non
         if results[key]:
             error = f", off by at most {gradient_error:.1e} of their norm" if key == "gradients" else ""
             print(f"{title}{error}:")
-            _print_arrays(results[key])
-
-
-def _print_arrays(arrays: "Arrays") -> None:
-    for name, array in arrays.items():
-        numbers = " ".join(f"{number:.8g}" for number in array.ravel()[:6])
-        print(f"  {name:3} {'×'.join(map(str, array.shape)):>8}  {numbers}{' …' if array.size > 6 else ''}")
+        for name, array in results[key].items():
+            numbers = " ".join(f"{number:.8g}" for number in array.ravel()[:6])
+            print(f"  {name:3} {'×'.join(map(str, array.shape)):>8}  {numbers}{' …' if array.size > 6 else ''}")

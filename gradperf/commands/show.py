@@ -4,23 +4,21 @@ A run that an older version wrote is shown with a dash for each fact that it lac
 """
 
 import argparse
-import shutil
-import sys
 from datetime import UTC
 from pathlib import Path
 
 from gradperf.commands import AddParser
 from gradperf.suite import storage, table
 from gradperf.text import streams
-from gradperf.text.printable import SIGNS, clean, encodes
+from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
 
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser("show", help="the table of a recorded run")
+    parser = add_parser("show", help="show the tables of a recorded run")
     parser.add_argument(
-        "run", metavar="FILE", type=Path, help="its JSON, or a folder: the newest run in it or below it"
+        "run", metavar="FILE", type=Path, help="a recorded run, or a folder: the newest run in or below it"
     )
     parser.set_defaults(command=show_run)
 
@@ -33,9 +31,7 @@ def show_run(parsed: argparse.Namespace) -> int:
             streams.say(f"gradperf: left out: {reason}")
     else:
         run = storage.read(parsed.run)
-    terminal = Terminal(shutil.get_terminal_size().columns, not encodes(sys.stdout.encoding, SIGNS))
-    for line in lines(run, terminal):
-        print(line)
+    print("\n".join(lines(run, Terminal.of_output())))
     return 0
 
 
@@ -54,5 +50,5 @@ def lines(run: storage.Run, terminal: Terminal) -> list[str]:
     return [
         clean(", ".join(title), ascii_only=terminal.ascii_only),
         "",
-        *(tables or ["nothing that a table shows was timed in it"]),
+        *(tables or ["this run timed nothing that a table shows"]),
     ]

@@ -1,7 +1,7 @@
 """What this process of the suite does besides timing.
 
-`gradperf gate` runs the suite in many processes. One lists the cases, the first one of each side checks them, and
-the others only repeat the timings. This module is the one place that decides what each of them may skip.
+`gradperf gate` runs the suite in many processes. One lists the cases, the first of each side checks them, and the
+others only repeat the timings.
 """
 
 from dataclasses import dataclass

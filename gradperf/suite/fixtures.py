@@ -9,14 +9,11 @@ import pytest
 from gradperf.suite import selection
 from gradperf.suite.duties import KEY as DUTIES
 from gradperf.suite.duties import Duties
-from gradperf.suite.recording import examined, timed
 from gradperf.suite.selection import CHOICE, SETTINGS
 
 if TYPE_CHECKING:  # both import numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Choice, Settings
     from gradperf.checks.agreement import Agreed
-
-__all__ = ["agreed", "case", "choice", "duties", "examined", "rounds_for", "settings", "timed"]
 
 _LAST: "pytest.StashKey[Agreed]" = pytest.StashKey()
 """The last case that agreed; its other tests come next."""

@@ -3,8 +3,8 @@
 Ten for each framework. Together they cover every problem that a change could slow down on its own: large and tiny
 networks, Adam, the long loop of the polynomial, products and derivatives. Left out are cases that take seconds to
 prepare (``torch.compiled``; ``torch.module``, whose optimizer imports the compiler) or to call (``jax.grad``):
-forty to a hundred processes would each spend them, and people switch off a gate that takes an hour. Also left out
-is ``numpy.analytic``: it is 5 % faster or slower in each new process, so no run could decide about it.
+up to 128 processes (four for each of up to 32 pairs) would each spend them, and people switch off a gate that takes
+an hour. Also left out is ``numpy.analytic``: its time differs by 5 % between processes, so no run could decide.
 """
 
 from typing import TYPE_CHECKING

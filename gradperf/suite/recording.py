@@ -1,19 +1,15 @@
-"""Recording a run: the facts beside each timing, and those of the whole run.
+"""Gathers the facts of a run while it goes on, and adds them to what pytest-benchmark saves.
 
 Before a case is timed, its conduct is checked (:mod:`gradperf.checks.conduct`), and its first call and memory are
-measured in processes of their own (:mod:`gradperf.first_call.measure`). Afterwards the time is checked against the
-clock, the threads and the best speed of this machine. A benchmark that fails any of this is an error, and is not
-recorded.
-
-Facts that need all benchmarks of the run, such as a ratio to the baseline, are added when the session ends, before
-pytest-benchmark saves.
+measured in other processes (:mod:`gradperf.first_call.measure`). Afterwards the time is checked against the clock,
+the threads and the best speed of this machine. A benchmark that fails a check is an error, and is not recorded.
 """
 
 import gc
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -21,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gradperf.machine import libraries, load
-from gradperf.suite import duties
-from gradperf.suite.record import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.suite import baseline, duties, table
+from gradperf.suite.facts import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.suite.selection import SETTINGS
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
 
@@ -44,7 +41,7 @@ class Finished:
 
 @dataclass
 class Recording:
-    """What a run gathers while it goes on."""
+    """What is known of a run that goes on."""
 
     settings: "Settings"
     processes: "FreshProcesses | None"
@@ -66,19 +63,18 @@ class Recording:
 KEY: "pytest.StashKey[Recording]" = pytest.StashKey()
 
 
-def begin(config: pytest.Config, settings: "Settings", *, first_calls: bool) -> None:
+def begin(config: pytest.Config, *, first_calls: bool) -> None:
     """Begin the recording of a run, before any process is started."""
     from gradperf.first_call.measure import FreshProcesses
 
-    processes = FreshProcesses() if first_calls else None
-    config.stash[KEY] = Recording(settings, processes, load.moment())
+    config.stash[KEY] = Recording(config.stash[SETTINGS], FreshProcesses() if first_calls else None, load.moment())
 
 
-def count_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Count the benchmarks that are to be timed."""
-    config.stash[KEY].selected = sum(
+    session.config.stash[KEY].selected = sum(
         "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
-        for item in items
+        for item in session.items
     )
 
 
@@ -95,11 +91,10 @@ def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settin
     return agreed
 
 
-TimedContext = Callable[..., AbstractContextManager[None]]
-
-
 @pytest.fixture
-def timed(request: pytest.FixtureRequest, benchmark: Any, settings: "Settings") -> TimedContext:
+def timed(
+    request: pytest.FixtureRequest, benchmark: Any, settings: "Settings"
+) -> Callable[..., AbstractContextManager[None]]:
     """Return ``timed(examined, part)``, a context in which the case is timed and its results are checked.
 
     ``part`` is the half of a step that is timed, "forward" or "backward"; None for the whole step. A benchmark that
@@ -115,7 +110,6 @@ def timed(request: pytest.FixtureRequest, benchmark: Any, settings: "Settings") 
     def timed(agreed: "Agreed", part: str | None = None) -> Iterator[None]:
         benchmark.group = f"{agreed.case.group} {part}" if part else agreed.case.group
         known = _facts(agreed, recording, part, first_call=part is None and benchmark.enabled)
-        benchmark.extra_info.update(asdict(known))
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
@@ -137,8 +131,8 @@ def timed(request: pytest.FixtureRequest, benchmark: Any, settings: "Settings") 
 
 def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_call: bool) -> Facts:
     """Return the facts that are known before a case is timed."""
-    case, settings = agreed.case, recording.settings
-    described = Facts(
+    case = agreed.case
+    facts = Facts(
         problem=case.problem.name,
         framework=case.framework,
         style=case.style,
@@ -146,9 +140,7 @@ def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_ca
         dtype=case.dtype,
         part=part or "all",
         steps=1 if part else case.problem.steps,
-        tier=settings.tier,
-        threads=settings.threads,
-        seed=settings.seed,
+        **asdict(recording.settings),
         inputs_sha256=agreed.inputs_sha256,
         framework_version=agreed.framework_version,
         final_loss=agreed.final_loss,
@@ -156,63 +148,63 @@ def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_ca
         trajectory_error=agreed.trajectory_error,
     )
     if part is not None:
-        return described
-    if first_call:
-        described = _with_first_call(described, agreed, recording)
+        return facts
     assert recording.counted is not None
     work = case.problem.work(case.dtype)
     return replace(
-        described,
+        facts,
+        **(_first_call(case, recording) if first_call else {}),
         flops_per_step=work.flops,
         bytes_per_step=work.bytes,
         product_flops_per_step=work.product_flops,
         product_flops_counted=recording.counted[1],
-        uncounted=agreed.case.implementation.uncounted,
+        uncounted=case.implementation.uncounted,
     )
 
 
-def _with_first_call(described: Facts, agreed: "Agreed", recording: Recording) -> Facts:
-    """Measure the first call and the memory of a case, if that is wanted."""
+def _first_call(case: "Case", recording: Recording) -> dict[str, Any]:
+    """Return the facts of the first call and the memory of a case, if they are wanted and can be measured."""
     from gradperf.first_call.measure import NotMeasured, measure
 
     if recording.processes is None:
-        return described
+        return {}
     try:
-        first = measure(agreed.case, recording.settings, recording.processes)
+        first = measure(case, recording.settings, recording.processes)
     except NotMeasured as reason:
         recording.unmeasured.append(str(reason))
-        return described
-    return replace(
-        described,
-        first_call_s=first.first_call_s,
-        memory_peak_bytes=first.memory_peak_bytes,
-        device_memory_peak_bytes=first.device_memory_peak_bytes,
-    )
+        return {}
+    names = ("first_call_s", "memory_peak_bytes", "device_memory_peak_bytes")
+    return {name: getattr(first, name) for name in names}
 
 
-def complete(config: pytest.Config) -> None:
-    """Stop the fresh processes; add the facts that need the whole run: speeds, ratios and break-evens."""
-    recording = config.stash[KEY]
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's wrapper, which saves
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Stop the fresh processes, and add the facts that need the whole run, before it is saved."""
+    recording = session.config.stash[KEY]
     if recording.processes is not None:
         recording.processes.close()
-    if not recording.finished:
-        return
+    if recording.finished:
+        _compare(recording)
+    return (yield)
+
+
+def _compare(recording: Recording) -> None:
+    """Add to each whole step how it compares with its baseline, and with the best speed of this machine."""
     from gradperf import problems
     from gradperf.checks import ceilings
-    from gradperf.suite import baseline
 
     comparisons = baseline.compare(recording.benchmarks(), problems.baseline_of)
     for one, comparison in zip(recording.finished, comparisons, strict=True):
         if one.facts.part != "all":
             continue
-        case, threads = one.case, recording.settings.threads
+        case = one.case
+        ceiling = ceilings.ceilings(case.framework, case.device, case.dtype, recording.settings.threads)
         work = case.problem.work(case.dtype)
-        least_s = ceilings.ceilings(case.framework, case.device, case.dtype, threads).least_s(
-            work.flops, work.bytes
-        )
         completed = replace(
             one.facts,
-            peak_fraction=least_s * case.problem.steps / one.fixture.stats["median"],
+            peak_fraction=ceiling.least_s(work.flops, work.bytes)
+            * case.problem.steps
+            / one.fixture.stats["median"],
             ratio_to_baseline=comparison.ratio_to_baseline,
             break_even_steps=comparison.break_even_steps,
         )
@@ -234,9 +226,7 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
         steal=load.steal(start.cpu_times, end.cpu_times),
         benchmarks_selected=recording.selected,
         benchmarks_finished=finished,
-        tier=settings.tier,
-        threads=settings.threads,
-        seed=settings.seed,
+        **asdict(settings),
         pools=libraries.pool_sizes(),
         environment=libraries.environment(),
         ceilings=tuple(
@@ -246,17 +236,16 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
     )
 
 
-def describe_run(config: pytest.Config, output: dict[str, Any]) -> None:
-    """Add the facts of the run to ``output``, which pytest-benchmark is about to save."""
-    arguments = [*os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
-    run = run_facts(config.stash[KEY], ["pytest", *arguments], load.moment(), len(output["benchmarks"]))
-    output["gradperf"] = asdict(run)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Add the facts of the run to the JSON that pytest-benchmark is about to save."""
+    command = ["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
+    run = run_facts(config.stash[KEY], command, load.moment(), len(output_json["benchmarks"]))
+    output_json["gradperf"] = asdict(run)
 
 
 def lines(config: pytest.Config, terminal: Terminal) -> list[str]:
     """Return the tables of the run, and why first calls could not be measured."""
     from gradperf import problems
-    from gradperf.suite import table
 
     recording = config.stash[KEY]
     shown = table.lines(recording.benchmarks(), baseline_of=problems.baseline_of, terminal=terminal)

@@ -16,7 +16,7 @@ SETTINGS: "pytest.StashKey[Settings]" = pytest.StashKey()
 MARKERS = (
     "family(name, offers, problem, always, published): the family of problems whose cases a test takes",
     "without_case: a test to which the options leave no case; it is deselected",
-    "gate(group, control): timed by `gradperf gate` unless it is told otherwise",
+    "gate(group, control): timed by `gradperf gate` by default",
 )
 
 
@@ -30,7 +30,7 @@ class Family:
     problem: str | None = None
     """Only this problem."""
     always: bool = False
-    """All cases, whatever the user chose."""
+    """All cases, also those that the user did not choose."""
     published: bool = False
     """Only the dtype that each problem was published in."""
 
@@ -84,7 +84,7 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
     metafunc.parametrize("case", parameters, indirect=True)
 
 
-def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put all tests of one case together, so that it is prepared and checked once.
 
     Tests to which the user's choice leaves no case are deselected, not skipped.

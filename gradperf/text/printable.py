@@ -1,7 +1,4 @@
-"""Text that any terminal can show: in one line, in the characters that it has, and no longer than there is room.
-
-Names and reasons come from files and from crashed processes, and may hold anything.
-"""
+"""Text that any terminal can show. Names and reasons come from files and processes, and may hold anything."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -77,13 +77,11 @@ def _in_units(size: float, units: tuple[Unit, ...]) -> str:
 
 
 def short_time(seconds: float | None) -> str:
-    """Return a time below a second: ``41 ns``; None means that it is longer than the wait for it."""
+    """Return a time without zeros at the end: ``41 ns``; None means that it is longer than the wait for it."""
     if seconds is None:
         return "more than was waited for"
-    for unit, name in ((1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds / 1e-9:.3g} ns"
+    unit = unit_for(seconds, TIMES)
+    return f"{seconds / unit.size:.3g} {unit.name}"
 
 
 def percent(share: float) -> str:

@@ -1,14 +1,16 @@
-"""One table for a terminal: columns that fit, names that are cut, and prose wrapped to the same width.
+"""Tables for a terminal: columns that fit, names that are cut, and prose wrapped to the same width.
 
-No line is wider than the terminal, from 80 columns up. All tables of one layout are aligned with each other.
+No line is wider than the terminal if that has at least 80 columns. All tables of one layout are aligned.
 """
 
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from textwrap import wrap
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
-from gradperf.text.printable import NONE, cut_ends, plain
+from gradperf.text.printable import NONE, SIGNS, cut_ends, encodes, plain
 
 NARROWEST = 80
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -23,6 +25,12 @@ class Terminal:
     width: int
     """Columns; fewer than 80 are taken for 80."""
     ascii_only: bool = False
+
+    @classmethod
+    def of_output(cls, unknown_width: int = NARROWEST) -> Self:
+        """Return the terminal of standard output; ``unknown_width`` is for an output that is none."""
+        width = shutil.get_terminal_size((unknown_width, 24)).columns
+        return cls(width, not encodes(sys.stdout.encoding, SIGNS))
 
     @property
     def line_width(self) -> int:

@@ -111,9 +111,9 @@ def is_one_message(printed, message):
 )
 def test_mistake(repo, gate, arguments, message):
     """One message says what is wrong with an option, and nothing is measured."""
-    code, printed, said = gate(*arguments)
+    code, printed, errors = gate(*arguments)
     assert (code, printed) == (2, "")
-    assert is_one_message(said, message), said
+    assert is_one_message(errors, message), errors
 
 
 @pytest.mark.parametrize("option", ["--base", "--alpha", "--json", "--accept", "--plant", "--no-such", "bench"])
@@ -144,18 +144,18 @@ def test_forgotten_dashes(repo, capsys, arguments):
 def test_unreadable_table(repo, gate, table, message):
     """The message names a pyproject.toml that cannot be read or holds something else."""
     (repo / "pyproject.toml").write_bytes(table if isinstance(table, bytes) else table.encode())
-    code, printed, said = gate()
+    code, printed, errors = gate()
     assert (code, printed) == (2, "")
-    assert is_one_message(said.splitlines()[0], f"{repo}/pyproject.toml"), said
-    assert message in said
+    assert is_one_message(errors.splitlines()[0], f"{repo}/pyproject.toml"), errors
+    assert message in errors
 
 
 def test_no_repository(elsewhere, monkeypatch, gate):
     """Outside a repository the message names the way out: two interpreters need none."""
     monkeypatch.chdir(elsewhere)
-    code, _, said = gate()
+    code, _, errors = gate()
     assert code == 2
-    assert is_one_message(said, "not a git repository") or is_one_message(said, "--base-python"), said
+    assert is_one_message(errors, "not a git repository") or is_one_message(errors, "--base-python"), errors
 
 
 def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
@@ -170,9 +170,9 @@ def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
     origin = ["--no-single-branch", "--branch=change", f"file://{repo}"]
     git(elsewhere, "clone", "--quiet", "--depth=1", *origin, "clone")
     monkeypatch.chdir(elsewhere / "clone")
-    code, printed, said = gate()
+    code, printed, errors = gate()
     assert (code, printed) == (2, "")
-    assert is_one_message(said, "this clone is shallow: get the rest with `git fetch --unshallow`"), said
+    assert is_one_message(errors, "this clone is shallow: get the rest with `git fetch --unshallow`"), errors
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
 )
 def test_nothing_to_compare(repo, gate, arguments, message):
     """Arguments for pytest that leave nothing to compare are in the report, and no success."""
-    code, printed, said = gate("--", *arguments, *QUIET)
+    code, printed, errors = gate("--", *arguments, *QUIET)
     assert code == 13
     assert message in " ".join(printed.split())
-    assert "Traceback" not in printed + said
+    assert "Traceback" not in printed + errors
 
 
 @pytest.mark.parametrize("side", ["base", "head"])
@@ -202,12 +202,12 @@ def test_side_that_cannot_be_collected(repo, gate, side):
     write(repo, broken if side == "base" else whole)
     commit(repo)
     write(repo, whole if side == "base" else broken)
-    code, printed, said = gate("--base", "HEAD", "--", *QUIET)
+    code, printed, errors = gate("--base", "HEAD", "--", *QUIET)
     assert code == 13
     report = " ".join(printed.split())
     assert f"the tests of the {side} cannot be collected" in report
     assert "No module named 'nothing_of_this_name'" in report
-    assert "Traceback" not in said
+    assert "Traceback" not in errors
 
 
 def test_only_collecting(repo, gate):
@@ -221,6 +221,6 @@ def test_interpreter_without_pytest(repo, elsewhere, gate):
     """If an interpreter lacks what the workers need, the message says how to install it."""
     environment = elsewhere / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    code, _, said = gate("--base-python", str(environment / "bin" / "python"))
+    code, _, errors = gate("--base-python", str(environment / "bin" / "python"))
     assert code == 2
-    assert is_one_message(said, "has no pytest and pytest-benchmark; install with: "), said
+    assert is_one_message(errors, "has no pytest and pytest-benchmark; install with: "), errors

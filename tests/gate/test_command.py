@@ -180,7 +180,7 @@ def test_ended_in_the_middle(repo, temporary, tmp_path, number):
     assert running.returncode == expected[number]
 
 
-def test_nobody_listens(repo, temporary):
+def test_closed_pipe(repo, temporary):
     """A closed pipe, as after ``| head``, does not change the exit code."""
     write(repo, {"data.json": "[]\n"})
     read, written = os.pipe()

@@ -1,4 +1,4 @@
-"""The table at the end of a run: every line fits, no record breaks it, and its numbers are what they say."""
+"""The table at the end of a run: every line fits, any record can be shown, and the numbers are right."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from gradperf.commands import show
 from gradperf.errors import UserError
 from gradperf.suite import baseline, storage, table
 from gradperf.suite.break_even import Cost, break_even
-from gradperf.suite.record import read_benchmark
+from gradperf.suite.facts import read_benchmark
 from gradperf.text import printable, quantities
 from gradperf.text.table import Terminal
 
@@ -45,7 +45,7 @@ HEADS = (
 
 
 def record(label="numpy.by_hand", *, step_s=1e-5, problem="polynomial_degree4", device="cpu", steps=50, **info):
-    """Give a record as pytest-benchmark stores it, with a spread of ±1 %."""
+    """Return a record as pytest-benchmark stores it, with a spread of ±1 %."""
     framework, _, style = label.partition(".")
     call_s = step_s * steps
     known = {
@@ -67,7 +67,7 @@ def record(label="numpy.by_hand", *, step_s=1e-5, problem="polynomial_degree4", 
 
 
 def measured(label, step_s, first_call_s, **info):
-    """Give a record with every fact of a run on the CPU."""
+    """Return a record with every fact of a run on the CPU."""
     return record(
         label,
         step_s=step_s,
@@ -158,13 +158,13 @@ def test_legend_is_short():
     for width in range(80, 200):
         for ascii_only in (False, True):
             for of_one in records:
-                told = lines(of_one, width=width, ascii_only=ascii_only)
-                assert len(told[told.index("") + 1 :]) <= 6
+                printed = lines(of_one, width=width, ascii_only=ascii_only)
+                assert len(printed[printed.index("") + 1 :]) <= 6
 
 
 @pytest.mark.parametrize("records", [[], [record(part="forward"), record(part="backward")]])
 def test_nothing_timed(records):
-    """No line where there is nothing to show."""
+    """Without whole steps there is no line."""
     assert lines(records) == []
 
 
@@ -184,10 +184,10 @@ def test_a_table_for_each_problem_device_and_dtype():
         record("numpy.operator", problem="matmul_64x64x64", step_s=2e-3, steps=1, threads=None),
         record(dtype="float32"),
     ]
-    told = lines(records)
-    heads = [line.split()[1] for line in told if line.startswith("style")]
+    printed = lines(records)
+    heads = [line.split()[1] for line in printed if line.startswith("style")]
     assert heads == ["s/step", "µs/step", "ms/step", "µs/step"]
-    assert [line for line in told if " per call" in line] == [
+    assert [line for line in printed if " per call" in line] == [
         "polynomial_degree4, cpu, float64: 50 steps per call, 1 thread",
         "polynomial_degree4, cuda, float64: 50 steps per call, 1 thread; base:",
         "matmul_64x64x64, cpu, float64: 1 step per call",
@@ -195,22 +195,22 @@ def test_a_table_for_each_problem_device_and_dtype():
     ]
 
 
-def test_device_memory_where_there_is_one():
-    """The first fact to get more room, and no column of dashes where no device was used."""
+def test_device_memory_if_a_device_was_used():
+    """A wider terminal shows it first; without a device there is no column of dashes."""
     on_cpu, on_cuda = (
         measured("numpy.by_hand_inplace", 1e-6, 1, problem="unknown", device_memory_peak_bytes=size)
         for size in (None, 97e6)
     )
     assert not any("device" in line for line in lines([on_cpu], width=200))
     assert "device" not in lines([on_cuda], width=80)[1]
-    told = lines([on_cpu, on_cuda], width=88)
-    assert told[1].endswith(" memory  device")
-    assert told[2].endswith(" 301 MB       –")
-    assert told[3].endswith(" 301 MB 97.0 MB")
+    printed = lines([on_cpu, on_cuda], width=88)
+    assert printed[1].endswith(" memory  device")
+    assert printed[2].endswith(" 301 MB       –")
+    assert printed[3].endswith(" 301 MB 97.0 MB")
 
 
-def test_long_names_are_cut_only_where_there_is_no_other_way():
-    """The longest of today's fit into 80 columns; a longer one is cut there, and whole where there is room."""
+def test_long_names_are_cut_only_if_they_must():
+    """The longest names of today fit into 80 columns; a longer one is cut there, but not on 90 columns."""
     longest, longer = "tensorflow.elementwise", "tensorflow.elementwise_by_hand"
     assert lines([record(longest, problem="unknown")])[2].startswith(f"{longest} ")
     assert lines([record(longer, problem="unknown")])[2].startswith("tensorflow.elementwis… ")
@@ -220,24 +220,24 @@ def test_long_names_are_cut_only_where_there_is_no_other_way():
 
 def test_control_characters_do_not_reach_the_terminal():
     """A file may hold anything."""
-    told = lines([record("numpy.\x1b[2J\nx", problem="\x1b]0;y\x07", device="ü", dtype=["a", 1])])
-    assert all(line.isprintable() for line in told)
-    assert told[0].startswith("?]0;y?, ?, ['a', 1]:")
+    printed = lines([record("numpy.\x1b[2J\nx", problem="\x1b]0;y\x07", device="ü", dtype=["a", 1])])
+    assert all(line.isprintable() for line in printed)
+    assert printed[0].startswith("?]0;y?, ?, ['a', 1]:")
 
 
 @pytest.mark.parametrize("value", [-1, -1e-300, float("nan"), float("inf"), 10**400, True, "3", None, [3]])
-def test_what_cannot_be_true_is_not_told(value):
+def test_impossible_facts_are_not_shown(value):
     """A dash for it: nothing that was measured is negative, endless or a text."""
     facts = dict.fromkeys((*FACTS, "threads"), value)
-    told = lines([record("numpy.by_hand", problem="unknown", **facts)], width=118)
-    assert told[0] == "unknown, cpu, float64: 50 steps per call; no baseline"
-    assert told[2].split() == ["numpy.by_hand", "10.0", "1.0", "9.90–10.1", *"––––––––"]
+    printed = lines([record("numpy.by_hand", problem="unknown", **facts)], width=118)
+    assert printed[0] == "unknown, cpu, float64: 50 steps per call; no baseline"
+    assert printed[2].split() == ["numpy.by_hand", "10.0", "1.0", "9.90–10.1", *"––––––––"]
     spoilt = record("numpy.by_hand", problem="unknown")
     spoilt["stats"] = dict.fromkeys(spoilt["stats"], value)
     spoilt["extra_info"]["steps"] = value
-    told = lines([spoilt])
-    assert told[0] == "unknown, cpu, float64: – steps per call, 1 thread; no baseline"
-    assert set(told[2].split()[1:]) == {"–"}
+    printed = lines([spoilt])
+    assert printed[0] == "unknown, cpu, float64: – steps per call, 1 thread; no baseline"
+    assert set(printed[2].split()[1:]) == {"–"}
 
 
 def test_widest_cells_fill_their_columns():
@@ -256,10 +256,10 @@ def test_widest_cells_fill_their_columns():
     )
     widest["stats"]["iqr"] = 2e-6
     slower = [record("jax.grad", step_s=2e-6, steps=1), record("jax.vmap", step_s=2e-6, steps=1)]
-    told = lines([widest, record(step_s=0.9e-6, steps=1, first_call_s=0.9e-6), *slower], width=117)
+    printed = lines([widest, record(step_s=0.9e-6, steps=1, first_call_s=0.9e-6), *slower], width=117)
     cells = "0.00108 >999 0.00107–0.00109 0.00120 9.89 ms ~11,003 <0.01 1e-300 1e-300 1.23 GB 1.23 GB 99.99"
-    assert told[2] == f"tensorflow.elementwise {cells}"
-    assert len(told[2]) == 117
+    assert printed[2] == f"tensorflow.elementwise {cells}"
+    assert len(printed[2]) == 117
 
 
 anything = (
@@ -277,7 +277,7 @@ sizes = st.floats(0, allow_infinity=False) | st.builds(lambda e: 9.9996 * 10.0**
 
 @st.composite
 def records_of_all_kinds(draw):
-    """Give one record with every fact, of any size, and then with up to four of its entries lost or spoilt."""
+    """Return one record with every fact, of any size, and then with up to four of its entries lost or spoilt."""
     found = record(
         draw(st.sampled_from(["numpy.by_hand", "jax.scan", "tensorflow.elementwise", "torch." + "x" * 300])),
         problem=draw(st.sampled_from([*BASELINES, "nothing", "y" * 300])),
@@ -301,25 +301,25 @@ runs_of_all_kinds = st.lists(records_of_all_kinds(), max_size=6)
 @given(runs_of_all_kinds, st.integers(80, 200), st.booleans())
 def test_every_line_fits_and_nothing_breaks_it(records, width, ascii_only):
     """Whatever the records hold: no exception, no line too long, no character that may not be shown."""
-    told = lines(records, width=width, ascii_only=ascii_only)
-    assert all(len(line) <= width for line in told)
-    assert all(line.isprintable() for line in told)
-    assert not ascii_only or "".join(told).isascii()
+    printed = lines(records, width=width, ascii_only=ascii_only)
+    assert all(len(line) <= width for line in printed)
+    assert all(line.isprintable() for line in printed)
+    assert not ascii_only or "".join(printed).isascii()
     assert len(compared(records)) == len(records)
 
 
 @given(runs_of_all_kinds, st.integers(80, 200))
 def test_columns_are_aligned(records, width):
     """Below the end of each head, each line has the end of its cell, and after it a space."""
-    told = lines(records, width=width)
-    heads = [line for line in told if re.match(r"style +([nµm]?s|h)/step ", line)]
+    printed = lines(records, width=width)
+    heads = [line for line in printed if re.match(r"style +([nµm]?s|h)/step ", line)]
     assert len(set(map(len, heads))) <= 1
-    for at, line in enumerate(told):
+    for at, line in enumerate(printed):
         if line not in heads:
             continue
         ends = [found.end() for head in HEADS if (found := re.search(rf" ({head})(?= |$)", line))]
         assert ends[-1] == len(line)
-        cells = told[at + 1 : told.index("", at)]
+        cells = printed[at + 1 : printed.index("", at)]
         assert cells
         for row in cells:
             assert len(row) == len(line)
@@ -331,8 +331,8 @@ def test_columns_are_aligned(records, width):
 @given(st.permutations(RUN))
 def test_a_table_is_sorted_by_time(records):
     """Whatever the order in which the styles were timed."""
-    told = lines(records)
-    assert [line.split()[0] for line in told[2:7]] == [
+    printed = lines(records)
+    assert [line.split()[0] for line in printed[2:7]] == [
         "jax.scan",
         "numpy.by_hand_inplace",
         "numpy.by_hand",
@@ -345,7 +345,7 @@ def test_a_table_is_sorted_by_time(records):
 
 
 def test_baseline_is_of_the_same_device_or_else_of_another():
-    """A device that has no baseline is compared with the one that there is."""
+    """A case on a device without a baseline is compared with the baseline on another device."""
     records = [
         record("numpy.by_hand", step_s=1e-5),
         record("torch.autograd", step_s=2e-5),
@@ -355,16 +355,18 @@ def test_baseline_is_of_the_same_device_or_else_of_another():
         record("numpy.empty", problem="nothing"),
         record("numpy.by_hand", problem="unknown"),
     ]
-    found = compared(records)
+    benchmarks = [read_benchmark(one) for one in records]
+    found = baseline.compare(benchmarks, BASELINES.get)
     assert [against.ratio_to_baseline for against in found] == [1, 2, pytest.approx(0.5), None, None, None, None]
-    assert [against.is_baseline for against in found] == [True] + 6 * [False]
-    assert [against.baseline_device for against in found] == ["cpu", "cpu", "cpu", None, None, None, None]
+    assert [against.baseline is one for against, one in zip(found, benchmarks, strict=True)] == [True] + 6 * [False]
+    devices = [against.baseline and against.baseline.facts.device for against in found]
+    assert devices == ["cpu", "cpu", "cpu", None, None, None, None]
     with_its_own = compared([*records, record("numpy.by_hand", step_s=1e-6, device="cuda")])
     assert with_its_own[2].ratio_to_baseline == pytest.approx(5)
 
 
-def test_title_tells_where_the_baseline_is():
-    """Nothing where it stands in the table; else the reader would look for it in vain."""
+def test_title_names_a_baseline_elsewhere():
+    """The title names the baseline only if it is not in the table."""
     on_cuda = record("jax.scan", device="cuda")
     assert lines([record(), on_cuda], width=90)[3 + 1].endswith("1 thread; base: numpy.by_hand on cpu")
     assert lines([on_cuda], width=110)[0].endswith("; the baseline, numpy.by_hand, was not timed")
@@ -378,7 +380,7 @@ def test_ratio_is_per_step():
 
 
 def test_break_even_in_doubt():
-    """Marked where the two times are nearer than half the interquartile ranges together, ±2 % here."""
+    """Marked if the times differ by less than half of both interquartile ranges, ±2 % here."""
     records = [
         measured("numpy.by_hand", 1e-5, 0.1),
         measured("jax.scan", 0.985e-5, 0.2),
@@ -436,7 +438,7 @@ costs = st.builds(Cost, call_s=seconds, steps=st.integers(1, 10**6), first_call_
 
 @given(costs, costs)
 def test_break_even_of_real_times(style, baseline):
-    """Ahead there and ever after, and not one step before; never ahead for good where it says never."""
+    """Ahead from there on, and not one step before; with ``never``, not ahead in the end."""
     found = break_even(style, baseline)
     if found == "never":
         assert total_s(style, 10**100) >= total_s(baseline, 10**100)
@@ -460,7 +462,7 @@ def test_harness_cost():
     cases = [record(step_s=1e-6), record("jax.scan", step_s=8e-7), record(step_s=1e-9, part="forward")]
     cost = harness_cost(empty + cases)
     assert cost.call_s == 4e-7
-    assert cost.shortest == "polynomial_degree4-jax.scan-cpu-float64"
+    assert cost.shortest.case == "polynomial_degree4-jax.scan-cpu-float64"
     assert cost.share == pytest.approx(0.01)
     assert harness_cost(cases) is None
     assert harness_cost(empty).share is None
@@ -470,15 +472,15 @@ def test_harness_cost():
 @pytest.mark.parametrize(("step_s", "warns"), [(3.9e-9, True), (4.1e-9, False)])
 def test_harness_warns(step_s, warns):
     """Above one percent of the shortest case, times are partly the harness's."""
-    told = lines([record("numpy.empty", problem="nothing", step_s=2e-9, steps=1), record(step_s=step_s)])
-    assert any(line.startswith("harness: WARNING: an empty style takes 2.00 ns") for line in told) is warns
+    printed = lines([record("numpy.empty", problem="nothing", step_s=2e-9, steps=1), record(step_s=step_s)])
+    assert any(line.startswith("harness: WARNING: an empty style takes 2.00 ns") for line in printed) is warns
 
 
 # --- Quantities
 
 
 @pytest.mark.parametrize(
-    ("tell", "value", "told"),
+    ("write", "value", "text"),
     [
         (quantities.number, 0.0, "0"),
         (quantities.number, 0.000999, "1.0e-3"),
@@ -512,15 +514,15 @@ def test_harness_warns(step_s, warns):
         (quantities.count, 10**600, ">1e99"),
     ],
 )
-def test_quantities(tell, value, told):
+def test_quantities(write, value, text):
     """Three digits, and the seams between the ways of writing them."""
-    assert tell(value) == told
+    assert write(value) == text
 
 
 def test_percent_with_two_decimals():
     """For shares, of which there may be very little."""
-    told = [quantities.percent_number(share, 2) for share in (0.00001, 0.0004, 0.004, 0.04, 0.4, 1)]
-    assert told == ["<0.01", "0.04", "0.4", "4.0", "40", "100"]
+    printed = [quantities.percent_number(share, 2) for share in (0.00001, 0.0004, 0.004, 0.04, 0.4, 1)]
+    assert printed == ["<0.01", "0.04", "0.4", "4.0", "40", "100"]
 
 
 @pytest.mark.parametrize(
@@ -547,18 +549,18 @@ UNITS = {unit.name: unit.size for unit in quantities.TIMES + quantities.MEMORIES
 
 @given(st.floats(0, 1e307) | st.sampled_from([999.5e-9, 0.9995e-3, 999.5, 9999.5, 0.9995e9]) | st.floats(1e-9, 1e9))
 def test_quantities_fit_and_say_what_they_mean(value):
-    """No wider than stated, and where it is no bound, within half a unit of the last digit."""
-    for tell, most, digits in (
+    """No wider than stated, and, unless it is a bound, within half a unit of the last digit."""
+    for write, most, digits in (
         (quantities.number, 7, 2),
         (quantities.duration, 7, 3),
         (quantities.memory, 7, 3),
         (quantities.percent_number, 4, 0),
         (quantities.magnitude, 6, 1),
     ):
-        told = tell(value)
-        assert len(told) <= most
-        if told[0] not in "<>" and tell is not quantities.percent_number:
-            amount, _, unit = told.replace(",", "").partition(" ")
+        text = write(value)
+        assert len(text) <= most
+        if text[0] not in "<>" and write is not quantities.percent_number:
+            amount, _, unit = text.replace(",", "").partition(" ")
             meant = float(amount) * UNITS.get(unit, 1)
             assert meant == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits))
 
@@ -581,7 +583,7 @@ def store(file, records=(), **keys):
 
 @pytest.fixture
 def shown(monkeypatch, capsys):
-    """Give ``shown(path)``: what the command prints on 100 columns."""
+    """Return ``shown(path)``: what the command prints on 100 columns."""
     monkeypatch.setenv("COLUMNS", "100")
 
     def show_path(path):
@@ -607,10 +609,11 @@ def test_show_the_newest_of_a_folder(tmp_path, shown):
     newest = store(tmp_path / "tox" / "Linux" / "0001_x.json", RUN, datetime="2026-11-22T00:00:00+00:00")
     store(tmp_path / "zzz.json", RUN)
     (tmp_path / "cut.json").write_text('{"benchmarks": [')
-    told = shown(tmp_path)
-    assert told.out.startswith(f"{newest}, recorded 2026-11-22 00:00 UTC\n")
+    printed = shown(tmp_path)
+    assert printed.out.startswith(f"{newest}, recorded 2026-11-22 00:00 UTC\n")
     assert (
-        told.err == f"gradperf: left out: {tmp_path / 'cut.json'}: no JSON at line 1, column 17: Expecting value\n"
+        printed.err
+        == f"gradperf: left out: {tmp_path / 'cut.json'}: not JSON at line 1, column 17: Expecting value\n"
     )
 
 
@@ -628,26 +631,26 @@ def test_show_a_run_of_an_older_version(tmp_path, shown):
 
 
 def test_show_a_run_without_tables(tmp_path, shown):
-    """Said, instead of nothing."""
+    """A sentence instead of a table."""
     file = store(tmp_path / "x.json", [record(part="forward")])
-    assert shown(file).out == f"{file}\n\nnothing that a table shows was timed in it\n"
+    assert shown(file).out == f"{file}\n\nthis run timed nothing that a table shows\n"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"", "no JSON at line 1, column 1"),
-        (b'{"benchmarks": [{}, ', "no JSON at line 1, column 21"),
-        (b"\xff\xfe\xfd", "no JSON that can be read: UnicodeDecodeError"),
-        (b"[" * 100_000, "no JSON that can be read: RecursionError"),
-        (b"[]", "no recorded run, it has no key 'benchmarks'"),
-        (b'{"steps": 3}', "no recorded run, it has no key 'benchmarks'"),
-        (b'{"benchmarks": {}}', "'benchmarks' is no list"),
-        (b'{"benchmarks": [{}, 3]}', r"benchmarks\[1\] is no object"),
+        (b"", "not JSON at line 1, column 1"),
+        (b'{"benchmarks": [{}, ', "not JSON at line 1, column 21"),
+        (b"\xff\xfe\xfd", "not JSON that can be read: UnicodeDecodeError"),
+        (b"[" * 100_000, "not JSON that can be read: RecursionError"),
+        (b"[]", "not a recorded run: it has no key 'benchmarks'"),
+        (b'{"steps": 3}', "not a recorded run: it has no key 'benchmarks'"),
+        (b'{"benchmarks": {}}', "'benchmarks' is not a list"),
+        (b'{"benchmarks": [{}, 3]}', r"benchmarks\[1\] is not an object"),
     ],
 )
 def test_show_refuses_what_is_no_run(tmp_path, text, message):
-    """One message that says what is wrong, and where."""
+    """One message names the file and what is wrong in it."""
     file = tmp_path / "bad.json"
     file.write_bytes(text)
     with pytest.raises(UserError, match=rf"bad\.json: {message}"):
@@ -675,9 +678,9 @@ def test_show_refuses_what_is_not_there(tmp_path):
 def test_show_in_ascii(tmp_path):
     """For an output that cannot hold the signs; names of files are held to it too."""
     run = storage.read(store(tmp_path / "µ\x1b.json", RUN))
-    told = show.lines(run, Terminal(80, ascii_only=True))
-    assert told[0].endswith("/??.json")
-    assert "".join(told).isascii()
+    printed = show.lines(run, Terminal(80, ascii_only=True))
+    assert printed[0].endswith("/??.json")
+    assert "".join(printed).isascii()
     assert show.lines(run, Terminal(80))[0].endswith("/µ?.json")
     assert [printable.encodes(name, "±") for name in ("utf-8", "latin-1", "ascii", "nonsense", None)] == [
         True,
@@ -703,13 +706,13 @@ def test_baselines_of_problems(problem, baseline):
     assert problems.baseline_of(problem) == baseline
 
 
-def test_cases_that_waited_for_a_cpu_are_told():
+def test_cases_that_waited_for_a_cpu_are_counted():
     """Only those on the CPU: one that uses a GPU may well wait for it."""
     records = [
         record("numpy.by_hand", cpu_per_wall=1.0),
         record("torch.autograd", cpu_per_wall=0.6),
         record("jax.jit", device="cuda", cpu_per_wall=0.1),
     ]
-    told = " ".join(line.strip() for line in lines(records))
-    assert "1 of 2 cases waited for a CPU" in told
+    printed = " ".join(line.strip() for line in lines(records))
+    assert "1 of 2 cases waited for a CPU" in printed
     assert "waited for a CPU" not in " ".join(lines(records[:1]))

@@ -1,4 +1,4 @@
-"""The record of a run: the facts beside each timing and those of the whole run, as they are written and read.
+"""What a record holds: the facts beside each timing and those of the whole run, as they are written and read.
 
 pytest-benchmark stores the timings. The facts of a benchmark stand in its ``extra_info``, those of the run under
 ``gradperf``. A fact that is not known is None, in JSON null.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
-from gradperf.suite.break_even import BreakEven, Cost
+from gradperf.suite.break_even import Cost
 from gradperf.text.printable import NONE, clean
 
 SCHEMA = 1
@@ -34,25 +34,22 @@ def _name(value: Any) -> str | None:
         return None
 
 
-def _number(value: Any) -> float | None:
-    """Return a finite number."""
+def _number(value: Any, least: float = -math.inf) -> float | None:
+    """Return a finite number of at least ``least``."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if math.isfinite(number) and number >= least else None
 
 
 def _size(value: Any) -> float | None:
-    """Return a finite number that is at least 0."""
-    number = _number(value)
-    return number if number is not None and number >= 0 else None
+    return _number(value, least=0)
 
 
 def _positive(value: Any) -> float | None:
-    """Return a finite number above 0."""
     return _size(value) or None
 
 
@@ -62,16 +59,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    """Return a whole number that is at least 1, and that a float can hold."""
     return _whole(value) or None
-
-
-def _steps(value: Any) -> BreakEven | None:
-    return "never" if value == "never" else _count(value)
-
-
-def _part(value: Any) -> str:
-    return _name(value or None) or "all"
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -83,7 +71,7 @@ def _tuple(value: Any) -> tuple[Any, ...]:
 
 
 def _fact(read: Callable[[Any], Any], **default: Any) -> Any:
-    """Return the field of a fact; ``read`` returns it checked, whatever a file holds in its place."""
+    """Return the field of a fact; ``read`` checks what a file holds, and returns the fact."""
     return field(metadata={"read": read}, **(default or {"default": None}))
 
 
@@ -96,7 +84,7 @@ class Facts:
     style: str | None = _fact(_name)
     device: str | None = _fact(_name)
     dtype: str | None = _fact(_name)
-    part: str = _fact(_part, default="all")
+    part: str = _fact(lambda value: _name(value or None) or "all", default="all")
     """The part of a step that was timed: "all", "forward" or "backward"."""
     steps: int | None = _fact(_count)
     """Steps in one call."""
@@ -129,7 +117,9 @@ class Facts:
     """Share of this machine's best speed."""
     ratio_to_baseline: float | None = _fact(_positive)
     """Time per step, as a multiple of the baseline's."""
-    break_even_steps: int | Literal["never"] | None = _fact(_steps)
+    break_even_steps: int | Literal["never"] | None = _fact(
+        lambda value: value if value == "never" else _count(value)
+    )
     """Steps from which the style stays ahead of the baseline (:mod:`gradperf.suite.break_even`)."""
 
 
@@ -185,13 +175,12 @@ class Benchmark:
     @property
     def case(self) -> str:
         """Id of the case."""
-        return "-".join(
-            (self.facts.problem or NONE, self.label, self.facts.device or NONE, self.facts.dtype or NONE)
-        )
+        facts = self.facts
+        return "-".join((facts.problem or NONE, self.label, facts.device or NONE, facts.dtype or NONE))
 
     @property
     def is_compared(self) -> bool:
-        """Whether it has a place in a table: whole steps do, their halves and the harness do not."""
+        """Whether a table shows it: a whole step, not a half of one or the harness."""
         return self.facts.part == "all" and self.facts.problem != HARNESS
 
     @property
@@ -207,9 +196,8 @@ class Benchmark:
     @property
     def cost(self) -> Cost | None:
         """For the break-even."""
-        if self.call_s and self.facts.steps and self.facts.first_call_s:
-            return Cost(self.call_s, self.facts.steps, self.facts.first_call_s)
-        return None
+        steps, first_call_s = self.facts.steps, self.facts.first_call_s
+        return Cost(self.call_s, steps, first_call_s) if self.call_s and steps and first_call_s else None
 
 
 _Facts = TypeVar("_Facts", Facts, RunFacts)
@@ -222,7 +210,7 @@ def _read(kind: type[_Facts], stored: Mapping[str, Any]) -> _Facts:
 def read_benchmark(stored: Mapping[str, Any]) -> Benchmark:
     """Return one of the ``benchmarks`` in pytest-benchmark's JSON."""
     facts, stats = _read(Facts, _mapping(stored.get("extra_info"))), _mapping(stored.get("stats"))
-    if facts.framework is None and facts.style is None:  # somebody else's, or from before these were recorded
+    if facts.framework is None and facts.style is None:  # another suite's, or an older version's
         label = _name(str(stored.get("fullname") or NONE).rpartition("::")[2]) or NONE
     else:
         label = f"{facts.framework or NONE}.{facts.style or NONE}"
