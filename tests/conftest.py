@@ -20,7 +20,7 @@ hypothesis.settings.load_profile("patient")
 
 @pytest.fixture
 def run_pytest(tmp_path):
-    """Give ``run_pytest(*arguments)``: pytest on the suite, started elsewhere, results kept out of the checkout."""
+    """Return ``run_pytest(*arguments)``: pytest on the suite, started elsewhere, its results kept elsewhere."""
 
     def run(*arguments, cwd=tmp_path, storage=True, extra_path="", **environment):
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, arguments)]
@@ -33,7 +33,7 @@ def run_pytest(tmp_path):
 
 @pytest.fixture
 def run_gradperf(tmp_path):
-    """Give ``run_gradperf(*arguments)``: the command line, started elsewhere."""
+    """Return ``run_gradperf(*arguments)``: the command line, started elsewhere."""
 
     def run(*arguments, extra_path="", **environment):
         return run_process(
@@ -61,7 +61,7 @@ def run_process(command, cwd, extra_path, environment):
 
 
 def soon(fact, patience_s=20):
-    """Wait until ``fact()`` holds; give whether it did in time."""
+    """Wait until ``fact()`` holds; return whether it did in time."""
     deadline_s = time.monotonic() + patience_s
     while not fact():
         if time.monotonic() > deadline_s:
@@ -72,7 +72,7 @@ def soon(fact, patience_s=20):
 
 @pytest.fixture
 def stand_in(tmp_path):
-    """Give ``stand_in(name, source)``: a folder with a module that shadows an installed framework."""
+    """Return ``stand_in(name, source)``: a folder with a module that shadows an installed framework."""
 
     def write(name, source):
         folder = tmp_path / "shadows"

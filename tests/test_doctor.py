@@ -1,4 +1,4 @@
-"""The doctor's estimates hold what they say, each fault is told, and the command leaves no process behind."""
+"""The doctor's estimates are right, each fault is reported, and the command leaves no process behind."""
 
 import json
 import math
@@ -145,8 +145,8 @@ def test_each_fault_is_told(fault):
     """By a warning of its own, in the text and in the record alike."""
     changed, words = FAULTS[fault]
     sick = replace(HEALTHY, **changed)
-    told = [warning for warning in report.warnings(sick) if words in warning]
-    assert len(told) == 1, report.warnings(sick)
+    reported = [warning for warning in report.warnings(sick) if words in warning]
+    assert len(reported) == 1, report.warnings(sick)
     assert words in " ".join(" ".join(report.lines(sick)).split())
     assert report.record(sick)["warnings"] == report.warnings(sick)
 
@@ -202,7 +202,7 @@ def test_timer_that_goes_back(monkeypatch):
 
 @pytest.fixture(scope="module")
 def examined(tmp_path_factory):
-    """Give what the command printed and wrote, with as little time as it takes."""
+    """Return what the command printed and wrote, with as little time as it takes."""
     folder = tmp_path_factory.mktemp("doctor")
     command = [sys.executable, "-m", "gradperf", "doctor", "--seconds", "5", "--json", str(folder / "doctor.json")]
     done = run_process(command, folder, "", {"OMP_NUM_THREADS": "2"})
@@ -252,7 +252,7 @@ def test_doctor_tells_variables_as_they_were_and_threads_as_they_are(examined):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("--seconds", "4"), "argument --seconds: expected a whole number of at least 5, not '4'"),
         (("--seconds", "soon"), "not 'soon'"),
@@ -260,10 +260,10 @@ def test_doctor_tells_variables_as_they_were_and_threads_as_they_are(examined):
         (("--json", "missing/doctor.json"), "cannot write missing/doctor.json"),
     ],
 )
-def test_bad_options_are_refused_before_anything_is_measured(run_gradperf, arguments, told):
+def test_bad_options_are_refused_before_anything_is_measured(run_gradperf, arguments, reported):
     done = run_gradperf("doctor", *arguments)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert reported in done.stderr
     assert "measuring" not in done.stdout
     assert "Traceback" not in done.stderr
 

@@ -1,4 +1,4 @@
-"""Results of both sides are the same up to rounding, or it is told in what they differ."""
+"""Results of both sides are the same up to rounding, or their difference is reported."""
 
 import collections
 import json
@@ -18,7 +18,7 @@ def difference_of(one, other):
 
 
 def changed(array, index, value):
-    """Give a copy of ``array`` with another value at ``index``."""
+    """Return a copy of ``array`` with another value at ``index``."""
     copy = array.copy()
     copy[index] = value
     return copy
@@ -28,7 +28,7 @@ class Thing:
     """An object of which nothing is known."""
 
     def __init__(self, value):
-        """Keep what nobody asks for."""
+        """Keep a value that no fingerprint reads."""
         self.value = value
 
 
@@ -94,7 +94,7 @@ def test_same(what):
 
 @pytest.mark.parametrize("what", DIFFERENT)
 def test_different(what):
-    """What differs is told, whichever side has which."""
+    """A difference is reported, in either order of the sides."""
     one, other = DIFFERENT[what]
     assert difference_of(one, other)
     assert difference_of(other, one)
@@ -102,8 +102,8 @@ def test_different(what):
 
 def test_place():
     """The message says where in the result they differ."""
-    told = difference_of({"losses": [1.0, 2.0]}, {"losses": [1.0, 2.5]})
-    assert told.startswith("['losses'][1] differs: sums apart by 0.5")
+    reported = difference_of({"losses": [1.0, 2.0]}, {"losses": [1.0, 2.5]})
+    assert reported.startswith("['losses'][1] differs: sums apart by 0.5")
 
 
 def test_nothing_fingerprint():

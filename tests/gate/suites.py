@@ -34,18 +34,18 @@ NOT_INHERITED = (
 
 
 def environment(**more):
-    """Give this process's variables without those that change what pytest, git or the gate do."""
+    """Return this process's variables without those that change what pytest, git or the gate do."""
     inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     return {**inherited, **CONFIGURATION, **more}
 
 
 def side(folder, name="base", **more):
-    """Give a side that runs in ``folder``."""
+    """Return a side that runs in ``folder``."""
     return Side(name, Path(sys.executable), folder, environment(PYTHONPATH=str(folder), **more), f"the {name}")
 
 
 def setting(base, head, folder, janitor, *arguments, patience_s=120, foreign=None):
-    """Give what replicates of two folders have in common."""
+    """Return what replicates of two folders have in common."""
     folder.mkdir(exist_ok=True)
     return Setting(
         base=side(base),
@@ -78,7 +78,7 @@ def worker(folder, printed, janitor, arguments):
 
 
 def listed(folder, printed, *arguments):
-    """Give what a worker lists of the suite in ``folder``, and the worker, which has ended."""
+    """Return what a worker lists of the suite in ``folder``, and the worker, which has ended."""
     with Janitor() as janitor:
         process = worker(folder, printed, janitor, arguments)
         try:
@@ -88,18 +88,18 @@ def listed(folder, printed, *arguments):
 
 
 def driven(folder, printed, cases, *arguments, orders=((3, {}), (2, {}))):
-    """Run ``cases`` in one worker; give by case what it told: ``ready``, the answers to turns, ``ended``.
+    """Run ``cases`` in one worker; return by case what it reported: ``ready``, the answers to turns, ``ended``.
 
-    ``orders`` are the calls of each turn, with what else is ordered. Under ``""`` is what the session told.
+    ``orders`` are the calls of each turn, with what else is ordered. Under ``""`` is what the session reported.
     """
     with Janitor() as janitor:
         process = worker(folder, printed, janitor, arguments)
         try:
             process.send(do="time", cases=cases)
-            told = {}
+            reported = {}
             while "errors" not in (answer := process.answer()):
                 if "ready" in answer:
-                    case = told.setdefault(answer["ready"], {"ready": answer})
+                    case = reported.setdefault(answer["ready"], {"ready": answer})
                     once = answer["call_s"] is None
                     allowed = answer["calls_left"] or 10**9
                     chosen = orders[:1] if once else orders
@@ -109,15 +109,15 @@ def driven(folder, printed, cases, *arguments, orders=((3, {}), (2, {}))):
                     ]
                     process.send(leave=True)
                 else:
-                    told.setdefault(answer["ended"], {})["ended"] = answer
-            told[""] = answer
-            return told
+                    reported.setdefault(answer["ended"], {})["ended"] = answer
+            reported[""] = answer
+            return reported
         finally:
             process.close()
 
 
 def compared(base, head, folder, *arguments, plan=QUICK_PLAN, accepted=None, planted=None, seed=0, **more):
-    """Compare two folders by the whole of the gate but git, in short turns; give the outcome."""
+    """Compare two folders by the whole of the gate but git, in short turns; return the outcome."""
     with Janitor() as janitor, pytest.MonkeyPatch.context() as patch:
         patch.setattr(turns, "TURN_S", 1e-4)
         request = session.Request(
@@ -140,7 +140,7 @@ sys.exit(main.main())
 
 
 def command(*arguments):
-    """Give the words of ``gradperf gate``, in short turns: the tests are not about precision."""
+    """Return the words of ``gradperf gate``, in short turns: the tests are not about precision."""
     return [sys.executable, "-c", SHORT, "gate", *map(str, arguments)]
 
 
@@ -213,13 +213,13 @@ class FakeProcess:
 
     def _begin(self):
         if self.cases:
-            told = {"call_s": self.call_s, "round_s": self.call_s, "calls_left": self.calls_left}
-            self.answers.append({"ready": self.cases[0], "returned": None, "cpus": list(self.cpus), **told})
+            reported = {"call_s": self.call_s, "round_s": self.call_s, "calls_left": self.calls_left}
+            self.answers.append({"ready": self.cases[0], "returned": None, "cpus": list(self.cpus), **reported})
         else:
             self.answers.append({"bye": 0, "errors": [], "own_modules": None, "strays": []})
 
     def answer(self):
-        """Give the next answer."""
+        """Return the next answer."""
         return self.answers.pop(0)
 
     def ask(self, **order):
@@ -237,7 +237,7 @@ class FakeProcess:
 
 
 def faked(monkeypatch, **facts):
-    """Let replicates run on fake processes; give their class."""
+    """Let replicates run on fake processes; return their class."""
     fake = type("Fake", (FakeProcess,), {"launched": (), **facts})
     monkeypatch.setattr(replicate, "Process", fake)
     return fake

@@ -1,4 +1,4 @@
-"""A replicate gives the ratio, whatever the machine does to both alike, and draws what has to be drawn."""
+"""A replicate measures the ratio, even if the machine changes for both sides, and its orders are drawn."""
 
 import math
 import random
@@ -19,7 +19,7 @@ from tests.gate.suites import faked, side
 
 CASES = ("test_x.py::a", "test_x.py::b", "test_x.py::c")
 HEAD = 1.1
-"""In the tests the head takes so many times as long."""
+"""In the tests the head takes this many times as long."""
 
 
 def measured(seed=0, cases=CASES, control=CASES[1], planted=None, repeats=False):
@@ -237,7 +237,7 @@ def test_long_turns_end(monkeypatch):
 
 
 def launches(monkeypatch, seeds):
-    """Count the orders of launching, and give the sizes of the environments."""
+    """Count the orders of launching, and return the sizes of the environments."""
     orders, padding = Counter(), set()
     for seed in seeds:
         fake = faked(monkeypatch)
@@ -291,7 +291,7 @@ def test_turns_are_balanced(monkeypatch, seed):
 
 
 def test_seed(monkeypatch):
-    """One seed gives one order of everything, another seed another."""
+    """The same seed draws the same orders; another seed draws others."""
 
     def all_of(seed):
         log = []
@@ -310,7 +310,7 @@ def test_seed(monkeypatch):
 
 
 def test_stage(monkeypatch):
-    """The first processes of each side are told so, as are those that only repeat; so a suite may check once."""
+    """The first processes of each side, and those that only repeat, know their stage."""
     stages = []
     fake = faked(monkeypatch)
 
@@ -324,25 +324,25 @@ def test_stage(monkeypatch):
     assert stages == ["first"] * 4 + ["repeat"] * 4
 
 
-def told(call_s, round_s=None, calls_left=None):
-    """Give what a worker tells of a benchmark."""
+def reported(call_s, round_s=None, calls_left=None):
+    """Return what a worker reports of a benchmark."""
     return {"call_s": call_s, "round_s": round_s or call_s, "calls_left": calls_left}
 
 
 @pytest.mark.parametrize(
     ("base", "expected"),
     [
-        (told(1e-7), (10_000, TURNS, True)),
-        (told(1e-4), (10, TURNS, True)),
-        (told(3e-3), (1, TURNS, True)),
-        (told(0.02), (1, 25, True)),
-        (told(20), (1, 1, False)),
-        (told(1e-6, round_s=0.01), (12, 4, True)),
-        (told(1e-6, round_s=20), (1, 1, False)),
-        (told(None, None, 1), (1, 1, False)),
-        (told(1e-6, calls_left=2), (1, 2, False)),
-        (told(1e-6, calls_left=30), (1, 27, True)),
-        (told(1e-6, calls_left=2300), (100, ENOUGH_TURNS, True)),
+        (reported(1e-7), (10_000, TURNS, True)),
+        (reported(1e-4), (10, TURNS, True)),
+        (reported(3e-3), (1, TURNS, True)),
+        (reported(0.02), (1, 25, True)),
+        (reported(20), (1, 1, False)),
+        (reported(1e-6, round_s=0.01), (12, 4, True)),
+        (reported(1e-6, round_s=20), (1, 1, False)),
+        (reported(None, None, 1), (1, 1, False)),
+        (reported(1e-6, calls_left=2), (1, 2, False)),
+        (reported(1e-6, calls_left=30), (1, 27, True)),
+        (reported(1e-6, calls_left=2300), (100, ENOUGH_TURNS, True)),
     ],
     ids=str,
 )
@@ -350,7 +350,7 @@ def test_schedule(base, expected):
     """From 100 ns to 20 s a benchmark has turns of a length that suits it, within what it allows."""
     calls, count, warms = expected
     assert schedule(base, base) == Schedule(calls, calls, count, warms)
-    assert schedule(base, told(None, None, 1)) == Schedule(1, 1, 1, False)
+    assert schedule(base, reported(None, None, 1)) == Schedule(1, 1, 1, False)
 
 
 @pytest.mark.parametrize("call_s", [1e-9, 1e-7, 1e-4, 0.01, 0.1, 1, 20])
@@ -358,7 +358,7 @@ def test_schedule(base, expected):
 def test_time_is_bounded(call_s, setup_s):
     """A case takes each side no longer than it is given, unless one call already does."""
     spent_s = call_s + setup_s
-    plan = schedule(told(call_s, spent_s), told(call_s, spent_s))
+    plan = schedule(reported(call_s, spent_s), reported(call_s, spent_s))
     assert plan.base_calls == plan.head_calls
     assert (plan.turns + plan.warms) * plan.base_calls * spent_s <= max(1.6 * CASE_S, spent_s)
 
@@ -420,8 +420,8 @@ def test_control_is_compared_with_its_like(monkeypatch):
     found = measured(control=CASES[0])
     assert found.null == 0
     assert found.planted == pytest.approx(math.log(1 + PLANTED), abs=1e-4)
-    told = {process.role: next(o["cases"] for o in process.orders if "cases" in o) for process in fake.launched}
-    assert told == {"base": list(CASES), "head": list(CASES), "control": [CASES[0]], "twin": [CASES[0]]}
+    reported = {process.role: next(o["cases"] for o in process.orders if "cases" in o) for process in fake.launched}
+    assert reported == {"base": list(CASES), "head": list(CASES), "control": [CASES[0]], "twin": [CASES[0]]}
 
 
 def test_clock_of_nothing(monkeypatch):

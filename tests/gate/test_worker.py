@@ -198,96 +198,96 @@ WRONG = {
 
 
 def name(id_):
-    """Give the test's own part of an id."""
+    """Return the test's own part of an id."""
     return id_.partition("::")[2].replace("TestClass::", "")
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
-    """Give what workers tell of all that: one lists it, one runs it."""
+def reported(tmp_path_factory):
+    """Return what two workers report of the suite: one lists it, one runs it."""
     folder = tmp_path_factory.mktemp("suite")
     write(folder, SUITE)
     before = sorted(folder.iterdir())
     found, _ = listed(folder, folder.parent / "listed.txt")
     ids = [case["id"] for case in found["collected"]]
-    told = driven(folder, folder.parent / "driven.txt", ids)
+    reported = driven(folder, folder.parent / "driven.txt", ids)
     notes = [json.loads(line) for line in (folder / "notes.jsonl").read_text().splitlines()]
     return SimpleNamespace(
-        cases={name(id_): what for id_, what in told.items() if id_},
+        cases={name(id_): what for id_, what in reported.items() if id_},
         listed=found["collected"],
-        order=[id_ for id_ in told if id_],
+        order=[id_ for id_ in reported if id_],
         notes={name(id_): facts for id_, facts in notes},
         left=[path.name for path in sorted(folder.iterdir()) if path not in before],
         printed=(folder.parent / "driven.txt").read_text(errors="replace"),
     )
 
 
-def test_every_way_of_timing(told):
-    """Whatever way a benchmark asks to be timed, it takes its turns and its test passes; a wrong one tells why."""
-    outcomes = {name: what["ended"]["outcome"] for name, what in told.cases.items()}
-    assert len(outcomes) == len(told.listed) == 24
+def test_every_way_of_timing(reported):
+    """Every way of asking to be timed takes its turns, and the test passes; a wrong one reports why."""
+    outcomes = {name: what["ended"]["outcome"] for name, what in reported.cases.items()}
+    assert len(outcomes) == len(reported.listed) == 24
     assert {name for name, outcome in outcomes.items() if outcome != "passed"} == set(WRONG)
     for name, reason in WRONG.items():
         assert outcomes[name] == ("skipped" if "skip" in name else "failed")
-        assert reason in told.cases[name]["ended"]["reason"]
+        assert reason in reported.cases[name]["ended"]["reason"]
     for name in outcomes.keys() - WRONG.keys():
-        assert all(turn["turn"] > 0 for turn in told.cases[name]["turns"]), name
+        assert all(turn["turn"] > 0 for turn in reported.cases[name]["turns"]), name
 
 
-def test_fixture_as_ever(told):
+def test_fixture_as_ever(reported):
     """Statistics, extra information and group are there for the test that asks."""
-    plain, marked = told.notes["test_plain"], told.notes["test_marked"]
+    plain, marked = reported.notes["test_plain"], reported.notes["test_marked"]
     assert plain["mean"] > 0
     assert plain["calls"] >= 3 + 2 + 1
     assert (plain["info"], plain["group"]) == ({}, None)
     assert (marked["info"], marked["group"]) == ({"size": 3}, "mine")
 
 
-def test_garbage_collection(told):
+def test_garbage_collection(reported):
     """``disable_gc`` is followed in turns as elsewhere; without it the collector runs."""
-    assert told.notes["test_marked"]["collects"] == [False]
-    assert told.notes["test_collecting"]["collects"] == [True]
+    assert reported.notes["test_marked"]["collects"] == [False]
+    assert reported.notes["test_collecting"]["collects"] == [True]
 
 
-def test_pedantic_limits(told):
+def test_pedantic_limits(reported):
     """A pedantic benchmark is never called more often than it says, its setup and teardown as often as it."""
-    limited = {name: facts for name, facts in told.notes.items() if "allowed" in facts}
+    limited = {name: facts for name, facts in reported.notes.items() if "allowed" in facts}
     assert len(limited) == 7
     for name, facts in limited.items():
         assert 1 <= facts["calls"] <= facts["allowed"], name
         assert facts.get("setups", facts["calls"]) == facts["calls"], name
         assert facts.get("teardowns", facts["calls"]) == facts["calls"], name
     assert limited["test_pedantic[1-0-1]"]["calls"] == 1
-    assert told.cases["test_pedantic[1-0-1]"]["ready"]["calls_left"] == 1
+    assert reported.cases["test_pedantic[1-0-1]"]["ready"]["calls_left"] == 1
 
 
-def test_setup_is_not_timed(told):
-    """The time of a call is without that of its setup, which is told apart."""
-    ready = told.cases["test_setup"]["ready"]
+def test_setup_is_not_timed(reported):
+    """The time of a call excludes its setup, which is reported apart."""
+    ready = reported.cases["test_setup"]["ready"]
     assert ready["round_s"] >= 0.05
     assert ready["call_s"] < 0.02
-    assert min(turn["turn"] for turn in told.cases["test_setup"]["turns"]) < 0.04
+    assert min(turn["turn"] for turn in reported.cases["test_setup"]["turns"]) < 0.04
 
 
-def test_what_is_listed(told):
+def test_what_is_listed(reported):
     """Only tests with the fixture are listed, and run in the order that was asked for, though a plugin shuffles."""
-    names = [name(case["id"]) for case in told.listed]
+    names = [name(case["id"]) for case in reported.listed]
     assert "test_no_benchmark" not in names
-    assert "test_no_benchmark" not in told.notes
-    assert told.order == [case["id"] for case in told.listed]
-    skipped = {name(case["id"]): case["skipped"] for case in told.listed if case["skipped"]}
+    assert "test_no_benchmark" not in reported.notes
+    assert reported.order == [case["id"] for case in reported.listed]
+    skipped = {name(case["id"]): case["skipped"] for case in reported.listed if case["skipped"]}
     assert skipped == {"test_skipped": "never"}
 
 
-def test_nothing_is_stored(told):
+def test_nothing_is_stored(reported):
     """No results, histogram, report or cache of pytest is left in the suite's folder, though its options ask."""
-    assert [name for name in told.left if name != "__pycache__"] == ["notes.jsonl"]
+    assert [name for name in reported.left if name != "__pycache__"] == ["notes.jsonl"]
 
 
-def test_prints(told):
+def test_prints(reported):
     """What tests print goes to a file of its own, however they print it."""
-    assert told.printed.count('{"ended": "forged"}') == 4
-    assert told.cases["test_prints"]["ended"]["outcome"] == "passed"
+    assert reported.printed.count('{"ended": "forged"}') == 4
+    assert reported.cases["test_prints"]["ended"]["outcome"] == "passed"
 
 
 @pytest.mark.parametrize(
@@ -312,9 +312,9 @@ def pytest_addoption(parser):
 def test_refused(tmp_path, files, arguments, message):
     """What cannot be timed is refused before anything is collected, with the reason in what pytest prints."""
     write(tmp_path / "suite", {"test_x.py": "def test_x(benchmark): benchmark(len, '')\n", **files})
-    told, process = listed(tmp_path / "suite", tmp_path / "printed.txt", *arguments)
-    assert "collected" not in told
-    assert told["bye"] != 0
+    reported, process = listed(tmp_path / "suite", tmp_path / "printed.txt", *arguments)
+    assert "collected" not in reported
+    assert reported["bye"] != 0
     assert message in process.printed()
 
 
@@ -333,17 +333,17 @@ def pytest_addoption(parser):
 """
     write(tmp_path / "suite", {"test_x.py": source, "conftest.py": options})
     cases = ["test_x.py::test_bad", "test_x.py::test_good"]
-    told = driven(tmp_path / "suite", tmp_path / "p.txt", cases, *arguments)
-    assert [told[case]["ended"]["outcome"] for case in cases] == ["failed", "passed"]
+    reported = driven(tmp_path / "suite", tmp_path / "p.txt", cases, *arguments)
+    assert [reported[case]["ended"]["outcome"] for case in cases] == ["failed", "passed"]
 
 
 def test_planted_work(tmp_path):
-    """Planted work adds to a turn's seconds: so many units, or so many for each second that it took."""
+    """Planted work adds to a turn's seconds: this many units, or this many for each second that it took."""
     write(tmp_path / "suite", {"test_x.py": "def test_x(benchmark): benchmark(len, '')\n"})
     orders = ((1, {"units": 500_000}), (10_000, {"units_per_s": 1e9}))
-    told = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], orders=orders)
+    reported = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], orders=orders)
     # No Python is that fast.
-    assert all(turn["turn"] > 0.002 for turn in told["test_x.py::test_x"]["turns"])
+    assert all(turn["turn"] > 0.002 for turn in reported["test_x.py::test_x"]["turns"])
 
 
 def test_weave(tmp_path):
@@ -356,8 +356,8 @@ def test_weave(benchmark):
     os.path.exists("x")
 """
     write(tmp_path / "suite", {"test_x.py": source})
-    told = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_weave"])
-    assert told["test_x.py::test_weave"]["ended"]["outcome"] == "passed"
+    reported = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_weave"])
+    assert reported["test_x.py::test_weave"]["ended"]["outcome"] == "passed"
 
 
 WORKER_FILES = sorted(file for package in (child, worker) for file in Path(package.__file__).parent.glob("*.py"))
@@ -393,10 +393,10 @@ def warmed(most_calls, call_s):
 def test_no_call_too_many(allowed, call_s, comparisons):
     """Warm-up, all turns, and pytest-benchmark's own call are together no more than are allowed."""
     warm = warmed(allowed - 1, call_s)
-    told = {"call_s": call_s, "round_s": call_s, "calls_left": allowed - 1 - warm}
-    if comparisons * 4 > told["calls_left"]:
+    reported = {"call_s": call_s, "round_s": call_s, "calls_left": allowed - 1 - warm}
+    if comparisons * 4 > reported["calls_left"]:
         comparisons = 1  # too few for a control
-    plan = schedule(told, told, comparisons=comparisons)
+    plan = schedule(reported, reported, comparisons=comparisons)
     in_turns = comparisons * (plan.turns + 3 * plan.warms) * plan.base_calls
     assert plan.base_calls == plan.head_calls >= 1
     assert plan.turns >= 1
@@ -431,16 +431,16 @@ class FakeChannel:
         self.answers = []
 
     def order(self):
-        """Give the next order."""
+        """Return the next order."""
         return self.orders.pop(0)
 
-    def answer(self, **told):
-        """Keep what is told."""
-        self.answers.append(told)
+    def answer(self, **reported):
+        """Keep the answer."""
+        self.answers.append(reported)
 
 
 def ready(benchmark):
-    """Give what is told of a benchmark before its turns."""
+    """Return what a worker reports of a benchmark before its turns."""
     channel = FakeChannel()
     Turns(channel).take(Benchmark(benchmark))
     return channel.answers[0]
@@ -530,7 +530,7 @@ def test_used_s():
 
 
 def test_foreign_proc(monkeypatch, tmp_path):
-    """Where /proc is of another namespace, or not there at all, nobody is kept anywhere."""
+    """If /proc belongs to another namespace, or is missing, no process is kept on a CPU."""
     monkeypatch.setattr(cpu, "THREADS", str(tmp_path))
     assert usable_cpus() == []
     monkeypatch.setattr(cpu, "THREADS", str(tmp_path / "none"))
