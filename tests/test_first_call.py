@@ -218,10 +218,11 @@ def test_a_wrong_first_call_is_none(measure):
 
 DEATHS = {
     "import os, signal; print('so it goes', flush=True); os.kill(os.getpid(), signal.SIGSEGV)": (
-        "ended by SIGSEGV; its last output: so it goes"
+        "ended without an answer (SIGSEGV); its last output: so it goes"
     ),
-    "import os; os._exit(0)": "ended with exit code 0 and no answer",
-    "import os; os._exit(3)": "ended with exit code 3 and no answer",
+    "import os; os._exit(0)": "ended without an answer (exit code 0)",
+    "import os; os.kill(os.getpid(), 40)": "ended without an answer (signal 40)",
+    "import os; os._exit(3)": "ended without an answer (exit code 3)",
     "raise ValueError('of two\\nlines')": "raised ValueError: of two lines",
     "raise KeyboardInterrupt": "raised KeyboardInterrupt",
     "import time; time.sleep(60)": "took longer than 1 s",

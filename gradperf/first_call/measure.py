@@ -28,6 +28,7 @@ from gradperf.cases import Case, Settings
 from gradperf.checks import agreement
 from gradperf.first_call import fresh_process
 from gradperf.first_call.fresh_process import Purpose, Request, StandIn
+from gradperf.pairs.process import exit_text
 from gradperf.problems import Arrays
 
 LIMIT_S = 120.0
@@ -195,7 +196,8 @@ class _Launcher:
         if ended["timed_out"]:
             raise NotMeasured(f"{name} took longer than {request.limit_s:g} s and was stopped")
         if ended["code"] != 0 or not request.file("answer").exists():
-            raise NotMeasured(f"{name} {_end_text(ended['code'])}{_last_line(request.file('log'))}")
+            last_line = _last_line(request.file("log"))
+            raise NotMeasured(f"{name} ended without an answer ({exit_text(ended['code'])}){last_line}")
         reply: dict[str, Any] = json.loads(request.file("answer").read_text())
         if "reason" in reply:
             raise NotMeasured(f"{name} {reply['reason']}")
@@ -240,12 +242,6 @@ def environment() -> dict[str, str]:
     # Modules are imported from the same files as here.
     variables["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     return variables
-
-
-def _end_text(code: int) -> str:
-    if code < 0:
-        return f"ended by {signal.Signals(-code).name}"
-    return f"ended with exit code {code} and no answer"
 
 
 def _last_line(log: Path) -> str:

@@ -37,6 +37,13 @@ def padding(coin: random.Random) -> dict[str, str]:
     return {"GRADPERF_GATE_PADDING": "x" * coin.randrange(PADDING)}
 
 
+def exit_text(code: int) -> str:
+    """Return ``SIGKILL``, ``signal 34`` or ``exit code 1`` for the return code of a process."""
+    if code >= 0:
+        return f"exit code {code}"
+    return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+
+
 class WorkerLost(Exception):
     """A child that crashed, hung, or ended before it answered."""
 
@@ -135,10 +142,8 @@ class Process:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)  # It has closed its end, so it is about to end.
         code = self._process.poll()
-        if code is not None and code < 0:
-            what += f" ({signal.Signals(-code).name})" if -code in set(signal.Signals) else f" (signal {-code})"
-        elif code is not None:
-            what += f" (exit code {code})"
+        if code is not None:
+            what += f" ({exit_text(code)})"
         self.close()
         last_lines = f"; its last lines:\n{text}" if (text := self.printed()) else ""
         return WorkerLost(f"a process of the {self.name} {what}{last_lines}")
