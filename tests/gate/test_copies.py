@@ -604,25 +604,25 @@ def test_a_copy_may_be_written(repo, tmp_path, copied):
 
 def test_submodules_are_on_neither_side(repo, tmp_path, copied):
     """A change of a submodule, committed or not, is a change."""
-    library = make(tmp_path / "library", {"library.py": "1\n"})
-    git(repo, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "library")
-    git(repo, "config", "submodule.library.ignore", "all")
+    part = make(tmp_path / "part", {"part.py": "1\n"})
+    git(repo, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(part), "part")
+    git(repo, "config", "submodule.part.ignore", "all")
     git(repo, "config", "submodule.recurse", "true")
     first = commit(repo)
     assert copied(repo, first).changed == ()
-    write(repo, {"library/library.py": "2\n"})
+    write(repo, {"part/part.py": "2\n"})
     both = copied(repo, first)
-    assert both.changed == both.uncommitted == ("library",)
-    assert b"library/library.py" not in both.head_files
-    commit(repo / "library")
+    assert both.changed == both.uncommitted == ("part",)
+    assert b"part/part.py" not in both.head_files
+    commit(repo / "part")
     both = copied(repo, first)
-    assert both.changed == both.uncommitted == ("library",)
-    git(repo, "add", "library")
+    assert both.changed == both.uncommitted == ("part",)
+    git(repo, "add", "part")
     git(repo, "commit", "-q", "-m", "a change")
     both = copied(repo, first)
-    assert both.changed == ("library",)
+    assert both.changed == ("part",)
     assert both.uncommitted == ()
-    assert list((both.head / "library").iterdir()) == list((both.base / "library").iterdir()) == []
+    assert list((both.head / "part").iterdir()) == list((both.base / "part").iterdir()) == []
 
 
 def test_a_folder_in_the_way(repo, tmp_path):
