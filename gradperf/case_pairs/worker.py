@@ -83,10 +83,10 @@ def _median_s(call: Callable[[], Any], order: Mapping[str, Any]) -> float:
     benchmark = Benchmark(call)
     calls, spent_s = 0, 0.0
     while not is_warm(calls, spent_s, None):
-        call_s = benchmark.timed(1)
+        call_s = benchmark.time_calls(1)
         calls, spent_s = calls + 1, spent_s + call_s
     rounds = max(order["least_rounds"], round(order["rounds_s"] / call_s))
-    return median(benchmark.timed(1) for _ in range(rounds))
+    return median(benchmark.time_calls(1) for _ in range(rounds))
 
 
 def _count(seconds: float) -> dict[str, float]:

@@ -80,7 +80,7 @@ def _false_alarms(runs: Sequence[Run]) -> list[str]:
     rows = []
     for suite, suite_runs in suites.items():
         alarms = sum(run.exit_code == 10 for run in suite_runs)
-        verdicts = [verdict for run in suite_runs for verdict in run.timed.values()]
+        verdicts = [verdict for run in suite_runs for verdict in run.verdicts.values()]
         failures = [f"{count} {verdict}" for verdict, count in _other_failures(suite_runs).items()]
         rows.append(
             (
@@ -162,7 +162,7 @@ def _visible(runs: Sequence[Run]) -> list[str]:
     changes: dict[tuple[str, str], list[float]] = defaultdict(list)
     for run in runs:
         if run.kind == "unchanged":
-            for case in run.timed:
+            for case in run.verdicts:
                 changes[run.case_groups[case], case].append(run.visible.get(case, math.inf))
     rows = [
         (group, f"`{case}`", len(seen), _change_text(median(seen)), _change_text(max(seen)))

@@ -63,7 +63,7 @@ class Run:
         return self.others is not None and self.others >= BUSY
 
     @property
-    def timed(self) -> dict[str, str]:
+    def verdicts(self) -> dict[str, str]:
         """The cases that were timed, with their verdicts."""
         return {id_: verdict for id_, verdict in self.cases.items() if verdict not in _NOT_TIMED}
 
@@ -71,7 +71,7 @@ class Run:
     def left_alone(self) -> list[str]:
         """The verdicts of timed cases without a planted slowdown, and of groups without a slowed case."""
         slowed = {self.case_groups[case] for case in self.planted}
-        cases = [verdict for id_, verdict in self.timed.items() if id_ not in self.planted]
+        cases = [verdict for id_, verdict in self.verdicts.items() if id_ not in self.planted]
         # A slowed case belongs to its group and to the group of all cases.
         untouched = self.groups.keys() & set(self.case_groups.values()) - slowed if slowed else self.groups
         return cases + [self.groups[name] for name in untouched]

@@ -67,7 +67,7 @@ def test_left_alone():
     assert regressed(planted, "a", "b").left_alone.count("regressed") == 1
     assert regressed(planted, "a", "c", groups=("y",)).left_alone.count("regressed") == 2
     failed = replace(planted, cases={**planted.cases, "b": "failed", "d": "new"}, planted={})
-    assert failed.timed.keys() == {"a", "c"}
+    assert failed.verdicts.keys() == {"a", "c"}
 
 
 def test_page_counts():
@@ -242,7 +242,7 @@ def test_gate_that_cannot_run_any_more(certify, capsys):
     assert certify("--unchanged", "1", "--planted", "1", *files) == 0
     once, nothing, planted = runs.read(Path("runs.jsonl"))
     assert once.exit_code == 0
-    assert (nothing.verdict, nothing.exit_code, nothing.timed) == ("incomplete", 13, {})
+    assert (nothing.verdict, nothing.exit_code, nothing.verdicts) == ("incomplete", 13, {})
     assert len(planted.planted) == 3
     assert not any(map(planted.caught, planted.planted))
     page = Path("page.md").read_text()

@@ -112,12 +112,12 @@ def _identical(outcome: Outcome) -> str:
     return f"What both sides have is identical, not timed: {counts_text(outcome.cases)}."
 
 
-def _timed(outcome: Outcome) -> int:
+def _measured(outcome: Outcome) -> int:
     return sum(case.ratio is not None for case in outcome.cases)
 
 
 def _compared(outcome: Outcome) -> str:
-    return "not everything" if _timed(outcome) else "nothing"
+    return "not everything" if _measured(outcome) else "nothing"
 
 
 def _untrusted(outcome: Outcome) -> list[str]:
@@ -178,7 +178,7 @@ def _visible(outcome: Outcome) -> list[str]:
     """Return the slowdown that this run could have seen."""
     changes = [case.smallest_visible_change for case in outcome.cases]
     known = [change for change in changes if change is not None and math.isfinite(change)]
-    timed = _timed(outcome)
+    timed = _measured(outcome)
     if not known:
         return ["It is not known how small a slowdown would have been seen."] if timed else []
     half, every = percent(median_high(known)), percent(max(known))

@@ -62,10 +62,10 @@ class Benchmark:
         self.most_calls = most_calls
         self.result: Any = None
 
-    def timed(self, calls: int) -> float:
+    def time_calls(self, calls: int) -> float:
         """Return the seconds of ``calls`` calls together, without setup and teardown."""
         if calls == 1 or self.setup or self.teardown:
-            return sum(self._timed_once() for _ in range(calls))
+            return sum(self._time_one_call() for _ in range(calls))
         function, args, kwargs = self.function, self.args, self.kwargs
         times = repeat(None, calls)
         start_s = time.perf_counter()
@@ -73,7 +73,7 @@ class Benchmark:
             function(*args, **kwargs)
         return time.perf_counter() - start_s
 
-    def _timed_once(self) -> float:
+    def _time_one_call(self) -> float:
         """Return the seconds of one call, between its setup and its teardown; keep the result."""
         function = self.function
         args, kwargs = (self.setup() if self.setup else None) or (self.args, self.kwargs)
@@ -105,7 +105,7 @@ class Turns:
             slices, before = [], cpu.usage()
             while not is_warm(calls, spent_s, benchmark.most_calls):
                 start_s = time.perf_counter()
-                call_s = min(call_s, benchmark.timed(1))
+                call_s = min(call_s, benchmark.time_calls(1))
                 took_s = time.perf_counter() - start_s
                 calls, spent_s, round_s = calls + 1, spent_s + took_s, min(round_s, took_s)
                 if calls == 1:
@@ -133,7 +133,7 @@ class Turns:
             benchmark = Benchmark(target, args, kwargs)
             self._report_ready(call_s=None, round_s=None, calls_left=1, returned=None, cpus=[])
             if not self._obey(benchmark, once=True):
-                benchmark.timed(1)  # The other side cannot take its turn. The test still needs its result.
+                benchmark.time_calls(1)  # The other side cannot take its turn. The test still needs its result.
             return benchmark.result
 
         return once
@@ -167,7 +167,7 @@ class Turns:
     def _take_turn(self, benchmark: Benchmark, order: dict[str, Any], once: bool) -> None:
         preemptions = cpu.preemptions()
         with self._undisturbed():
-            seconds = benchmark.timed(order["turn"])
+            seconds = benchmark.time_calls(order["turn"])
             units = order.get("units", 0) + round(order.get("units_per_s", 0) * seconds)
             if units:
                 start_s = time.perf_counter()
