@@ -24,7 +24,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from gradperf import files
 from gradperf.certificate.page import markdown
@@ -40,28 +39,26 @@ SHARES = (0.03, 0.05, 0.10)
 GROUP_SHARE = 0.02
 
 
-def certify(parsed: Any, arguments: Sequence[str]) -> int:
-    """Measure as many runs as the options ask for, and write the page."""
-    counts: dict[Kind, int] = {"unchanged": parsed.unchanged, "planted": parsed.planted, "group": parsed.group}
+def certify(counts: Mapping[Kind, int], arguments: Sequence[str], *, store: Path, page: Path) -> None:
+    """Measure this many runs of each kind with these arguments of pytest; add them to ``store``, write ``page``."""
     repo = checkout.repository(Path.cwd())
-    own = {os.path.relpath(file.resolve(), repo.resolve()) for file in (parsed.store, parsed.page)}
+    own = {os.path.relpath(file.resolve(), repo.resolve()) for file in (store, page)}
     unclean = sorted(set(copies.uncommitted(repo)) - own)
     if unclean and any(counts.values()):
         raise UserError(
             "the certificate measures unchanged code: "
             f"{unclean[0]} is uncommitted, one of {plural(len(unclean), 'file')}; commit or stash first"
         )
-    for option, file in (("--store", parsed.store), ("--page", parsed.page)):
+    for option, file in (("--store", store), ("--page", page)):
         files.check_can_write(option, file)
     try:
         for kind, count in counts.items():
-            measure(kind, count, arguments, parsed.store)
+            measure(kind, count, arguments, store)
     finally:
         # After Ctrl-C too: the runs made so far count.
-        if runs := read(parsed.store):
-            files.write(parsed.page, markdown(runs))
-            print(f"{plural(len(runs), 'run')} so far, in {parsed.store}; written to {parsed.page}")
-    return 0
+        if runs := read(store):
+            files.write(page, markdown(runs))
+            print(f"{plural(len(runs), 'run')} so far, in {store}; written to {page}")
 
 
 def measure(kind: Kind, count: int, arguments: Sequence[str], store: Path) -> None:

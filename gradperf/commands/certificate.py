@@ -28,6 +28,12 @@ def add(add_parser: AddParser) -> None:
 
 def certify_gate(parsed: argparse.Namespace) -> int:
     """Run the gate on unchanged code and on planted slowdowns, and record the results."""
-    from gradperf.certificate import measure
+    from gradperf.certificate.measure import certify
 
-    return measure.certify(parsed, parsed.pytest_arguments)
+    certify(
+        {"unchanged": parsed.unchanged, "planted": parsed.planted, "group": parsed.group},
+        parsed.pytest_arguments,
+        store=parsed.store,
+        page=parsed.page,
+    )
+    return 0
