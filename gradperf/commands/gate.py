@@ -75,6 +75,7 @@ def gate_change(parsed: argparse.Namespace) -> int:
     from gradperf.gate import session
     from gradperf.gate.janitor import Janitor
     from gradperf.gate.measuring.replicate import Setting
+    from gradperf.gate.measuring.worker.modules import is_test
     from gradperf.gate.sides import checkout, prepare
 
     plan = _plan(parsed)
@@ -98,7 +99,7 @@ def gate_change(parsed: argparse.Namespace) -> int:
                 control=None,
                 planted={},
                 foreign=sides.checkout,
-                changes_code=any(map(_is_code, sides.changed)),
+                changes_code=any(path.endswith(".py") and not is_test(path) for path in sides.changed),
                 folder=sides.folder,
                 janitor=janitor,
                 patience_s=parsed.patience,
@@ -190,11 +191,6 @@ def _signals_end_the_gate() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _is_code(path: str) -> bool:
-    name = Path(path).name
-    return name.endswith(".py") and not name.startswith(("test_", "conftest")) and not name.endswith("_test.py")
 
 
 def _hints(sides: "Sides", parsed: argparse.Namespace) -> list[str]:

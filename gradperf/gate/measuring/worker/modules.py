@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 
-_TESTS = ("test_", "conftest")
+
+def is_test(path: str) -> bool:
+    """Return whether a file is one of tests, by its name."""
+    name = os.path.basename(path)
+    return name.startswith(("test_", "conftest")) or name.endswith("_test.py")
 
 
 def count_own(folder: str) -> int:
     """Count the imported modules that lie in ``folder``, the files of this side, and are not tests."""
     own = os.path.realpath(folder)
-    return sum(
-        _is_within(path, own) and not os.path.basename(path).startswith(_TESTS) and not path.endswith("_test.py")
-        for _, path in _files()
-    )
+    return sum(_is_within(path, own) and not is_test(path) for _, path in _files())
 
 
 def strays(folder: str, foreign: str) -> list[str]:
