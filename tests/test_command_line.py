@@ -1,5 +1,6 @@
 """The command line: its commands and options, what ``list`` and ``run`` show, and closed pipes and full disks."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 
 import gradperf
 from gradperf import options, problems
+from gradperf.commands import gate
+from gradperf.gate.decision.trial import Plan
 from tests.conftest import ROOT
 
 NAMES = ("list", "run", "pair", "gate", "certificate", "show", "neighbours", "doctor")
@@ -41,6 +44,14 @@ def test_unknown_command(run_gradperf):
     assert usage.startswith("usage: gradperf ")
     assert message.startswith("gradperf: error: argument COMMAND: invalid choice: 'nonsense'")
     assert all(name in message for name in NAMES)
+
+
+def test_defaults_of_the_gate_are_those_of_its_plan():
+    """The command cannot import the plan, which imports numpy, so it repeats the numbers."""
+    parser = argparse.ArgumentParser()
+    gate.add(parser.add_subparsers().add_parser)
+    parsed = vars(parser.parse_args(["gate"]))
+    assert Plan(**{name: parsed[name] for name in ("alpha", "min_effect", "screen", "confirm")}) == Plan()
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], *([name, "--help"] for name in NAMES)], ids=" ".join)
@@ -197,3 +208,11 @@ def test_full_disk():
         done = ended(COMMANDS[0][0], full, subprocess.PIPE)
         assert ended(COMMANDS[0][0], full, full).returncode == 2
     assert (done.returncode, done.stderr) == (2, "gradperf: No space left on device: the output is incomplete\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_record_on_a_full_disk(run_gradperf):
+    """A record that cannot be written is one message and no success."""
+    done = run_gradperf("run", "tiny_3x2x1-numpy.by_hand-cpu-float32", "--json", "/dev/full")
+    assert done.returncode == 2
+    assert done.stderr == "gradperf: /dev/full: cannot be written: No space left on device\n"

@@ -32,6 +32,6 @@ def examine_machine(parsed: argparse.Namespace) -> int:
     examined = examination.examine(parsed.threads, parsed.seconds, variables)
     print("\n".join(report.lines(examined)))
     if parsed.json is not None:
-        parsed.json.write_text(json.dumps(report.record(examined), indent=2) + "\n")
+        files.write(parsed.json, json.dumps(report.record(examined), indent=2) + "\n")
         print(f"written to {parsed.json}")
     return 0

@@ -29,6 +29,7 @@ def run_case(parsed: argparse.Namespace) -> int:
     """Check one case against the reference, run it once and show its results."""
     case_settings = settings(parsed)
     from gradperf import cases, files
+    from gradperf.problems.training import Training
 
     case = cases.find(parsed.case, case_settings)
     if parsed.steps is not None:
@@ -42,7 +43,7 @@ def run_case(parsed: argparse.Namespace) -> int:
 
     steps = "step" if case.problem.steps == 1 else "steps"
     print(f"{case.id}: {case.problem.steps} {steps} in {seconds:.6g} s, inputs {proven.inputs_sha256[:12]}…")
-    parameters = getattr(case.problem, "parameters", ())
+    parameters = case.problem.parameters if isinstance(case.problem, Training) else ()
     results: dict[str, Any] = {
         "loss": proven.outputs.get("losses", []),
         "gradients": {name.removeprefix("grad_"): gradient for name, gradient in proven.gradients.items()},
@@ -63,15 +64,17 @@ def run_case(parsed: argparse.Namespace) -> int:
             "gradient_error": proven.gradient_error,
             **results,
         }
-        parsed.json.write_text(json.dumps(record, default=lambda array: array.tolist()) + "\n")
+        files.write(parsed.json, json.dumps(record, default=lambda array: array.tolist()) + "\n")
         print(f"written to {parsed.json}")
     return 0
 
 
 def _with_steps(case: "Case", steps: int) -> "Case":
-    if getattr(case.problem, "optimizer", None) is None:
+    from gradperf.problems.training import Training
+
+    if not isinstance(case.problem, Training) or case.problem.optimizer is None:
         raise UserError(f"--steps: {case.problem.name} is not a training; it always takes one step")
-    return replace(case, problem=replace(case.problem, steps=steps))  # type: ignore[type-var]  # a dataclass
+    return replace(case, problem=replace(case.problem, steps=steps))
 
 
 def _print_results(results: dict[str, Any], gradient_error: float | None) -> None:
