@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 
-from gradperf.case_pairs import measure
+from gradperf.case_pairs import measure, worker
 from gradperf.case_pairs.measure import Role
 from gradperf.cases import Settings
 from gradperf.errors import UserError
@@ -142,6 +142,24 @@ def test_medians_of_a_process():
     found = measure.median_s([NUMPY, OTHER], SETTINGS, 0.01, 5)
     assert found.keys() == {NUMPY, OTHER}
     assert all(0 < seconds < 1 for seconds in found.values())
+
+
+@pytest.mark.parametrize(("call_s", "calls"), [(2**-10, 21 + 205), (1.0, 3 + 5)])
+def test_medians_take_as_many_rounds_as_pytest_would(monkeypatch, call_s, calls):
+    """0.2 s of rounds after 20 ms of warm-up; at least 5 rounds after 3 calls."""
+    timed = []
+
+    class Timed:
+        def __init__(self, call):
+            self.call = call
+
+        def time_calls(self, number):
+            timed.append(number)
+            return call_s
+
+    monkeypatch.setattr(worker, "Benchmark", Timed)
+    assert worker._median_s(None, {"rounds_s": 0.2, "least_rounds": 5}) == call_s
+    assert timed == [1] * calls
 
 
 def test_busy_cpus():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +18,12 @@ import pytest
 
 from gradperf.doctor import examination, noise, report
 from gradperf.doctor.noise import Noise
+from gradperf.gate.decision.trial import Plan
 from gradperf.machine import load
 from gradperf.machine.cpus import Cpus
 from gradperf.pairs.turns import Value
 from gradperf.text.quantities import percent
-from tests.conftest import run_process
+from tests.conftest import ROOT, run_process
 
 # --- estimates ---
 
@@ -70,6 +72,14 @@ def test_gate_sees_the_smallest_change_in_95_of_100():
 
     assert alarms(0.0) == pytest.approx(0.01, abs=0.004)
     assert alarms(change) == pytest.approx(0.95, abs=0.015)
+
+
+def test_assumptions_about_the_gate_and_the_suite_hold():
+    """The doctor assumes the gate's plan, and the rounds that pyproject.toml gives to ``pytest perf``."""
+    assert (Plan().confirm, Plan().alpha) == (noise.GATE_PAIRS, noise.GATE_P)
+    given = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    assert f"--benchmark-max-time={noise.ROUNDS_S}" in given
+    assert f"--benchmark-min-rounds={noise.LEAST_ROUNDS}" in given
 
 
 # --- measuring ---

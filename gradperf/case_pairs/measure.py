@@ -25,9 +25,6 @@ from gradperf.stats import hodges_lehmann, signed_rank_interval
 
 CONFIDENCE = 0.95
 
-LEAST_PAIRS = 6
-"""Pairs below which no interval has a confidence of 95 %."""
-
 
 @dataclass(frozen=True)
 class Role:
@@ -45,7 +42,7 @@ class Ratio:
     ratio: float
     low: float
     high: float
-    """Bounds of the 95 % interval."""
+    """Bounds of the 95 % interval; 0 and infinity for fewer than 6 pairs."""
     first_s: float
     second_s: float
     """Seconds of one call: medians over the pairs."""
