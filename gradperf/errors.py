@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """A user's mistake, told in one message; shown without a traceback."""
+    """A user's mistake. The message describes it, and is shown without a traceback."""
 
 
 class UnknownName(UserError):
