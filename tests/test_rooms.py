@@ -1,4 +1,7 @@
-"""The rooms of the package: who may import whom. Read from the imports, lazy ones and those for types alike."""
+"""The rooms of the package: who may import whom. Read from the imports, lazy ones and those for types alike.
+
+The name of a module in a string counts too: ``import_module``, ``python -m`` and pytest import by such names.
+"""
 
 import ast
 import shutil
@@ -73,6 +76,8 @@ def imports(package):
                 above = folder[: len(folder) - node.level + 1] if node.level else []
                 start = ".".join(filter(None, ["gradperf" * bool(node.level), *above, node.module or ""]))
                 targets = [f"{start}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                targets = [node.value] if node.value.removeprefix("gradperf.") in files else []
             else:
                 continue
             for target in targets:
@@ -144,6 +149,7 @@ def test_no_module_imports_itself_through_others():
         ("pairs/child/turns.py", "from ...cases import Case", "pairs.child.turns -> cases"),
         ("gate/decision/trial.py", "from gradperf.gate import session", "gate.decision.trial -> gate.session"),
         ("doctor/__init__.py", "from gradperf import commands", "doctor -> commands"),
+        ("stats.py", 'NAME = "gradperf.suite.table"', "stats -> suite.table"),
     ],
 )
 def test_an_import_upwards_is_found(tmp_path, file, line, arrow):
