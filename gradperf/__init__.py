@@ -4,7 +4,7 @@ A *problem* says what is computed, a *style* how, and a *case* is one problem in
 dtype. Importing this package imports neither numpy nor any framework.
 
 Public are the commands with their options and exit codes, the schemas of the records, the pytest marker ``gate``,
-the environment variable ``GRADPERF_GATE`` and :mod:`gradperf.pairs.stage`, which reads it. Everything else may
+the environment variable ``GRADPERF_GATE`` and :mod:`gradperf.stage`, which reads it. Everything else may
 change in any version.
 """
 

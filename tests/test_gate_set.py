@@ -54,8 +54,8 @@ def test_only_repeating_processes_skip_checks():
     own, listing, first, repeat = (
         duties.of(stage, first_calls=True) for stage in (None, "list", "first", "repeat")
     )
-    assert own == duties.Duties(True, True, True, True, True)
+    assert own == duties.Duties(True, True, True, True)
     assert listing == replace(first, refuses_named=True)
     assert first == replace(own, refuses_named=False, skips_at_collection=False, measures_first_calls=False)
-    assert repeat == replace(first, checks_fully=False, records=False)
+    assert repeat == replace(first, checks_fully=False)
     assert not duties.of(None, first_calls=False).measures_first_calls

@@ -13,15 +13,16 @@ import gradperf
 
 PACKAGE = Path(gradperf.__file__).parent
 
-GROUND = {"errors", "files", "stats", "text", "machine", "pairs"}
+GROUND = {"errors", "files", "stage", "stats", "text", "machine", "pairs"}
 CASES = GROUND | {"options", "problems", "frameworks", "cases"}
 SUITE = CASES | {"checks", "first_call"}
 
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "stage": set(),
     "stats": set(),
-    "text": {"errors"},
+    "text": set(),
     "machine": {"errors"},
     "pairs": {"errors", "stats", "text", "machine"},
     "options": GROUND,
@@ -32,9 +33,9 @@ MAY_IMPORT = {
     "first_call": CASES | {"checks"},
     "suite": SUITE,
     "case_pairs": CASES,
-    "doctor": CASES | {"case_pairs"},
+    "doctor": CASES | {"case_pairs", "gate"},
     "gate": GROUND,
-    "certificate": GROUND | {"gate"},
+    "certificate": GROUND | {"gate", ""},
     "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "certificate", ""},
     "__main__": {"commands"},
     "": set(),

@@ -36,6 +36,8 @@ def main() -> int:
         case "count":
             channel.answer()
             channel.answer(**_count(channel.order()["seconds"]))
+        case unknown:
+            raise ValueError(f"unknown order {unknown!r}")
     return 0
 
 

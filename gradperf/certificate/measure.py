@@ -22,10 +22,9 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
-from gradperf import files
+from gradperf import __version__, files
 from gradperf.certificate.page import markdown
 from gradperf.certificate.runs import Kind, Run, read
 from gradperf.errors import UserError
@@ -151,7 +150,7 @@ def _run(
         steal=environment.get("steal"),
         cpu_model=environment.get("cpu_model"),
         cpus=environment.get("effective_cpus"),
-        gradperf=version("gradperf"),
+        gradperf=__version__,
         controls={
             control["name"]: [control["result"], control["ratio"], control["p"], len(control["values"])]
             for control in record["controls"]

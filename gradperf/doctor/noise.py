@@ -15,16 +15,18 @@ from statistics import fmean, stdev
 
 from gradperf.case_pairs.measure import Role, measure, median_s
 from gradperf.cases import Settings
+from gradperf.gate.decision.trial import Plan
 from gradperf.stats import detectable_effect, prediction_bound
 
 ROUNDS_S = 0.2
 LEAST_ROUNDS = 5
 """Seconds and least number of rounds of ``pytest perf``: its options in pyproject.toml."""
 
-GATE_PAIRS = 24
-GATE_P = 0.01
+PLAN = Plan()
+"""The gate's default number of pairs, its alpha and its margin."""
+
 POWER = 0.95
-"""The gate takes this many pairs, and should reach this one-sided p with this probability."""
+"""Probability with which the gate should reach its alpha."""
 
 CONFIDENCE = 0.95
 """Share of the comparisons of equal code in which stored runs differ by less than the smallest change."""
@@ -60,12 +62,13 @@ class Noise:
 
     @property
     def smallest_gate(self) -> float:
-        """Smallest slowdown, as a share, that the gate can show.
+        """Smallest slowdown, as a share, that the gate can show beyond its margin, in one case.
 
-        The margin of the gate comes on top, and so does its correction for many cases.
+        With many cases the gate corrects for their number: then the slowdown must be larger.
         """
-        degrees = min(GATE_PAIRS - 1, len(self.gate_log_ratios))
-        return math.expm1(detectable_effect(self.gate_sigma, GATE_PAIRS, degrees, level=GATE_P, power=POWER))
+        degrees = min(PLAN.confirm - 1, len(self.gate_log_ratios))
+        effect = detectable_effect(self.gate_sigma, PLAN.confirm, degrees, level=PLAN.alpha, power=POWER)
+        return math.expm1(PLAN.margin + effect)
 
 
 def measure_noise(cases: Sequence[str], threads: int, seconds: float) -> list[Noise]:

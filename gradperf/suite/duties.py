@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gradperf.pairs.stage import Stage
+from gradperf.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,8 @@ class Duties:
     """Whether it finds the cases that cannot run while it collects. Otherwise each case is checked when it runs, so
     that no framework is imported too early."""
     checks_fully: bool
-    """Whether it makes all checks of a case. Otherwise it checks only that the timed call is right."""
-    records: bool
-    """Whether it records the facts of each timing, and checks the timing itself."""
+    """Whether it makes all checks of a case, before and after the timing, and records the facts of the timing.
+    Otherwise it checks only that the timed call is right."""
     measures_first_calls: bool
     """Whether it measures first calls and memory, in processes of their own."""
 
@@ -37,6 +36,5 @@ def of(stage: Stage | None, *, first_calls: bool) -> Duties:
         refuses_named=stage in (None, "list"),
         skips_at_collection=stage is None,
         checks_fully=stage != "repeat",
-        records=stage != "repeat",
         measures_first_calls=stage is None and first_calls,
     )

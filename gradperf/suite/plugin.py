@@ -13,7 +13,7 @@ from gradperf import options
 from gradperf.checks import clock
 from gradperf.errors import UserError
 from gradperf.machine import threads
-from gradperf.pairs.stage import stage
+from gradperf.stage import stage
 from gradperf.suite import duties, machine_info, recording, selection, storage
 from gradperf.suite.selection import CHOICE, SETTINGS
 from gradperf.text.table import Terminal

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gradperf import stage
 from gradperf.gate.decision.trial import PLANTED
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.sides.prepare import Side
-from gradperf.pairs import stage
 from gradperf.pairs.meeting import failure, leave, meet
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding
 from gradperf.pairs.turns import Value, Waiting, allows, take_turns
