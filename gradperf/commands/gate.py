@@ -10,7 +10,6 @@ import random
 import shutil
 import signal
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -76,7 +75,7 @@ def gate_change(parsed: argparse.Namespace) -> int:
     from gradperf.gate.janitor import Janitor
     from gradperf.gate.measuring.replicate import Setting
     from gradperf.gate.measuring.worker.modules import is_test
-    from gradperf.gate.sides import checkout, prepare
+    from gradperf.gate.sides import checkout, prepare, pytest_arguments
 
     plan = _plan(parsed)
     accepted = _accepted(parsed)
@@ -84,11 +83,11 @@ def gate_change(parsed: argparse.Namespace) -> int:
         if file is not None:
             files.check_can_write(option, file)
     cwd = Path.cwd()
-    arguments = parsed.pytest_arguments or _default_arguments(cwd)
+    arguments = parsed.pytest_arguments or pytest_arguments.configured(cwd)
     with checkout.lock(cwd), _signals_end_the_gate(), Janitor() as janitor:
         sides = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
         if sides.checkout is not None:
-            arguments = [_relative(cwd, sides.checkout, argument) for argument in arguments]
+            arguments = [pytest_arguments.relative(cwd, sides.checkout, argument) for argument in arguments]
         _say(f"base: {sides.base.description}")
         _say(f"head: {sides.head.description}")
         request = session.Request(
@@ -144,36 +143,6 @@ def _accepted(parsed: argparse.Namespace) -> dict[str, str]:
     if len(parsed.accept) != len(parsed.reason) or not all(text.strip() for text in parsed.reason):
         raise UserError("every --accept CASE needs its own --reason TEXT; the report shows it")
     return dict(zip(parsed.accept, parsed.reason, strict=True))
-
-
-def _default_arguments(folder: Path) -> list[str]:
-    """Return ``[tool.gradperf.gate] arguments`` of the nearest pyproject.toml: what this repository gates."""
-    for place in (folder, *folder.parents):
-        file = place / "pyproject.toml"
-        if not file.is_file():
-            continue
-        try:
-            value: Any = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file} cannot be read: {error}") from None
-        for name, missing in (("tool", {}), ("gradperf", {}), ("gate", {}), ("arguments", [])):
-            value = value.get(name, missing) if isinstance(value, dict) else None
-        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-            raise UserError(f"{file}: [tool.gradperf.gate] arguments has to be a list of strings")
-        # Their paths start at that file's folder, but pytest starts in the user's.
-        if place == folder:
-            return value
-        return [os.path.relpath(place / word, folder) if (place / word).exists() else word for word in value]
-    return []
-
-
-def _relative(folder: Path, checkout: Path, argument: str) -> str:
-    """Make an absolute path into the checkout relative, because each side has its own copy of that file."""
-    path, colons, test = argument.partition("::")
-    real, top = os.path.realpath(path), os.path.realpath(checkout)
-    if not os.path.isabs(path) or not Path(real).is_relative_to(top):
-        return argument
-    return os.path.relpath(real, os.path.realpath(folder)) + colons + test
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import pytest
 
 from gradperf.commands import gate as gate_command
 from gradperf.gate.report import record
+from gradperf.gate.sides import pytest_arguments
 from tests.conftest import soon
 from tests.gate.outcomes import outcome
 from tests.gate.repositories import commit, git, make, write
@@ -150,7 +151,7 @@ def test_whole_paths(repo, temporary, tmp_path):
     out, given = tmp_path / "out.json", [repo / "bench", f"{repo}/bench/test_work.py::test_work", "-k", "work"]
     gate(repo / "bench", temporary, "--budget", "0.0001", "--json", out, "--", *given)
     assert json.loads(out.read_text())["environment"]["pytest"] == [".", "test_work.py::test_work", "-k", "work"]
-    assert gate_command._relative(repo, repo, "/elsewhere/bench") == "/elsewhere/bench"
+    assert pytest_arguments.relative(repo, repo, "/elsewhere/bench") == "/elsewhere/bench"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -243,6 +244,7 @@ def test_report_that_cannot_be_printed(tmp_path):
     source = f"""
 import argparse, pathlib, sys
 from gradperf.commands import gate as gate_command
+from gradperf.gate.sides import pytest_arguments
 from tests.gate.outcomes import outcome
 parsed = argparse.Namespace(json=pathlib.Path({str(tmp_path / "out.json")!r}), markdown=None)
 sys.exit(gate_command._report(outcome(), parsed))
@@ -274,7 +276,7 @@ sys.exit(gate_command._report(outcome(), parsed))
 def test_default_arguments(tmp_path, table, arguments):
     """The default arguments for pytest come from the nearest pyproject.toml; their paths start at its folder."""
     write(tmp_path, {"pyproject.toml": table, "bench/x": "", "sub/x": ""})
-    assert gate_command._default_arguments(tmp_path / "sub") == arguments
+    assert pytest_arguments.configured(tmp_path / "sub") == arguments
 
 
 def test_ignored_hangup():
