@@ -96,9 +96,9 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "tier": (
         tier,
         "quick",
-        "short: a few steps, for the gate; quick: shorter trainings; full: the published sizes",
+        "short: a few steps, for the gate; quick: short trainings; full: the published sizes",
     ),
-    "threads": (threads, 1, "threads of every library, set before import"),
+    "threads": (threads, 1, "threads that each library may use"),
     "seed": (whole_number(0), 0, "seed of inputs and weights"),
 }
 """Reader, default and help of each."""
@@ -107,7 +107,7 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
 def add(add_option: Callable[..., Any], settings: Iterable[str] = SETTINGS, *, axes: bool = True) -> None:
     """Add the options to a parser of pytest or argparse, by its method ``add_option``."""
     for axis, example in AXES.items() if axes else ():
-        text = f"only these, separated by commas or repeated: {example}"
+        text = f"only these (separate by commas, or repeat the option): {example}"
         add_option(f"--{axis}", action="extend", type=names, default=[], metavar="NAME", help=text)
     for name in settings:
         read, default, text = SETTINGS[name]

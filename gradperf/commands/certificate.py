@@ -21,8 +21,8 @@ def add(add_parser: AddParser) -> None:
     value("--planted", "N", whole, 0, "runs with 3, 5 and 10 %% of work added to cases of each group")
     value("--group", "N", whole, 0, "runs with 2 %% of work added to all cases of one group")
     store, page = Path("docs/certificate.jsonl"), Path("docs/certificate.md")
-    value("--store", "FILE", Path, store, "the runs so far, to which new ones are added")
-    value("--page", "FILE", Path, page, "the page that is written from them")
+    value("--store", "FILE", Path, store, "file of all runs; new runs are added to it")
+    value("--page", "FILE", Path, page, "page to write from all runs")
     parser.set_defaults(command=certify_gate)
 
 

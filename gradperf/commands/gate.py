@@ -39,8 +39,12 @@ def add(add_parser: AddParser) -> None:
     option, value = parser.add_argument, partial(add_value, parser)
     positive, whole = options.positive_number, options.whole_number
     option("--base", metavar="REV", help="revision to compare with (default: the merge base with the main branch)")
-    option("--base-python", metavar="PATH", help="interpreter of the base, for instance with another framework")
-    option("--head-python", metavar="PATH", help="interpreter of the head (default: the one that runs this)")
+    option(
+        "--base-python",
+        metavar="PATH",
+        help="Python interpreter of the base, for instance with another version of a framework",
+    )
+    option("--head-python", metavar="PATH", help="Python interpreter of the head (default: the one that runs this)")
     value("--alpha", "P", options.share(most=0.5), 0.01, "at most this share of runs may raise a false alarm")
     value("--min-effect", "SHARE", options.share(zero=True), "1%", "slowdowns up to this share are no regression")
     value("--screen", "N", whole(3), 8, "pairs of processes for all cases")
@@ -50,13 +54,13 @@ def add(add_parser: AddParser) -> None:
     add_json(parser)
     option("--markdown", metavar="FILE", type=Path, help="write a comment for a pull request to FILE")
     option("--strict", action="store_true", help="exit with 11 if a case is inconclusive")
-    accept = "this case may be slower, fail, differ or be gone; needs a --reason; may be repeated"
+    accept = "allow this case to be slower, fail, differ or be gone; needs --reason; may be repeated"
     option("--accept", metavar="CASE", action="append", default=[], help=accept)
-    option("--reason", metavar="TEXT", action="append", default=[], help="why; one for each --accept")
-    value("--seed", "N", whole(0), None, "seed of the random order (default: a new one, which the report shows)")
+    option("--reason", metavar="TEXT", action="append", default=[], help="reason for --accept; one for each")
+    value("--seed", "N", whole(0), None, "seed of the random order (default: a new one; the report shows it)")
     value("--patience", "SECONDS", positive, "300", "seconds without an answer before a process counts as hung")
     option("--even-if-identical", action="store_true", help="measure even if nothing changed")
-    plant = "slow down this case on the head by real work, to test the gate: CASE=5%%; * matches any characters"
+    plant = "add this share of work to a case of the head, to test the gate: CASE=5%%; * matches any characters"
     option("--plant", metavar="CASE=SHARE", type=_planted, action="append", default=[], help=plant)
     parser.set_defaults(command=gate_change)
 

@@ -12,7 +12,7 @@ def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser("list", help="list all cases, and why some cannot run here")
     options.add(parser.add_argument, ("tier", "threads"))
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print the cases as JSON")
     parser.set_defaults(command=list_cases)
 
 

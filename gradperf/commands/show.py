@@ -18,7 +18,7 @@ def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser("show", help="show the tables of a recorded run")
     parser.add_argument(
-        "run", metavar="FILE", type=Path, help="a recorded run, or a folder: the newest run in or below it"
+        "run", metavar="FILE", type=Path, help="a recorded run; or a folder, for the newest run in it or below"
     )
     parser.set_defaults(command=show_run)
 
