@@ -1,7 +1,7 @@
-"""Names the suite's plugin.
+"""Loads the suite's pytest plugin.
 
-``pytest-benchmark compare`` loads this file too, and threads must be bound before numpy is imported: nothing here,
-nor in what the plugin imports at once, may import numpy or a framework.
+Threads must be bound before numpy is imported, and ``pytest-benchmark compare`` loads this file too. So neither
+this file nor what the plugin imports at the top may import numpy or a framework.
 """
 
 pytest_plugins = ["gradperf.suite.plugin"]

@@ -1,4 +1,4 @@
-"""Checks correctness in both dtypes, unless ``--dtype`` is given; counts the planted faults that were caught."""
+"""Runs correctness tests in both dtypes, unless ``--dtype`` is given; counts the planted faults they catch."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Planted faults: each is one wrong line in a copy of the code.
+"""Plants faults for the tests: each is one wrong line in a copy of the code.
 
 The changed line is quoted, so a fault that no longer fits the code fails. There are two kinds of copy: a
 framework's folder, imported into this process under another name (``planted``), and the whole package, run in a

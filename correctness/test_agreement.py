@@ -13,7 +13,7 @@ def test_training(agreed):
 
 @pytest.mark.family("training", offers="phases")
 def test_phases(agreed):
-    """The backward pass that is timed apart returns the first gradients too."""
+    """The backward pass that is timed separately returns the first gradients too."""
     case = agreed.case
     phases = case.implementation.phases(case.problem, agreed.inputs, case.device, case.dtype)
     agreement.check_phases(agreed, phases)

@@ -1,4 +1,4 @@
-"""Every case passes the checks of its conduct. ``perf/`` makes the same checks before it times a case.
+"""Every case passes the checks that its time measures its work. ``perf/`` makes them before it times a case.
 
 Only in the dtype that each problem was published in, as conduct does not depend on the dtype.
 """

@@ -405,7 +405,7 @@ def test_fault_is_caught(fault, choice, settings, tmp_path):
 @pytest.mark.planted_fault
 @pytest.mark.parametrize("fault", PHASE_FAULTS, ids=lambda fault: fault.id)
 def test_fault_in_a_phase_is_caught(fault, choice, settings, tmp_path):
-    """The halves that are timed apart have checks of their own: the whole training of these copies is right."""
+    """Halves that are timed separately have checks of their own: the whole training of these copies is right."""
     with prepared(fault, choice, settings, tmp_path) as (case, style, runtime):
         agreed = agreement.agree(case, settings, style, runtime)
         phases = style.phases(case.problem, agreed.inputs, case.device, case.dtype)

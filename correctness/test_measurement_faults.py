@@ -4,8 +4,8 @@ Each is one wrong line, caught by a check before or after the timing. Faults of 
 process. Faults that change a process, its threads, its arithmetic or its clock are planted in a copy of the whole
 package, which runs as a user runs it.
 
-No fault is so small that a busy machine could hide it: one that only times show changes them by a factor of ten or
-more, or is planted while its CPUs are free.
+A busy machine cannot hide a fault. If only times show a fault, it changes them by a factor of ten or more, or it is
+planted while its CPUs are free.
 """
 
 import re
@@ -657,7 +657,7 @@ RUN_FAULTS = [
         options=("--threads", "2"),
         caught_by="the call returned before .* was ready",
     ),
-    # Halves of a step that are timed apart.
+    # Halves of a step that are timed separately.
     Fault(
         "a forward pass computed once",
         "numpy",

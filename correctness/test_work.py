@@ -1,4 +1,4 @@
-"""The operations and bytes that a problem states are those that it takes.
+"""The operations and bytes that a problem states are correct.
 
 They are compared with a count by hand in ``docs/problems.md`` and with XLA's cost analysis of a step.
 ``test_conduct.py`` compares them with the matrix products that each framework counts.

@@ -1,4 +1,4 @@
-"""Errors about names a user typed: each says what is wrong, what exists, and what was probably meant."""
+"""Errors of the user. For a misspelt name: what is wrong, what exists, and what was probably meant."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""Writing files for the user: checked before the work begins, and never left half written."""
+"""Writes files for the user: reports an unwritable file before the work, and leaves no file half written."""
 
 import os
 import secrets

@@ -1,6 +1,6 @@
-"""The harness times itself: a style that does nothing, on the path that every case takes.
+"""Times the harness: a style that does nothing, on the path that every case takes.
 
-One call for each round, as the shortest cases are timed: the clock is read twice for each call.
+Each round is one call, as for the shortest cases, so the clock is read twice for each call.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Forward and backward pass of one step, timed apart, for the styles that have phases.
+"""Forward and backward pass of one step, timed separately, for the styles that have both.
 
 A backward pass uses up what its forward pass saved. So each timed backward pass gets a fresh forward pass, untimed.
 """

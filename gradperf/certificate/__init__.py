@@ -1,1 +1,1 @@
-"""Measures the gate from outside: false alarms, and slowdowns that it catches."""
+"""Measures how reliable the gate is: its false alarms, and the slowdowns that it catches."""

@@ -1,4 +1,4 @@
-"""Measure the gate from outside: how often it raises a false alarm, and what it catches on this machine.
+"""Runs the whole gate many times: how often it raises a false alarm, and what it catches on this machine.
 
 Each run is a whole ``gradperf gate``, started as a user starts it, on a checkout without changes:
 

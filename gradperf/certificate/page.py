@@ -1,4 +1,4 @@
-"""The page of a certificate: what whole runs of the gate showed, as Markdown.
+"""Writes the page of a certificate: what whole runs of the gate showed, as Markdown.
 
 The page is made from the store alone. Each share on it has its number of runs or cases, and its bound or interval.
 """

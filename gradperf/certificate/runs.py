@@ -1,4 +1,4 @@
-"""Whole runs of the gate, as the store of a certificate keeps them: one run is one line of JSON."""
+"""Reads the store of a certificate: each line is one whole run of the gate, as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""What a case passes before and after it is timed."""
+"""The checks that a case must pass before and after it is timed."""

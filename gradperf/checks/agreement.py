@@ -1,8 +1,8 @@
-"""Agreement with the float64 reference. A case is timed, or shown, only after :func:`agree` accepted it.
+"""Checks that a case agrees with its float64 reference. It is timed or shown only after :func:`agree` accepted it.
 
-What is checked is what is timed, through the style's own ``prepare``. It is called twice, as every call must start
-from the same initial state. The first gradients are read off one large step of the timed code. Adam is also checked
-at a rate that float32 can resolve.
+The checked code is the timed code, from the style's own ``prepare``. It is called twice, because every call must
+start from the same initial state. The first gradients are computed from one large step of the timed code. Adam is
+also checked at a learning rate that float32 can resolve.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Ceilings: the highest rates of this machine, measured in the same process as the times beside them.
+"""Measures the ceilings: the highest rates that this machine reaches, in the process that also times the cases.
 
 Two ceilings are measured for each device and dtype, with the threads of the run: the operations per second of a
 large matrix product, and the bytes per second of a copy. A step takes at least as long as its operations and bytes

@@ -1,7 +1,7 @@
-"""Conduct of a style: whether its time will measure its work. Checked before every timing.
+"""Checks the conduct of a style before every timing: its time must measure its work.
 
-:mod:`gradperf.checks.agreement` proves that the numbers are right, but a style may skip work, or move it to where
-the clock does not see it.
+:mod:`gradperf.checks.agreement` proves that the numbers are right. But a style may still skip work, or do it when
+the clock does not run.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""What the commands that compute cases share: the settings, and a case that agrees with the reference."""
+"""Prepares a case for the commands that compute one: reads the settings, and checks the case."""
 
 import argparse
 from typing import TYPE_CHECKING

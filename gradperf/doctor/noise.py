@@ -1,4 +1,4 @@
-"""Equal code timed against itself: the noise of a machine decides which changes it can show.
+"""Measures the noise of this machine by timing equal code against itself; smaller changes cannot be shown.
 
 Two ways of comparing are tried, each with fresh processes. They alternate, so that both see the same minute.
 

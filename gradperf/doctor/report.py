@@ -1,4 +1,4 @@
-"""An examination as text of 80 columns, and as JSON."""
+"""Formats an examination as text of 80 columns, and as JSON."""
 
 import textwrap
 from collections.abc import Mapping

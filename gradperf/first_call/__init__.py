@@ -1,1 +1,1 @@
-"""First calls and memory, measured in fresh processes."""
+"""Measures first calls and memory in fresh processes."""

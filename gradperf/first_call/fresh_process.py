@@ -1,4 +1,4 @@
-"""A process in which one case is called for the first time: its framework is imported there, but was never used.
+"""Starts a process in which one case is called for the first time: the framework is imported, but was never used.
 
 Importing TensorFlow takes seconds, and a suite has hundreds of cases. So one *launcher* per framework binds the
 threads, imports the framework, and forks a child for each request. The launcher never configures the framework,

@@ -1,7 +1,7 @@
-"""Frameworks: how things are computed. Frameworks and styles are discovered from the folders.
+"""Finds the frameworks and their styles in this folder, and loads them. A style is one way of computing a problem.
 
-``import torch`` takes seconds and changes the process: threads, signal handlers, memory. A run of numpy alone must
-not pay for that. So listing names reads file names, and only :func:`load` and :func:`style` import.
+``import torch`` takes seconds and changes the process: threads, signal handlers, memory. A run of numpy alone
+must not wait for that. So listing names reads file names, and only :func:`load` and :func:`style` import.
 """
 
 import pkgutil

@@ -6,7 +6,7 @@ process of its own, in its own session. It reads lines of JSON from a pipe:
 ``{"folder": PATH}``
     Remove this folder and all that is in it.
 ``{"process": PID, "born": TIME}``
-    Kill the process group that this process leads; ``born`` tells it from a later process with the same number.
+    Kill the process group that this process leads. A later process with its number has another ``born``.
 ``{"forget": PID}``
     Do not kill this process: the gate has waited for it, so its number may soon be another process's.
 

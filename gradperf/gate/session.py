@@ -1,4 +1,4 @@
-"""One run of the gate, from two sides to the outcome.
+"""Runs the gate once, from the two sides to the outcome.
 
 The outcome reports every case. A case that fails on either side is not measured again. A case that only the head
 has is new; one that only the base has was removed. If a process is lost, its replicate is measured again without

@@ -1,4 +1,4 @@
-"""The CPUs."""
+"""Reads facts about the CPUs: their number, model, quota and governor."""
 
 import os
 import platform

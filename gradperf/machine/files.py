@@ -1,4 +1,4 @@
-"""The kernel's files below /proc and /sys."""
+"""Reads the kernel's files below /proc and /sys."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The GPUs."""
+"""Reads facts about the GPUs from ``nvidia-smi``."""
 
 import csv
 import shutil

@@ -1,4 +1,4 @@
-"""The load of this machine, and the CPU time that was used or stolen."""
+"""Reads the load of this machine, and the CPU time that was used or stolen."""
 
 import os
 import re

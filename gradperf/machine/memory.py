@@ -1,4 +1,4 @@
-"""The memory of this machine."""
+"""Reads the size of this machine's memory."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""Two child processes that take turns: for ``gate``, ``doctor``, ``pair`` and ``neighbours``."""
+"""The pair engine: two child processes take turns, for ``gate``, ``doctor``, ``pair`` and ``neighbours``."""

@@ -1,4 +1,4 @@
-"""Has children wait for each other at each benchmark."""
+"""Makes child processes wait for each other at each benchmark."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,7 @@
-"""Two children that wait at a benchmark take turns; the result is one value, the log-ratio of their times.
+"""Makes two children take turns at a benchmark, and returns one value: the log-ratio of their times.
 
 The value is the Hodges-Lehmann estimate of the log-ratios of the turns. It is nearly as robust as their median, and
-sharper: on the same turns of 38 cases of identical code, beside other work, it spread by 1.5 % instead of 2.1 %.
+more precise: on the same turns of 38 cases of identical code, beside other work, it spread by 1.5 %, not 2.1 %.
 
 All turns are taken on one CPU, which is drawn. The CPUs of a shared machine are not equally fast: another virtual
 machine may halve the speed of one for seconds. In 10 cases of identical code on two virtual CPUs, the values spread

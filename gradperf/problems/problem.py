@@ -1,4 +1,4 @@
-"""The base class of problems, and their arrays."""
+"""The base class of all problems, and the checks of their arrays."""
 
 import hashlib
 from abc import ABC, abstractmethod

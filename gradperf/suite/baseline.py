@@ -1,4 +1,4 @@
-"""Each benchmark compared with the baseline of its problem, and the harness with the shortest case."""
+"""Compares each benchmark with the baseline of its problem, and the harness with the shortest case."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

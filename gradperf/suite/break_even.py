@@ -1,4 +1,4 @@
-"""After how many steps a style has earned back what it costs once: exact, and from measured times alone.
+"""Computes the break-even of a style: the number of steps from which it stays ahead of its baseline.
 
 A training of n steps takes O + n·s seconds:
 

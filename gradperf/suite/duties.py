@@ -1,4 +1,4 @@
-"""What this process of the suite does besides timing.
+"""Decides what this process of the suite does besides timing.
 
 `gradperf gate` runs the suite in many processes. One lists the cases, the first of each side checks them, and the
 others only repeat the timings.

@@ -1,6 +1,6 @@
 """What a record holds: the facts beside each timing and those of the whole run, as they are written and read.
 
-pytest-benchmark stores the timings. The facts of a benchmark stand in its ``extra_info``, those of the run under
+pytest-benchmark stores the timings. The facts of a benchmark are in its ``extra_info``, those of the run under
 ``gradperf``. A fact that is not known is None, in JSON null.
 
 :data:`SCHEMA` changes when a fact is removed or means something else, not when one is added. Records without a
@@ -77,7 +77,7 @@ def _fact(read: Callable[[Any], Any], **default: Any) -> Any:
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts beside one timing, as they stand in its ``extra_info``."""
+    """The facts beside one timing, as stored in its ``extra_info``."""
 
     problem: str | None = _fact(_name)
     framework: str | None = _fact(_name)
@@ -125,7 +125,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The facts of a whole run, as they stand under ``gradperf``; the commit stands in ``commit_info``."""
+    """The facts of a whole run, as stored under ``gradperf``; the commit is in ``commit_info``."""
 
     schema: int | None = _fact(_count)
     command: tuple[str, ...] = _fact(_tuple, default=())

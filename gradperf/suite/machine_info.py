@@ -1,4 +1,4 @@
-"""The machine of a run, as pytest-benchmark stores it, and how it differs from that of a run compared with.
+"""Describes the machine of a run for pytest-benchmark, and how it differs from the machine of another run.
 
 Machines are compared value by value, without the measured clock, which is never the same twice.
 """

@@ -1,4 +1,4 @@
-"""Gathers the facts of a run while it goes on, and adds them to what pytest-benchmark saves.
+"""Collects the facts of a run, and adds them to what pytest-benchmark saves.
 
 Before a case is timed, its conduct is checked (:mod:`gradperf.checks.conduct`), and its first call and memory are
 measured in other processes (:mod:`gradperf.first_call.measure`). Afterwards the time is checked against the clock,

@@ -1,4 +1,4 @@
-"""The cases of each test: which ones the user chose, and in which order they run."""
+"""Selects the cases of each test: those that the user chose, and the order in which they run."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self

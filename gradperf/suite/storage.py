@@ -1,4 +1,4 @@
-"""The files of recorded runs: where pytest-benchmark stores them, and how one is read."""
+"""Finds and reads the files of recorded runs, and tells pytest-benchmark where to store them."""
 
 import json
 import os

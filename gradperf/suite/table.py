@@ -1,4 +1,4 @@
-"""The tables at the end of a run, and of a recorded run: the time of each style beside the baseline of its problem.
+"""Formats the tables at the end of a run, and of a recorded run: each style compared with its baseline.
 
 A fact that is not known is shown as a dash. pytest-benchmark's own tables show the halves of steps too.
 """

@@ -1,4 +1,4 @@
-"""Text that any terminal can show. Names and reasons come from files and processes, and may hold anything."""
+"""Makes text that any terminal can show. Names and reasons come from files and processes, and may hold anything."""
 
 from collections import Counter
 from collections.abc import Sequence

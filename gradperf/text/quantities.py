@@ -1,4 +1,4 @@
-"""Quantities as text of bounded width: three significant digits, and never more characters than stated.
+"""Formats quantities as text of bounded width: three significant digits, and never more characters than stated.
 
 A table is aligned only if no value is wider than its column. A value that does not fit is written with an exponent,
 or else as a bound: ``1.2e9``, ``<0.01``, ``>1e99``.

@@ -1,4 +1,4 @@
-"""Writing to standard output and error, which may be closed, as after ``| head``.
+"""Writes to standard output and error, which may be closed, as after ``| head``.
 
 A closed pipe must not change the exit code. At exit Python writes again what it could not write before, and ends
 with exit code 120 if that fails. So what cannot be written is discarded.

@@ -1,4 +1,4 @@
-"""Tables for a terminal: columns that fit, names that are cut, and prose wrapped to the same width.
+"""Formats tables for a terminal: columns that fit, names that are cut, and prose wrapped to the same width.
 
 No line is wider than the terminal if that has at least 80 columns. All tables of one layout are aligned.
 """

@@ -222,7 +222,7 @@ def test_smallest_visible_change_is_caught_in_four_of_five_runs(plan, sigma):
     ("model", "least"), [(noise.steps, 0.6), (noise.skewed, 0.6), (noise.spikes, 0.4), (noise.autocorrelated, 0.4)]
 )
 def test_smallest_visible_change_under_nasty_noise(model, least):
-    """Noise that is not normal makes the promise too bold, but no more than docs/gate.md says.
+    """With noise that is not normal, fewer slowdowns are detected than promised, but as many as docs/gate.md says.
 
     Drift is left out: its noise grows tenfold after the screen, which no run can predict.
     """

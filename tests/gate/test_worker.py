@@ -262,7 +262,7 @@ def test_pedantic_limits(reported):
 
 
 def test_setup_is_not_timed(reported):
-    """The time of a call excludes its setup, which is reported apart."""
+    """The time of a call excludes its setup, which is reported separately."""
     ready = reported.cases["test_setup"]["ready"]
     assert ready["round_s"] >= 0.05
     assert ready["call_s"] < 0.02

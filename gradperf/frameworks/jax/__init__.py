@@ -1,4 +1,4 @@
-"""jax. Importing this package imports nothing; ``runtime`` imports jax."""
+"""JAX as a framework of the suite. Importing this package does not import jax; ``runtime`` does."""
 
 DEVICES = ("cpu", "cuda")
 COMPANIONS = ("jaxlib",)

@@ -1,4 +1,4 @@
-"""Training by calling a step from a Python loop."""
+"""Trains by calling a step from a Python loop."""
 
 from typing import Any
 

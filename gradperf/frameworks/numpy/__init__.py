@@ -1,3 +1,3 @@
-"""numpy: backpropagation by hand. Importing this package imports nothing; ``runtime`` imports numpy."""
+"""numpy as a framework of the suite, with backpropagation by hand. Only ``runtime`` imports numpy."""
 
 DEVICES = ("cpu",)

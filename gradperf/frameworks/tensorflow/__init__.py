@@ -1,4 +1,4 @@
-"""TensorFlow. Importing this package imports nothing; ``runtime`` imports TensorFlow."""
+"""TensorFlow as a framework of the suite. Importing this package does not import TensorFlow; ``runtime`` does."""
 
 DEVICES = ("cpu", "cuda")
 COMPANIONS = ("keras",)

@@ -1,3 +1,3 @@
-"""torch. Importing this package imports nothing; ``runtime`` imports torch."""
+"""torch as a framework of the suite. Importing this package does not import torch; ``runtime`` does."""
 
 DEVICES = ("cpu", "cuda")

@@ -1,4 +1,4 @@
-"""The findings of the gate: :mod:`.judge` makes them, the report shows them.
+"""The findings of the gate as dataclasses: :mod:`.judge` makes them, the report shows them.
 
 Ratios are head over base: 1.05 took 5 % longer. Changes are shares: 0.03 is 3 %.
 """
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 Verdict = Literal[
     "regressed",  # slower by more than the smallest effect of interest, proven on fresh pairs
-    "improved",  # faster by more than that, proven likewise
+    "improved",  # faster by more than that, proven in the same way
     "unchanged",  # the whole interval lies within the bounds of equivalence
     "inconclusive",  # none of these could be shown
     "unstable",  # too noisy to show even a change of 10 %

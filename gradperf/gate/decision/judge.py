@@ -1,4 +1,4 @@
-"""The verdict on each case, each group and the whole run, and the result of the controls.
+"""Judges the measured pairs: the verdict on each case, each group and the run, and the result of the controls.
 
 **A verdict is a proven statement whose error is bounded beforehand; everything else is inconclusive.** A large p
 never means "unchanged". That needs an interval within the bounds of equivalence, in a run that detected its planted
@@ -11,9 +11,9 @@ Which values the interval of a case rests on depends on how the case was measure
   most of the 5 % that miss are too low.
 - **Confirmed**: the values of the confirmation alone, at 97.5 %, so that both kinds together miss in less than 5 %.
   This also pays for early stopping, which prefers extreme values. The screen's values raised the suspicion, so they
-  would pull the ratio up. Alarm and interval rest on the same values and cannot contradict each other.
+  tend to be too high. Alarm and interval rest on the same values and cannot contradict each other.
 - **Dropped before half of the confirmation**: all values, at 97.5 %. The confirming values alone are too few for an
-  interval. They pull down what the screen's values pull up.
+  interval. They tend to be too low, and the screen's values too high.
 """
 
 import math

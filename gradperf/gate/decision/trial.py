@@ -1,7 +1,7 @@
-"""Which cases to measure again, and what the measured pairs prove about a change in speed.
+"""Decides which cases to measure again, and what the pairs prove about a change in speed.
 
 **What raised a suspicion never counts as its proof.** All cases are screened on a few pairs of processes. A case
-that looks slower or faster is then confirmed, on fresh pairs only. So the screen may suspect generously: the
+that looks slower or faster is then confirmed, on fresh pairs only. So the screen may suspect many cases: the
 confirmation alone bounds the false alarms. Its tests are exact (:mod:`gradperf.stats`), and its number of looks is
 fixed beforehand. A case without suspicion takes no more time.
 """

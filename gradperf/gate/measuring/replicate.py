@@ -1,4 +1,4 @@
-"""One replicate: fresh processes of both sides run the same cases side by side, and take turns at each.
+"""Measures one replicate: fresh processes of both sides run the same cases, and take turns at each.
 
 After the cases, two more processes of the base take turns at the control's case. They differ in nothing. (A process
 for that case alone was 1 % faster than the base, which had imported four frameworks.) The order of launch is drawn.

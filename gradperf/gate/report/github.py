@@ -1,6 +1,6 @@
 """The gate on GitHub: annotations on the run, and the report in its summary.
 
-GitHub shows ten annotations of each kind and drops the others, so the tenth counts those.
+GitHub shows ten annotations of each kind and drops the others, so the tenth says how many were left out.
 """
 
 from collections.abc import Mapping, Sequence

@@ -138,7 +138,7 @@ def _incomplete(outcome: Outcome) -> str:
     lost = not_accepted(outcome.cases, *LOST)
     if not lost:
         return f"Incomplete: {_compared(outcome)} was compared."
-    # The first line only: the whole traceback stands beside the case.
+    # The first line only: the whole traceback is beside the case.
     reasons = {clean(case.reason.strip().split("\n")[0], REASON_LENGTH): None for case in lost if case.reason}
     why = f" ({next(iter(reasons))}{', and other reasons' if len(reasons) > 1 else ''})" if reasons else ""
     count = f"{len(lost)} of {plural(len(outcome.cases), 'case')}"

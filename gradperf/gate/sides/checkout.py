@@ -1,4 +1,4 @@
-"""The user's checkout: its top folder, its commits, what no copy of it contains, and a lock. It is only read."""
+"""Reads the user's checkout, never writes to it: its top folder, commits, lock, and what no copy of it contains."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Copies of the user's checkout: the base as it was committed, the head as the files are now.
+"""Makes copies of the user's checkout: the base as it was committed, the head as the files are now.
 
 The user's ``.git`` is only read. Each copy has a small ``.git`` of its own: HEAD, the user's branches and tags, an
 index, and new objects. It borrows the other objects from the user's repository (git's alternates). Git makes the

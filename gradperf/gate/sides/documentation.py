@@ -1,4 +1,4 @@
-"""Which files no benchmark can depend on."""
+"""Decides which files are documentation, so that no benchmark can depend on them."""
 
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: where each runs, with which Python, and which files it imports.
+"""Prepares the two sides of a comparison: where each runs, with which Python, and which files it imports.
 
 The sides must differ in nothing but what is compared. Two revisions are two copies with equally long paths in one
 temporary folder. Two interpreters both run in the user's own folder. Each side imports its own files, even if the
@@ -72,7 +72,7 @@ def prepare(
     folder = _temporary_folder(janitor)
     if folder.is_relative_to(top):
         raise UserError(f"the temporary folder {folder.parent} is in the repository; set TMPDIR to another one")
-    # Paths of equal length: they change where things lie in memory, and with that the times.
+    # Paths of equal length: their length changes addresses in memory, and so the times.
     roots = {"base": folder / "base", "head": folder / "head"}
     differences = copies.make(repo, commit, roots["base"], roots["head"], janitor.pipe())
     descriptions = {

@@ -1,4 +1,4 @@
-"""Fingerprints of what a benchmark returned: small, and comparable between two processes.
+"""Computes fingerprints of what a benchmark returned: small, and comparable between two processes.
 
 Exact values are compared by their hash. Numbers are compared by sums, with a tolerance that their precision allows,
 as two versions of a library may round differently.

@@ -1,4 +1,4 @@
-"""Work that is planted on purpose, to see whether a slowdown of known size is detected."""
+"""Adds work on purpose, to see whether a slowdown of known size is detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pytest-benchmark's fixture, taught to take turns."""
+"""The ``benchmark`` fixture of the worker: that of pytest-benchmark, but it takes turns on command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One session of the worker: read the first order, run pytest, report how it ended."""
+"""Runs one session of the worker: reads the first order, runs pytest, reports how it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the modules of this process came from: from its own side, or from somewhere else."""
+"""Finds out where the modules of this process came from: its own side, or somewhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes back the options of pytest that would make the run something else than a run of its benchmarks."""
+"""Overrules options of pytest that would keep the worker from running its benchmarks as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pytest session whose benchmarks are listed, or run as the gate orders."""
+"""A pytest plugin that lists the benchmarks, or runs them as the gate orders."""
 
 from __future__ import annotations
 
