@@ -216,3 +216,26 @@ def test_record_on_a_full_disk(run_gradperf):
     done = run_gradperf("run", "tiny_3x2x1-numpy.by_hand-cpu-float32", "--json", "/dev/full")
     assert done.returncode == 2
     assert done.stderr == "gradperf: /dev/full: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [("cp1252", b"\\u6f22\xe9?[2J.json"), ("utf-8", "漢é?[2J.json".encode()), ("ascii", b"???[2J.json")],
+)
+def test_names_that_the_output_cannot_hold(tmp_path, encoding, named):
+    """A name of a file, whatever it holds, ends no command in a traceback and reaches no terminal as a command."""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    file = tmp_path / "漢é\x1b[2J.json"
+    file.write_text('{"benchmarks": []}')
+    (tmp_path / "漢\x1b[2J.json").write_text("[]")
+    command = [sys.executable, "-m", "gradperf", "show"]
+    for run in (file, tmp_path):
+        done = subprocess.run([*command, run], capture_output=True, env=environment, timeout=300, check=False)
+        assert (done.returncode, b"\x1b" in done.stdout + done.stderr) == (0, False), done.stderr
+        assert done.stdout.splitlines()[0].endswith(named)
+    assert b"left out: " in done.stderr
+    file.unlink()
+    done = subprocess.run([*command, tmp_path], capture_output=True, env=environment, timeout=300, check=False)
+    assert (done.returncode, b"\x1b" in done.stderr) == (2, False)
+    assert b"?[2J.json: not a recorded run" in done.stderr
+    assert b"\n  " in done.stderr

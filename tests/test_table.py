@@ -222,7 +222,25 @@ def test_control_characters_do_not_reach_the_terminal():
     """A file may hold anything."""
     printed = lines([record("numpy.\x1b[2J\nx", problem="\x1b]0;y\x07", device="ü", dtype=["a", 1])])
     assert all(line.isprintable() for line in printed)
-    assert printed[0].startswith("?]0;y?, ?, ['a', 1]:")
+    assert printed[0].startswith("?]0;y?, ü, ['a', 1]:")
+
+
+def test_names_beyond_ascii_stay_distinct():
+    """A record keeps its names; where a terminal cannot show a character, it is escaped."""
+    records = [record(f"numpy.{style}", problem="größe") for style in ("漢", "字")]
+    printed = lines(records)
+    assert printed[0].startswith("größe, cpu,")
+    assert [line.split()[0] for line in printed[2:4]] == ["numpy.漢", "numpy.字"]
+    printed = lines(records, ascii_only=True)
+    assert printed[0].startswith(r"gr\xf6\xdfe, cpu,")
+    assert [line.split()[0] for line in printed[2:4]] == [r"numpy.\u6f22", r"numpy.\u5b57"]
+
+
+def test_control_characters_of_the_harness_line_do_not_reach_the_terminal():
+    """It names the shortest case."""
+    printed = lines([record("numpy.a\x1b[2J", problem="p\x07"), record("nothing.empty", problem="nothing")])
+    assert any("p?-numpy.a?[2J-cpu" in line for line in printed)
+    assert all(line.isprintable() for line in printed)
 
 
 @pytest.mark.parametrize("value", [-1, -1e-300, float("nan"), float("inf"), 10**400, True, "3", None, [3]])

@@ -12,6 +12,7 @@ from gradperf.commands import certificate, doctor, gate, neighbours, pair, run, 
 from gradperf.commands import list as listing
 from gradperf.errors import UserError
 from gradperf.text import streams
+from gradperf.text.printable import clean_lines
 
 COMMANDS = (listing, run, pair, gate, certificate, show, neighbours, doctor)
 
@@ -21,6 +22,7 @@ WITH_PYTEST_ARGUMENTS = ("gate", "certificate")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; raises SystemExit as argparse does."""
+    streams.escape()
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     finally:
@@ -76,5 +78,5 @@ def _run(words: list[str]) -> int:
         if error.errno != errno.ENOSPC:
             raise
         code, message = 2, f"{error.strerror}: the output is incomplete"
-    streams.say(f"gradperf: {message}")
+    streams.say(clean_lines(f"gradperf: {message}"))  # it may name a file, or quote one
     return code

@@ -28,7 +28,7 @@ def show_run(parsed: argparse.Namespace) -> int:
     if parsed.run.is_dir():
         run, reasons = storage.newest(parsed.run)
         for reason in reasons:
-            streams.say(f"gradperf: left out: {reason}")
+            streams.say(clean(f"gradperf: left out: {reason}"))
     else:
         run = storage.read(parsed.run)
     print("\n".join(lines(run, Terminal.of_output())))

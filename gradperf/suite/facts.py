@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
 from gradperf.suite.break_even import Cost
-from gradperf.text.printable import NONE, clean
+from gradperf.text.printable import NONE
 
 SCHEMA = 1
 
@@ -25,11 +25,11 @@ HARNESS = "nothing"
 
 
 def _name(value: Any) -> str | None:
-    """Return a name in printable ASCII: it is shown on a terminal."""
+    """Return a name as it was recorded. It may hold control characters."""
     if value is None or value == NONE:
         return None
     try:
-        return clean(str(value), ascii_only=True) or None
+        return str(value) or None
     except (ValueError, RecursionError):  # a number with too many digits, or lists nested too deeply
         return None
 

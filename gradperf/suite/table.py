@@ -1,6 +1,7 @@
 """Formats the tables at the end of a run, and of a recorded run: each style compared with its baseline.
 
-A fact that is not known is shown as a dash. pytest-benchmark's own tables show the halves of steps too.
+A fact that is not known is shown as a dash. Names come from files and may hold anything: they are made printable
+here. pytest-benchmark's own tables show the halves of steps too.
 """
 
 import math
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from gradperf.suite.baseline import BaselineOf, Comparison, HarnessCost, compare, harness_cost
 from gradperf.suite.facts import Benchmark, Facts
 from gradperf.text import quantities, table
-from gradperf.text.printable import NONE
+from gradperf.text.printable import NONE, clean
 from gradperf.text.quantities import duration, magnitude, memory, number, percent_number
 from gradperf.text.table import Column, Terminal
 
@@ -91,7 +92,7 @@ _COLUMNS: tuple[Column[_Row], ...] = (
     Column("cores", lambda row: _shown(_cores, row.facts.cpu_per_wall), "CPU seconds per second", 5, rank=2),
 )
 _ONLY_WIDE = ("middle half", "path", "cores")
-_NAMES: table.Names[_Row] = table.Names(lambda row: row.benchmark.label)
+_NAMES: table.Names[_Row] = table.Names(lambda row: clean(row.benchmark.label))
 
 
 def lines(benchmarks: Sequence[Benchmark], *, baseline_of: BaselineOf, terminal: Terminal) -> list[str]:
@@ -107,13 +108,13 @@ def lines(benchmarks: Sequence[Benchmark], *, baseline_of: BaselineOf, terminal:
         all_rows = [row for rows in in_rows for row in rows]
         layout = table.layout(terminal, _NAMES, _columns(all_rows, terminal), all_rows, ["style"], gaps=(1, 2))
         for rows in in_rows:
-            shown += terminal.wrap(_title(rows))
+            shown += terminal.wrap(clean(_title(rows)))
             shown += [*layout.table("style", rows, unit=rows[0].unit.name), ""]
         shown += layout.legend()
     if waited := _waited(benchmarks):
         shown += ["", *terminal.wrap(waited)]
     if cost := harness_cost(benchmarks):
-        shown += [*([""] if shown else []), *terminal.wrap(_harness_line(cost))]
+        shown += [*([""] if shown else []), *terminal.wrap(clean(_harness_line(cost)))]
     return shown
 
 

@@ -33,6 +33,12 @@ def clean(text: str, longest: int | None = None, *, ascii_only: bool = False) ->
     return line if longest is None else cut_middle(line, longest)
 
 
+def clean_lines(text: str) -> str:
+    """Return ``text`` with its lines and indents, and with ``?`` for all other control characters."""
+    lines = text.expandtabs().split("\n")
+    return "\n".join("".join(char if char.isprintable() else "?" for char in line) for line in lines)
+
+
 def plain(text: str, ascii_only: bool) -> str:
     """Return ``text`` in ASCII if ``ascii_only``: our own signs spelled out, other characters escaped.
 

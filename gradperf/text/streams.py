@@ -7,6 +7,7 @@ with exit code 120 if that fails. So what cannot be written is discarded.
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import TextIO
 
 
@@ -14,6 +15,12 @@ def say(text: str, *, end: str = "\n") -> None:
     """Print on standard error at once; do nothing if it is closed."""
     with suppress(OSError):
         print(text, end=end, file=sys.stderr, flush=True)
+
+
+def escape() -> None:
+    """Let standard output escape the characters that its encoding lacks, as standard error does."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def silence(stream: TextIO) -> None:
