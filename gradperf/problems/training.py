@@ -255,11 +255,6 @@ class Training(Problem):
                         m_hat, v_hat = first[i] / (1 - beta1**t), second[i] / (1 - beta2**t)
                         parameters[i] = parameters[i] - lr * m_hat / (np.sqrt(v_hat) + eps)
 
-    def loss_and_gradients(self, parameters: list[Array], x: Array, y: Array) -> tuple[float, list[Array]]:
-        """Return the loss and its gradients: by each parameter and, if the problem asks for it, by ``x``."""
-        loss, gradients, _ = self._chain_rule(parameters, x, y)
-        return loss, gradients
-
     @property
     def forward_flops(self) -> int:
         """Return the operations in the matrix products of a forward pass: one product for each layer."""
