@@ -1,0 +1,131 @@
+"""``gradperf show`` prints the tables of a recorded run, and refuses what is none."""
+
+import argparse
+import json
+import re
+
+import pytest
+
+from gradperf import problems
+from gradperf.commands import show
+from gradperf.errors import UserError
+from gradperf.suite import storage
+from gradperf.text import printable
+from gradperf.text.table import Terminal
+from tests.records import RUN, lines, record
+
+
+def store(file, records=(), **keys):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"benchmarks": list(records), **keys}))
+    return file
+
+
+@pytest.fixture
+def shown(monkeypatch, capsys):
+    """Return ``shown(path)``: what the command prints on 100 columns."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def show_path(path):
+        assert show.show_run(argparse.Namespace(run=path)) == 0
+        return capsys.readouterr()
+
+    return show_path
+
+
+def test_show_a_file(tmp_path, shown):
+    """The name, when and where it was recorded, and the table that a live run prints."""
+    when = "2026-11-21T23:30:23.682711+01:00"
+    file = store(tmp_path / "0001_x.json", RUN, datetime=when, machine_info={"cpu_model": "AMD EPYC"})
+    out = shown(file).out.splitlines()
+    assert out[0] == f"{file}, recorded 2026-11-21 22:30 UTC, on AMD EPYC"
+    assert out[2:] == lines(RUN, width=100, baseline_of=problems.baseline_of)
+    assert any("base" in line for line in out[3:8])
+
+
+def test_show_the_newest_of_a_folder(tmp_path, shown):
+    """By the date inside, not by name: numbers start again in every folder."""
+    store(tmp_path / "Linux" / "0009_x.json", RUN, datetime="2026-11-21T00:00:00")
+    newest = store(tmp_path / "tox" / "Linux" / "0001_x.json", RUN, datetime="2026-11-22T00:00:00+00:00")
+    store(tmp_path / "zzz.json", RUN)
+    (tmp_path / "cut.json").write_text('{"benchmarks": [')
+    printed = shown(tmp_path)
+    assert printed.out.startswith(f"{newest}, recorded 2026-11-22 00:00 UTC\n")
+    assert (
+        printed.err
+        == f"gradperf: left out: {tmp_path / 'cut.json'}: not JSON at line 1, column 17: Expecting value\n"
+    )
+
+
+def test_show_a_run_of_an_older_version(tmp_path, shown):
+    """A dash for each fact that it lacks."""
+    records = [
+        {"fullname": "perf/test_training.py::test_training[a-b.c-cpu-float64]", "stats": {"median": 1e-5}},
+        {"extra_info": {"problem": "tiny_3x2x1", "framework": "numpy", "style": "by_hand"}},
+        {},
+    ]
+    out = shown(store(tmp_path / "old.json", records, machine_info=None, datetime=7)).out
+    assert re.search(r"test_training\[a-b\.c-cpu-float64\] +–", out)
+    assert "tiny_3x2x1, –, –: – steps per call\n" in out
+    assert re.search(r"numpy\.by_hand +– +– +base +–", out)
+
+
+def test_show_a_run_without_tables(tmp_path, shown):
+    """A sentence instead of a table."""
+    file = store(tmp_path / "x.json", [record(part="forward")])
+    assert shown(file).out == f"{file}\n\nthis run timed nothing that a table shows\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "not JSON at line 1, column 1"),
+        (b'{"benchmarks": [{}, ', "not JSON at line 1, column 21"),
+        (b"\xff\xfe\xfd", "not JSON that can be read: UnicodeDecodeError"),
+        (b"[" * 100_000, "not JSON that can be read: RecursionError"),
+        (b"[]", "not a recorded run: it has no key 'benchmarks'"),
+        (b'{"steps": 3}', "not a recorded run: it has no key 'benchmarks'"),
+        (b'{"benchmarks": {}}', "'benchmarks' is not a list"),
+        (b'{"benchmarks": [{}, 3]}', r"benchmarks\[1\] is not an object"),
+    ],
+)
+def test_show_refuses_what_is_no_run(tmp_path, text, message):
+    """One message names the file and what is wrong in it."""
+    file = tmp_path / "bad.json"
+    file.write_bytes(text)
+    with pytest.raises(UserError, match=rf"bad\.json: {message}"):
+        storage.read(file)
+    with pytest.raises(UserError, match=rf"there is no recorded run in it\n  .*bad\.json: {message}"):
+        storage.newest(tmp_path)
+
+
+def test_show_refuses_a_record_of_a_later_schema(tmp_path):
+    """Its facts may mean something else; this schema and none are read."""
+    for run in ({}, {"gradperf": {}}, {"gradperf": {"schema": 1}}, {"gradperf": {"schema": "2"}}):
+        assert len(storage.read(store(tmp_path / "run.json", RUN, **run)).benchmarks) == len(RUN)
+    with pytest.raises(UserError, match=r"run\.json: has schema 2, from a later gradperf"):
+        storage.read(store(tmp_path / "run.json", RUN, gradperf={"schema": 2}))
+
+
+def test_show_refuses_what_is_not_there(tmp_path):
+    """A folder without runs, and no file at all."""
+    with pytest.raises(UserError, match="there is no recorded run in it"):
+        storage.newest(tmp_path)
+    with pytest.raises(UserError, match=r"no\.json: cannot be read: No such file or directory"):
+        show.show_run(argparse.Namespace(run=tmp_path / "no.json"))
+
+
+def test_show_in_ascii(tmp_path):
+    """For an output that cannot hold the signs; names of files are held to it too."""
+    run = storage.read(store(tmp_path / "µ\x1b.json", RUN))
+    printed = show.lines(run, Terminal(80, ascii_only=True))
+    assert printed[0].endswith("/??.json")
+    assert "".join(printed).isascii()
+    assert show.lines(run, Terminal(80))[0].endswith("/µ?.json")
+    assert [printable.encodes(name, "±") for name in ("utf-8", "latin-1", "ascii", "nonsense", None)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
