@@ -48,7 +48,7 @@ def lines(run: storage.Run, terminal: Terminal) -> list[str]:
 
     tables = table.lines(run.benchmarks, baseline_of=problems.baseline_of, terminal=terminal)
     return [
-        clean(", ".join(title), ascii_only=terminal.ascii_only),
+        terminal.plain(clean(", ".join(title))),
         "",
         *(tables or ["this run timed nothing that a table shows"]),
     ]

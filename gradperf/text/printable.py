@@ -21,22 +21,15 @@ def encodes(encoding: str | None, text: str) -> bool:
     return True
 
 
-def clean(text: str, longest: int | None = None, *, ascii_only: bool = False) -> str:
-    """Return ``text`` in one line, with ``?`` for control characters, which a terminal would obey.
-
-    With ``ascii_only``, ``?`` also stands for every character that is not ASCII.
-    """
-    line = "".join(
-        char if char.isprintable() and (char.isascii() or not ascii_only) else "?"
-        for char in " ".join(text.split())
-    )
+def clean(text: str, longest: int | None = None) -> str:
+    """Return ``text`` in one line, with ``?`` for control characters, which a terminal would obey."""
+    line = clean_lines(" ".join(text.split()))
     return line if longest is None else cut_middle(line, longest)
 
 
 def clean_lines(text: str) -> str:
     """Return ``text`` with its lines and indents, and with ``?`` for all other control characters."""
-    lines = text.expandtabs().split("\n")
-    return "\n".join("".join(char if char.isprintable() else "?" for char in line) for line in lines)
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text.expandtabs())
 
 
 def plain(text: str, ascii_only: bool) -> str:
