@@ -8,7 +8,7 @@ also checked at a learning rate that float32 can resolve.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -45,16 +45,13 @@ class Agreed:
     framework_version: str
     outputs: Arrays
     trajectory_error: float
-    """Largest norm-relative error of the outputs of the timed function."""
+    """Largest norm-relative error of the outputs of all steps."""
+    final_loss: float | None = None
+    """The loss at the last of all steps; None without a loss."""
     gradients: Arrays = field(default_factory=dict)
     reference_gradients: Arrays = field(default_factory=dict)
     gradient_error: float | None = None
     """Largest norm-relative error of a first gradient; None without a gradient."""
-
-    @property
-    def final_loss(self) -> float | None:
-        """Return the loss at the last step, or None without a loss."""
-        return float(self.outputs["losses"][-1]) if "losses" in self.outputs else None
 
 
 @lru_cache(maxsize=16)
@@ -107,16 +104,23 @@ def agree_again(case: Case, settings: Settings) -> Agreed:
 def _agreed(case: Case, settings: Settings, runtime: Runtime, run: Run, outputs: Arrays) -> Agreed:
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     error = largest_error(outputs, truth(case.problem, case.problem, settings.seed, case.dtype))
-    return Agreed(case, runtime, run, inputs, digest, runtime.version(), outputs, error)
+    loss = float(outputs["losses"][-1]) if "losses" in outputs else None
+    return Agreed(case, runtime, run, inputs, digest, runtime.version(), outputs, error, loss)
 
 
 def _trained(
     case: Case, settings: Settings, style: Style, runtime: Runtime, problem: Problem
 ) -> tuple[Run, dict[str, Array]]:
     """Prepare ``problem`` in the style of ``case``, and check two calls against the reference."""
+    inputs, _ = drawn(case.problem, settings.seed, case.dtype)
+    run = style.prepare(problem, inputs, case.device, case.dtype)
+    return run, _called(case, settings, runtime, problem, run)
+
+
+def _called(case: Case, settings: Settings, runtime: Runtime, problem: Problem, run: Run) -> dict[str, Array]:
+    """Check two calls of ``run``, which computes ``problem``, against the reference."""
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     reference = truth(problem, case.problem, settings.seed, case.dtype)
-    run = style.prepare(problem, inputs, case.device, case.dtype)
     outputs: dict[str, Array] = {}
     for call in ("first", "second"):
         where = f" of the {call} call"
@@ -128,7 +132,17 @@ def _trained(
     if problem.family != "training":
         check_norms(case, outputs, reference)
     check_unchanged(case, inputs, digest)
-    return run, outputs
+    return outputs
+
+
+def agree_at(agreed: Agreed, settings: Settings, steps: int) -> Agreed:
+    """Return the case with calls of ``steps``, after two of them agreed with the reference of as many steps.
+
+    Errors and gradients stay those of the whole training. Raises :class:`Disagreement`.
+    """
+    problem, run = agreed.case.problem.with_steps(steps), partial(agreed.run, steps)
+    outputs = _called(agreed.case, settings, agreed.runtime, problem, run)
+    return replace(agreed, case=replace(agreed.case, problem=problem), run=run, outputs=outputs)
 
 
 def check_timed(agreed: Agreed, returned: Outputs) -> None:

@@ -34,7 +34,8 @@ def each(outputs: Outputs) -> Iterator[tuple[str, Any]]:
             yield name, array
 
 
-Run = Callable[[], Outputs]
+Run = Callable[..., Outputs]
+"""Takes a number of steps, or no argument (:class:`Style`)."""
 Forward = Callable[[], Any]
 Backward = Callable[[Any], Outputs]
 
@@ -46,7 +47,8 @@ class Style:
     prepare: Callable[[Any, Arrays, str, str], Run]
     """``prepare(problem, inputs, device, dtype) -> run``. Untimed: transfer, build, trace. ``run()`` is timed. Each
     call starts from the same initial state, does all steps of the problem, returns when its results are ready, and
-    returns what ``problem.reference`` computes, under the same names, as arrays of the framework."""
+    returns what ``problem.reference`` computes, under the same names, as arrays of the framework. ``run(steps)`` does
+    only the first ``steps``, so that a timed call can be short."""
     supports: Callable[[Any, str, str], str | None] = lambda problem, device, dtype: None
     """``supports(problem, device, dtype)`` returns why the style cannot run that case, on one line, or None."""
     install: Callable[[], None] | None = None

@@ -6,7 +6,7 @@ skipped or copied from another.
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Matmul(Problem):
     k: int
     n: int
     dtype: str = "float32"
+    first: int | None = None
+    """Only this many of its products; None for all."""
 
     family = "matmul"
 
@@ -41,7 +43,11 @@ class Matmul(Problem):
     @property
     def steps(self) -> int:  # type: ignore[override]  # the same
         """Products in one call."""
-        return 4 if self.work(self.dtype).flops < _SMALL_FLOPS else 1
+        return self.first or (4 if self.work(self.dtype).flops < _SMALL_FLOPS else 1)
+
+    def with_steps(self, steps: int) -> "Matmul":
+        """Return the first ``steps`` products."""
+        return replace(self, first=steps)
 
     def inputs(self, seed: int, dtype: str) -> Arrays:
         """Draw ``a`` (steps, m, k) and ``b`` (k, n)."""
@@ -51,7 +57,7 @@ class Matmul(Problem):
 
     def reference(self, inputs: Arrays) -> Arrays:
         """Return the product in float64: ``product`` (steps, m, n)."""
-        return {"product": inputs["a"].astype(np.float64) @ inputs["b"].astype(np.float64)}
+        return {"product": inputs["a"][: self.steps].astype(np.float64) @ inputs["b"].astype(np.float64)}
 
     def work(self, dtype: str) -> Work:
         """Count 2·m·k·n operations; both matrices are read, their product is written."""

@@ -138,6 +138,10 @@ class Training(Problem):
             for name in self.parameters
         }
 
+    def with_steps(self, steps: int) -> "Training":
+        """Return this training, ended after ``steps``."""
+        return replace(self, steps=steps)
+
     def rehearsal(self) -> "Training | None":
         """Return five steps of Adam at a rate of 1e-2, or None for another optimizer.
 

@@ -14,9 +14,9 @@ def prepare(problem: Training, inputs: Arrays, device: str, step: network.Step) 
     """Return the training that calls ``step``."""
     initial, x, y = network.on_device(problem, inputs, device)
 
-    def run() -> dict[str, Any]:
+    def run(steps: int = problem.steps) -> dict[str, Any]:
         parameters, state, losses = initial, network.start(problem, initial), []
-        for _ in range(problem.steps):
+        for _ in range(steps):
             parameters, state, loss, gradients = step(parameters, state, x, y)
             losses.append(loss)
         outputs = problem.outputs(jnp.stack(losses), parameters, gradients or [])

@@ -68,11 +68,11 @@ def prepare(problem: Training, inputs: Arrays, weight_gradient: WeightGradient) 
     forward, backward = step(problem, inputs, weight_gradient)
     initial = [inputs[name] for name in problem.parameters]
 
-    def run() -> dict[str, Any]:
+    def run(steps: int = problem.steps) -> dict[str, Any]:
         parameters = [parameter.copy() for parameter in initial]
         update = start(problem.optimizer, parameters)
-        losses = np.empty(problem.steps, dtype=inputs["x"].dtype)
-        for t in range(problem.steps):
+        losses = np.empty(steps, dtype=inputs["x"].dtype)
+        for t in range(steps):
             losses[t], tape = forward(parameters)
             gradients = backward(parameters, tape)
             update(parameters, gradients)

@@ -29,12 +29,12 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str, call_as:
     with on(device):
         call = call_as(step, x, y)
 
-    def run() -> dict[str, Any]:
+    def run(steps: int = problem.steps) -> dict[str, Any]:
         with on(device):
             for variable, start in initial:
                 variable.assign(start, read_value=False)
             losses = []
-            for _ in range(problem.steps):
+            for _ in range(steps):
                 loss, gradients = call(x, y)
                 losses.append(loss)
             trained = [parameter.read_value() for parameter in parameters]

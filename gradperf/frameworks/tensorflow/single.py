@@ -21,9 +21,9 @@ def prepare(
     with on(device):
         call = call_as(function, arrays[0], *others)
 
-    def run() -> dict[str, Any]:
+    def run(steps: int | None = None) -> dict[str, Any]:
         with on(device):
-            results = [call(array, *others) for array in arrays]
+            results = [call(array, *others) for array in arrays[:steps]]
         return {name: synchronized(results, device)}
 
     return run

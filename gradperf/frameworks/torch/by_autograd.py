@@ -23,12 +23,12 @@ def prepare(problem: Training, inputs: Arrays, device: str, make_loss: MakeLoss)
     initial, x, y = network.on_device(problem, inputs, device)
     loss_of = make_loss(problem, x, y)
 
-    def run() -> dict[str, torch.Tensor]:
+    def run(steps: int = problem.steps) -> dict[str, torch.Tensor]:
         parameters = network.leaves(initial)
         differentiated = [*parameters, x] if problem.input_gradient else parameters
         update = optimizers.start(problem.optimizer, parameters)
         losses = []
-        for _ in range(problem.steps):
+        for _ in range(steps):
             loss = loss_of(parameters)
             loss.backward()
             gradients: list[Any] = [tensor.grad for tensor in differentiated]

@@ -8,4 +8,4 @@ from gradperf.problems.nothing import Nothing
 
 def prepare(problem: Nothing, inputs: Arrays, device: str, dtype: str) -> Run:
     outputs: dict[str, Any] = {}
-    return lambda: outputs
+    return lambda steps=None: outputs

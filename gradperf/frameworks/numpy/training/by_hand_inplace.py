@@ -153,7 +153,7 @@ def _adam(adam: Adam, step: Step, steps: int) -> tuple[list[Call], Call]:
         nonlocal schedule
         m.fill(0)
         v.fill(0)
-        schedule = iter(zip(rates, epsilons, strict=True))
+        schedule = zip(rates, epsilons, strict=True)
 
     gather: list[Call] = [
         partial(np.multiply, gradient.reshape(-1), scale, g[piece])
@@ -197,18 +197,18 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     places = [losses[t : t + 1].reshape(()) for t in range(problem.steps)]
     residual = step.residual
 
-    def run() -> dict[str, Any]:
+    def run(steps: int = problem.steps) -> dict[str, Any]:
         for parameter, start in zip(step.parameters, initial, strict=True):
             np.copyto(parameter, start)
         if reset is not None:
             reset()
-        for place in places:
+        for place in places[:steps]:
             for call in step.forward:
                 call()
             residual.dot(residual, place)
             for call in program:
                 call()
-        return problem.outputs(losses / step.divisor, step.parameters, step.gradients)
+        return problem.outputs(losses[:steps] / step.divisor, step.parameters, step.gradients)
 
     return run
 

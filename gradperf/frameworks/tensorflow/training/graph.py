@@ -45,10 +45,10 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     fetches = [loss, gradients if problem.optimizer is None else updates]
     feeds = {x: inputs["x"], y: inputs["y"]}
 
-    def run() -> dict[str, Any]:
+    def run(steps: int = problem.steps) -> dict[str, Any]:
         session.run(initialise)
-        losses = np.empty(problem.steps, dtype)
-        for step in range(problem.steps):
+        losses = np.empty(steps, dtype)
+        for step in range(steps):
             losses[step], fetched = session.run(fetches, feeds)
         return problem.outputs(losses, session.run(parameters), fetched)
 

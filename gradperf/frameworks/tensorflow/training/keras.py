@@ -94,12 +94,12 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         model.train_on_batch(x, y)
     initial = [*zip(model.trainable_variables, weights, strict=True), *state]
 
-    def run() -> dict[str, Any]:
+    def run(steps: int = problem.steps) -> dict[str, Any]:
         with on(device):
             for variable, start in initial:
                 variable.assign(start)
             # train_on_batch resets the metrics first, so the mean that it returns is the loss of this step.
-            losses = [model.train_on_batch(x, y) for _ in range(problem.steps)]
+            losses = [model.train_on_batch(x, y) for _ in range(steps)]
             trained = [keras.ops.copy(variable) for variable in model.trainable_variables]
         outputs = problem.outputs(np.array(losses, dtype), trained, [])
         return synchronized(outputs, device)

@@ -61,9 +61,9 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
         return tensors, state, value, gradients if problem.optimizer is None else None
 
     @torch.no_grad()
-    def run() -> dict[str, torch.Tensor]:
+    def run(steps: int = problem.steps) -> dict[str, torch.Tensor]:
         tensors, state, losses = initial, start(problem.optimizer, initial), []
-        for _ in range(problem.steps):
+        for _ in range(steps):
             tensors, state, value, gradients = step(tensors, state)
             losses.append(value)
         return synchronized(problem.outputs(torch.stack(losses), tensors[:count], gradients or []), device)

@@ -121,12 +121,12 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     initial, x, y = network.on_device(problem, inputs, device)
     x = x.detach()
 
-    def run() -> dict[str, torch.Tensor]:
+    def run(steps: int = problem.steps) -> dict[str, torch.Tensor]:
         parameters = [parameter.clone() for parameter in initial]
         model = Model(problem, parameters, x, y)
         update = optimizers.start(problem.optimizer, parameters)
         losses = []
-        for _ in range(problem.steps):
+        for _ in range(steps):
             losses.append(model.forward())
             gradients = model.backward()
             update(parameters, gradients)

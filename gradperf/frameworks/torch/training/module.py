@@ -103,11 +103,11 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     initial, x, y = network.on_device(problem, inputs, device)
     model = Network(problem, x)
 
-    def run() -> dict[str, torch.Tensor]:
+    def run(steps: int = problem.steps) -> dict[str, torch.Tensor]:
         model.load(problem, initial)
         optimizer = optimizer_of(problem, model)
         losses = []
-        for _ in range(problem.steps):
+        for _ in range(steps):
             model.zero_grad()
             x.grad = None
             loss = model(x, y)

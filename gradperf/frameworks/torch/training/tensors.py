@@ -62,11 +62,11 @@ def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     initial, x, y = network.on_device(problem, inputs, device)
     forward, backward = step(problem, x.detach(), y)
 
-    def run() -> dict[str, torch.Tensor]:
+    def run(steps: int = problem.steps) -> dict[str, torch.Tensor]:
         parameters = [parameter.clone() for parameter in initial]
         update = optimizers.start(problem.optimizer, parameters)
         losses = []
-        for _ in range(problem.steps):
+        for _ in range(steps):
             loss, tape = forward(parameters)
             gradients = backward(parameters, tape)
             update(parameters, gradients)

@@ -1,0 +1,89 @@
+"""Estimates the time of a step and the cost of a call from the moments of a case.
+
+Other work only adds time. So the fastest call of all moments is the best estimate of the time of a call, and the
+difference of a long and a short call is the time of the steps by which they differ. How far the moments agree tells
+how far the estimate can be trusted: if only one of them reached the fastest time, perhaps none reached the true one.
+The same holds for processes, as some cases draw a speed when they are prepared.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gradperf.timing.lengths import Lengths
+from gradperf.timing.moment import Moment
+
+HIDDEN_ERROR = 0.008
+"""Standard deviation, of the logarithm, of what the moments of one run have in common. ``docs/measuring.md``."""
+
+WIDTH = 2.0
+"""The interval extends this many standard errors to each side."""
+
+SLOW = 1.1
+"""A moment was slow if its reference took this many times as long as the fastest of the case."""
+
+DISTURBED = 0.1
+"""Above this relative error a case was disturbed too much for a rank."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the moments of a case show."""
+
+    step_s: float
+    """Time of a step."""
+    call_s: float | None
+    """What a call pays once; None if calls of one length were timed."""
+    error: float
+    """Standard error of the logarithm of ``step_s``, about the relative one."""
+    disturbed: float
+    """Share of the rounds in which the system took the CPU away."""
+    slow: int
+    """Moments that were left out, as the reference was slow."""
+
+    @property
+    def interval_s(self) -> tuple[float, float]:
+        """Return the interval of ``step_s``."""
+        return self.step_s * math.exp(-WIDTH * self.error), self.step_s * math.exp(WIDTH * self.error)
+
+
+def estimate(moments: Sequence[Moment], lengths: Lengths) -> Estimate:
+    """Return the estimate; raises ValueError without moments."""
+    if not moments:
+        raise ValueError("no moment to estimate a time from")
+    reference_s = min(moment.reference_s for moment in moments)
+    used = [moment for moment in moments if moment.reference_s <= SLOW * reference_s]
+    step_s, call_s = _times(used, lengths)
+    rounds = sum(moment.rounds for moment in moments)
+    return Estimate(
+        step_s=step_s,
+        call_s=call_s,
+        error=math.hypot(HIDDEN_ERROR, _spread(used, lengths)),
+        disturbed=sum(moment.disturbed for moment in moments) / rounds,
+        slow=len(moments) - len(used),
+    )
+
+
+def _times(moments: Sequence[Moment], lengths: Lengths) -> tuple[float, float | None]:
+    """Return the seconds of a step and of what a call pays once."""
+    long_s = min(moment.long_s for moment in moments)
+    short_s = min((moment.short_s for moment in moments if moment.short_s is not None), default=None)
+    if lengths.short is None or short_s is None:
+        return long_s / lengths.long, None
+    step_s = (long_s - short_s) / (lengths.long - lengths.short)
+    if not short_s / lengths.short >= step_s > 0:  # one of the two was never timed without a disturbance
+        return long_s / lengths.long, None
+    return step_s, short_s - lengths.short * step_s
+
+
+def _spread(moments: Sequence[Moment], lengths: Lengths) -> float:
+    """Return how much the logarithm of a step's time changes, at most, without one moment or one process."""
+    if len(moments) < 2:
+        return DISTURBED
+    without: list[Callable[[Moment], bool]] = [lambda moment, left=left: moment is not left for left in moments]  # type: ignore[misc]
+    processes = {moment.process for moment in moments}
+    if len(processes) > 1:
+        without += [lambda moment, name=name: moment.process != name for name in processes]  # type: ignore[misc]
+    step_s, _ = _times(moments, lengths)
+    others = (_times([moment for moment in moments if keep(moment)], lengths)[0] for keep in without)
+    return max(abs(math.log(other_s / step_s)) for other_s in others)

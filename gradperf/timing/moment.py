@@ -1,0 +1,131 @@
+"""Times the calls of a case at one moment: calls of both lengths in turns, and the fastest of each.
+
+Half of the time all threads of the process are kept on one CPU, if the case computes in one thread at a time. Threads
+that hand work to each other, such as TensorFlow's, take a quarter longer on two CPUs, and in some minutes half as long
+again. The other half they run where the system puts them, as the CPU that was chosen may be the busy one.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from gradperf.pairs.child.cpu import Affinity, preemptions
+from gradperf.timing.lengths import Lengths
+from gradperf.timing.reference import reference_s
+
+SECONDS = 0.06
+"""A moment ends when its undisturbed calls took this long together."""
+
+PATIENCE = 5
+"""It takes at most this many times as long by the clock, however busy the machine is."""
+
+LEAST_ROUNDS = 3
+
+Process = Literal["main", "fresh"]
+"""The process of the run, or one in which no other case was prepared."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The times of a case at one moment."""
+
+    at: str
+    """ISO date and time."""
+    process: Process
+    long_s: float
+    """Fastest call of the long length."""
+    short_s: float | None
+    rounds: int
+    """Calls of each length, the disturbed ones too."""
+    disturbed: int
+    """Rounds in which the system took the CPU away. They are left out, unless all were disturbed."""
+    cpu_per_wall: float
+    """CPU seconds per second."""
+    reference_s: float
+    """Time of the reference computation, the faster of those before and after."""
+
+
+def take(call: Callable[[int], Any], lengths: Lengths, process: Process, cpu: int | None) -> Moment:
+    """Time ``call(steps)``, which was called before in all lengths; half of the time on ``cpu``, if there is one."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    before_s = reference_s()
+    with _no_collection():
+        start_s, cpu_start_s = time.perf_counter(), time.process_time()
+        if cpu is None:
+            kept, left_out = _rounds(call, lengths, SECONDS, LEAST_ROUNDS)
+        else:
+            kept, left_out = _rounds(call, lengths, SECONDS / 2, LEAST_ROUNDS - 1)
+            with _on(cpu):
+                more = _rounds(call, lengths, SECONDS / 2, 1)
+            kept, left_out = kept + more[0], left_out + more[1]
+        wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
+    fastest_s = [min(times_s) for times_s in zip(*(kept or left_out), strict=True)]
+    return Moment(
+        at=at,
+        process=process,
+        long_s=fastest_s[-1],
+        short_s=None if lengths.short is None else fastest_s[0],
+        rounds=len(kept) + len(left_out),
+        disturbed=len(left_out),
+        cpu_per_wall=cpu_s / wall_s,
+        reference_s=min(before_s, reference_s()),
+    )
+
+
+_Rounds = list[tuple[float, ...]]
+"""For each round, the seconds of a call of each length."""
+
+
+def _rounds(
+    call: Callable[[int], Any], lengths: Lengths, seconds: float, least: int
+) -> tuple[_Rounds, _Rounds]:
+    """Return the undisturbed rounds and the disturbed ones."""
+    for steps in lengths.each:  # other work has emptied the caches
+        call(steps)
+    kept: _Rounds = []
+    left_out: _Rounds = []
+    start_s, kept_s = time.perf_counter(), 0.0
+    while len(kept) + len(left_out) < least or (
+        kept_s < seconds and time.perf_counter() - start_s < PATIENCE * seconds
+    ):
+        taken_away = preemptions()
+        times_s = tuple(_time_s(call, steps) for steps in lengths.each)
+        if preemptions() == taken_away:
+            kept.append(times_s)
+            kept_s += sum(times_s)
+        else:
+            left_out.append(times_s)
+    return kept, left_out
+
+
+def _time_s(call: Callable[[int], Any], steps: int) -> float:
+    start_s = time.perf_counter()
+    call(steps)
+    return time.perf_counter() - start_s
+
+
+@contextmanager
+def _on(cpu: int) -> Iterator[None]:
+    """Keep all threads of this process on ``cpu``."""
+    affinity = Affinity()
+    affinity.keep(cpu)
+    try:
+        yield
+    finally:
+        affinity.release()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage in the timed calls."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
