@@ -29,7 +29,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gradperf.machine import threads
+from gradperf.machine import load, threads
 
 if TYPE_CHECKING:  # they import numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Settings
@@ -233,16 +233,18 @@ def measured(request: Request) -> dict[str, Any]:
             "device_memory_peak_bytes": runtime.device_peak_bytes(case.device),
         }
 
+    waited_s = load.waited()
     start_s = time.perf_counter()
     run = style.prepare(case.problem, inputs, case.device, case.dtype)
     prepared_s = time.perf_counter()
     returned: Outputs = run()
     end_s = time.perf_counter()  # Copying the results to numpy is not part of the call.
+    waiting_s = waited_s()
     agreement.check_ready(case, runtime, returned, " of the first call")
     with request.file("outputs").open("wb") as file:
         np.savez(file, allow_pickle=False, **{name: runtime.to_numpy(array) for name, array in returned.items()})
     agreement.check_unchanged(case, inputs, digest)
-    return {"prepare_s": prepared_s - start_s, "call_s": end_s - prepared_s}
+    return {"prepare_s": prepared_s - start_s, "call_s": end_s - prepared_s, "waited_s": waiting_s}
 
 
 def _style(request: Request) -> "Style":
