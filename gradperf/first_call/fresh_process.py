@@ -10,6 +10,7 @@ leads a session, which is killed as a whole, with the compilers that torch start
 time is up. When the socket to the parent closes, the launcher ends, kills its child and removes its folder.
 """
 
+import gc
 import json
 import os
 import pickle
@@ -25,6 +26,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -97,10 +99,12 @@ def _thread_count() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
+@cache
 def _import(framework: str) -> None:
-    """Import everything but the style; configure nothing."""
+    """Import everything but the style; configure nothing. Leave no garbage: each fork would have to collect it."""
     import_module("gradperf.checks.agreement")
     import_module(f"gradperf.frameworks.{framework}.runtime")
+    gc.collect()
 
 
 Child = tuple[int, Callable[[], int]]

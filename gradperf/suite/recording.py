@@ -78,11 +78,16 @@ def begin(config: pytest.Config, *, first_calls: bool) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count the benchmarks that are to be timed."""
-    session.config.stash[KEY].selected = sum(
+    """Count the benchmarks that are to be timed, and leave what was imported out of later garbage collections."""
+    session.config.stash[KEY].selected = selected = sum(
         "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
         for item in session.items
     )
+    if selected and session.config.stash[duties.KEY].skips_at_collection:  # so the frameworks are imported
+        # The four frameworks have half a million objects. To look at all of them before every timing would take a
+        # quarter of a second each time.
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
