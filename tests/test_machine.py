@@ -158,6 +158,40 @@ def test_steal_without_data(fake):
     assert load.steal(now, load.CpuTimes(now.wanted_ticks + 10, now.stolen_ticks - 1)) == 0
 
 
+def test_waiting_is_being_ready_and_what_was_stolen(fake):
+    """All threads count, and the time that the host gave to others; what is unknown or goes back is 0."""
+
+    def at(ready_ns, stolen):
+        threads = {f"proc/self/task/{thread}/schedstat": f"9 {ns} 3\n" for thread, ns in enumerate(ready_ns)}
+        return fake({**threads, **stat(100, 0, 0, 0, 0, 0, 0, stolen, 0, 0)})
+
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    waited_s = load.waited(at((1_000_000_000, 0), 10))
+    assert waited_s() == 0
+    at((1_500_000_000, 250_000_000), 15)
+    assert waited_s() == pytest.approx(0.75 + 5 / ticks_per_s)
+    at((0, 0), 0)
+    assert waited_s() == 0
+    assert load.waited(fake({"proc/stat": ""}) / "missing")() == 0
+
+
+def test_a_process_that_waits_for_a_cpu_is_seen():
+    """Two processes that never rest, on one CPU, wait for each other half of the time."""
+    if not hasattr(os, "sched_setaffinity") or not Path("/proc/self/schedstat").exists():
+        pytest.skip("this system does not report it")
+    program = (
+        "import os, time\n"
+        "from gradperf.machine import load\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "waited_s, end_s = load.waited(), time.monotonic() + 0.5\n"
+        "while time.monotonic() < end_s: pass\n"
+        "print(waited_s())\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    seconds = [float(process.communicate()[0]) for process in both]
+    assert max(seconds) > 0.05
+
+
 def test_no_fact_raises(tmp_path, monkeypatch):
     """Another system, an empty /proc, a missing tool: every fact is None."""
 

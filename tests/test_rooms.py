@@ -3,13 +3,13 @@
 The name of a module in a string counts too: ``import_module``, ``python -m`` and pytest import by such names.
 """
 
-import ast
 import shutil
 from pathlib import Path
 
 import pytest
 
 import gradperf
+from gradperf.first_call.sources import Sources
 
 PACKAGE = Path(gradperf.__file__).parent
 
@@ -53,40 +53,10 @@ GATE_MAY_IMPORT = {
 """The same for the rooms of the gate."""
 
 
-def modules(package):
-    """Return the names of all modules below the folder ``package``, without its own name, and their files."""
-    files = {}
-    for file in sorted(package.rglob("*.py")):
-        parts = file.relative_to(package).with_suffix("").parts
-        files[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = file
-    files[""] = files.pop("__init__")
-    return files
-
-
 def imports(package):
     """Return, for each module below ``package``, the modules of the package that it imports."""
-    files = modules(package)
-    found = {}
-    for name, file in files.items():
-        folder = [*name.split(".")] if file.name == "__init__.py" else name.split(".")[:-1]
-        found[name] = set()
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                targets = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                above = folder[: len(folder) - node.level + 1] if node.level else []
-                start = ".".join(filter(None, ["gradperf" * bool(node.level), *above, node.module or ""]))
-                targets = [f"{start}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                targets = [node.value] if node.value.removeprefix("gradperf.") in files else []
-            else:
-                continue
-            for target in targets:
-                first, _, rest = target.partition(".")
-                if first == "gradperf":
-                    # A name that is no module is something in the module before it.
-                    found[name].add(rest if rest in files else rest.rpartition(".")[0])
-    return found
+    sources = Sources(package)
+    return {module: sources.imports(module) for module in sources.files}
 
 
 def violations(package):
@@ -107,8 +77,8 @@ def violations(package):
 
 def test_every_room_has_its_rule():
     """A new room at the top, or in the gate, needs a line above."""
-    assert {name.partition(".")[0] for name in modules(PACKAGE)} == set(MAY_IMPORT)
-    inside = {name.split(".")[1] for name in modules(PACKAGE) if name.startswith("gate.")}
+    assert {name.partition(".")[0] for name in Sources(PACKAGE).files} == set(MAY_IMPORT)
+    inside = {name.split(".")[1] for name in Sources(PACKAGE).files if name.startswith("gate.")}
     assert inside == set(GATE_MAY_IMPORT)
 
 

@@ -10,6 +10,7 @@ leads a session, which is killed as a whole, with the compilers that torch start
 time is up. When the socket to the parent closes, the launcher ends, kills its child and removes its folder.
 """
 
+import gc
 import json
 import os
 import pickle
@@ -25,11 +26,12 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gradperf.machine import threads
+from gradperf.machine import load, threads
 
 if TYPE_CHECKING:  # they import numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Settings
@@ -97,10 +99,12 @@ def _thread_count() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
+@cache
 def _import(framework: str) -> None:
-    """Import everything but the style; configure nothing."""
+    """Import everything but the style; configure nothing. Leave no garbage: each fork would have to collect it."""
     import_module("gradperf.checks.agreement")
     import_module(f"gradperf.frameworks.{framework}.runtime")
+    gc.collect()
 
 
 Child = tuple[int, Callable[[], int]]
@@ -233,16 +237,18 @@ def measured(request: Request) -> dict[str, Any]:
             "device_memory_peak_bytes": runtime.device_peak_bytes(case.device),
         }
 
+    waited_s = load.waited()
     start_s = time.perf_counter()
     run = style.prepare(case.problem, inputs, case.device, case.dtype)
     prepared_s = time.perf_counter()
     returned: Outputs = run()
     end_s = time.perf_counter()  # Copying the results to numpy is not part of the call.
+    waiting_s = waited_s()
     agreement.check_ready(case, runtime, returned, " of the first call")
     with request.file("outputs").open("wb") as file:
         np.savez(file, allow_pickle=False, **{name: runtime.to_numpy(array) for name, array in returned.items()})
     agreement.check_unchanged(case, inputs, digest)
-    return {"prepare_s": prepared_s - start_s, "call_s": end_s - prepared_s}
+    return {"prepare_s": prepared_s - start_s, "call_s": end_s - prepared_s, "waited_s": waiting_s}
 
 
 def _style(request: Request) -> "Style":

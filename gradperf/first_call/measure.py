@@ -61,6 +61,8 @@ class FirstCall:
 
     prepare_s: float
     call_s: float
+    waited_s: float
+    """How long the process had to wait for a CPU meanwhile."""
     memory_peak_bytes: int
     """How much the process grew, at most, over ``prepare`` and one call. It excludes compilers, which run in
     processes of their own, and uses what torch.compile compiled for the timed call."""
@@ -74,6 +76,11 @@ class FirstCall:
     def first_call_s(self) -> float:
         """Return the seconds from data in numpy to the first result."""
         return self.prepare_s + self.call_s
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether it waited for a CPU for more than a tenth of its time."""
+        return self.waited_s > self.first_call_s / 10
 
 
 class FreshProcesses:

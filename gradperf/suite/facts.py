@@ -12,6 +12,7 @@ A file may hold anything. Reading never raises: a fact that is missing, or canno
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
@@ -62,6 +63,15 @@ def _count(value: Any) -> int | None:
     return _whole(value) or None
 
 
+def _moment(value: Any) -> str | None:
+    """Return a time with its zone as one in UTC, such as ``2026-11-20T08:30:00+00:00``; texts are in its order."""
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC).isoformat(timespec="seconds") if moment.tzinfo else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
@@ -103,6 +113,10 @@ class Facts:
     memory_peak_bytes: float | None = _fact(_size)
     """Growth of the fresh process."""
     device_memory_peak_bytes: float | None = _fact(_size)
+    first_call_at: str | None = _fact(_moment)
+    """When first call and memory were measured: in this run, or in an earlier one."""
+    first_call_key: str | None = _fact(_name)
+    """What they depend on (:mod:`gradperf.first_call.key`); None if they were disturbed, and are not to be kept."""
     flops_per_step: float | None = _fact(_size)
     bytes_per_step: float | None = _fact(_size)
     product_flops_per_step: float | None = _fact(_size)

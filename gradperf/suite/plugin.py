@@ -25,8 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the suite's options."""
     group = parser.getgroup("gradperf", "gradperf: what to compute")
     options.add(group.addoption)
-    no_first_calls = "do not measure first calls and memory; a run then takes half the time"
-    group.addoption("--no-first-calls", action="store_true", help=no_first_calls)
+    first_calls = "measure first calls and memory anew; else they are remembered where nothing changed"
+    group.addoption("--first-calls", action="store_true", help=first_calls)
+    group.addoption("--no-first-calls", action="store_true", help="leave out first calls and memory")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its storage option
@@ -41,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         choice = cases.Choice(**options.named(config.option))
         cases.check_names(choice)
+        if config.getoption("first_calls") and config.getoption("no_first_calls"):
+            raise UserError("--first-calls asks for what --no-first-calls leaves out; give only one of them")
         times = _times(config, root / "perf")
         if times and config.getoption("dist", "no") != "no":
             raise UserError("benchmarks cannot be timed by several processes at once: run perf without -n")

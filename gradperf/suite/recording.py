@@ -1,8 +1,9 @@
 """Collects the facts of a run, and adds them to what pytest-benchmark saves.
 
 Before a case is timed, its conduct is checked (:mod:`gradperf.checks.conduct`), and its first call and memory are
-measured in other processes (:mod:`gradperf.first_call.measure`). Afterwards the time is checked against the clock,
-the threads and the best speed of this machine. A benchmark that fails a check is an error, and is not recorded.
+measured in other processes or remembered (:mod:`gradperf.suite.first_calls`). Afterwards the time is checked
+against the clock, the threads and the best speed of this machine. A benchmark that fails a check is an error, and
+is not recorded.
 """
 
 import gc
@@ -19,7 +20,9 @@ import pytest
 from gradperf.machine import libraries, load
 from gradperf.suite import baseline, duties, table
 from gradperf.suite.facts import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.suite.first_calls import FirstCalls, newest_records
 from gradperf.suite.selection import SETTINGS
+from gradperf.suite.storage import machine_folder
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
 
@@ -50,8 +53,8 @@ class Recording:
     selected: int = 0
     """Benchmarks that are to be timed."""
     finished: list[Finished] = field(default_factory=list)
-    unmeasured: list[str] = field(default_factory=list)
-    """Why a first call has no number."""
+    first_calls: FirstCalls | None = None
+    """None if they are not wanted."""
     counted: "tuple[Agreed, int | None] | None" = None
     """The last case that was examined, and the operations counted in it."""
 
@@ -67,15 +70,24 @@ def begin(config: pytest.Config, *, first_calls: bool) -> None:
     """Begin the recording of a run, before any process is started."""
     from gradperf.first_call.measure import FreshProcesses
 
-    config.stash[KEY] = Recording(config.stash[SETTINGS], FreshProcesses() if first_calls else None, load.moment())
+    settings, processes = config.stash[SETTINGS], FreshProcesses() if first_calls else None
+    config.stash[KEY] = recording = Recording(settings, processes, load.moment())
+    if processes is not None:
+        folder = None if config.getoption("first_calls") else machine_folder(config.option.benchmark_storage)
+        recording.first_calls = FirstCalls(settings, processes, newest_records(folder))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count the benchmarks that are to be timed."""
-    session.config.stash[KEY].selected = sum(
+    """Count the benchmarks that are to be timed, and leave what was imported out of later garbage collections."""
+    session.config.stash[KEY].selected = selected = sum(
         "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
         for item in session.items
     )
+    if selected and session.config.stash[duties.KEY].skips_at_collection:  # so the frameworks are imported
+        # The four frameworks have half a million objects. To look at all of them before every timing would take a
+        # quarter of a second each time.
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
@@ -153,28 +165,13 @@ def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_ca
     work = case.problem.work(case.dtype)
     return replace(
         facts,
-        **(_first_call(case, recording) if first_call else {}),
+        **(recording.first_calls.facts(case) if first_call and recording.first_calls else {}),
         flops_per_step=work.flops,
         bytes_per_step=work.bytes,
         product_flops_per_step=work.product_flops,
         product_flops_counted=recording.counted[1],
         uncounted=case.implementation.uncounted,
     )
-
-
-def _first_call(case: "Case", recording: Recording) -> dict[str, Any]:
-    """Return the facts of the first call and the memory of a case, if they are wanted and can be measured."""
-    from gradperf.first_call.measure import NotMeasured, measure
-
-    if recording.processes is None:
-        return {}
-    try:
-        first = measure(case, recording.settings, recording.processes)
-    except NotMeasured as reason:
-        recording.unmeasured.append(str(reason))
-        return {}
-    names = ("first_call_s", "memory_peak_bytes", "device_memory_peak_bytes")
-    return {name: getattr(first, name) for name in names}
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's wrapper, which saves
@@ -244,11 +241,11 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 
 
 def lines(config: pytest.Config, terminal: Terminal) -> list[str]:
-    """Return the tables of the run, and why first calls could not be measured."""
+    """Return the tables of the run, and which first calls are remembered or missing."""
     from gradperf import problems
 
     recording = config.stash[KEY]
     shown = table.lines(recording.benchmarks(), baseline_of=problems.baseline_of, terminal=terminal)
-    for reason in recording.unmeasured:
-        shown += terminal.wrap(clean(f"gradperf: no first call, no memory: {reason}"))
+    for line in recording.first_calls.lines() if recording.first_calls else ():
+        shown += terminal.wrap(clean(line))
     return shown

@@ -53,6 +53,12 @@ def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
         option.benchmark_autosave = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{os.getpid()}"
 
 
+def machine_folder(address: str) -> Path | None:
+    """Return where runs of this system and Python are kept in the storage at ``address``; None if in no folder."""
+    scheme, _, path = address.rpartition("://")
+    return Path(path).absolute() / _MACHINE_ID if scheme in ("", "file") else None
+
+
 def check_writable(folder: Path) -> None:
     """Raise UserError if no file can be made in ``folder``. A folder that does not exist is made."""
     try:

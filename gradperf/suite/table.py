@@ -111,6 +111,8 @@ def lines(benchmarks: Sequence[Benchmark], *, baseline_of: BaselineOf, terminal:
             shown += terminal.wrap(clean(_title(rows)))
             shown += [*layout.table("style", rows, unit=rows[0].unit.name), ""]
         shown += layout.legend()
+    if dates := _first_call_dates(benchmarks):
+        shown += ["", *terminal.wrap(dates)]
     if waited := _waited(benchmarks):
         shown += ["", *terminal.wrap(waited)]
     if cost := harness_cost(benchmarks):
@@ -155,6 +157,16 @@ def _counts(numbers: Iterable[int | None], noun: str) -> str:
     counts = sorted({whole for whole in numbers if whole is not None})
     text = " or ".join(map(quantities.count, counts)) or NONE
     return f"{text} {noun}{'' if counts == [1] else 's'}"
+
+
+def _first_call_dates(benchmarks: Sequence[Benchmark]) -> str | None:
+    """Return a sentence with the days, in UTC, on which first calls were measured: some may be remembered."""
+    shown = [one.facts for one in benchmarks if one.is_compared and one.facts.first_call_s]
+    days = sorted({facts.first_call_at[:10] for facts in shown if facts.first_call_at})
+    if not days:
+        return None
+    when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
+    return f"first calls and memory were measured {when}"
 
 
 def _waited(benchmarks: Sequence[Benchmark]) -> str | None:
