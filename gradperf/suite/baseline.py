@@ -65,12 +65,12 @@ class HarnessCost:
     @property
     def share(self) -> float | None:
         """Share of the shortest call."""
-        return self.call_s / self.shortest.call_s if self.shortest and self.shortest.call_s else None
+        return self.call_s / self.shortest.median_call_s if self.shortest and self.shortest.median_call_s else None
 
 
 def harness_cost(benchmarks: Sequence[Benchmark]) -> HarnessCost | None:
     """Compare the slowest empty style with the shortest call; return None if no empty style was timed."""
-    empty_s = [one.call_s for one in benchmarks if one.facts.problem == HARNESS and one.call_s]
-    timed = [one for one in benchmarks if one.is_compared and one.call_s]
-    shortest = min(timed, key=lambda one: one.call_s or 0, default=None)
+    empty_s = [one.median_call_s for one in benchmarks if one.facts.problem == HARNESS and one.median_call_s]
+    timed = [one for one in benchmarks if one.is_compared and one.median_call_s]
+    shortest = min(timed, key=lambda one: one.median_call_s or 0, default=None)
     return HarnessCost(max(empty_s), shortest) if empty_s else None

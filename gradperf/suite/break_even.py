@@ -2,9 +2,9 @@
 
 A training of n steps takes O + n·s seconds:
 
-- s, the time of a step, is the median time of a call divided by the steps in it;
+- s is the time of a step in the steady state;
 - O, the one-off cost, is the time of preparing and the first call in a fresh process, less that of the steps in
-  it: O = first_call_s − steps·s. It is at least 0: a first call faster than the median was luck.
+  it: O = first_call_s − steps·s. It is at least 0: less was luck.
 
 A style is ahead of its baseline at n steps if its total is smaller. Its break-even is the smallest whole n ≥ 1 from
 which on it stays ahead. Both totals are straight lines, so with Δs = s(baseline) − s(style) and
@@ -27,22 +27,17 @@ BreakEven = int | Literal["never"]
 class Cost:
     """The measured times of a style. All are above 0."""
 
-    call_s: float
-    """Median of a call in the steady state."""
+    step_s: float
+    """Time of a step in the steady state."""
     steps: int
-    """Steps in one call."""
+    """Steps in the first call."""
     first_call_s: float
-    """Preparing and the first call, of as many steps, in a fresh process with nothing compiled yet."""
-
-    @property
-    def step_s(self) -> Fraction:
-        """Seconds per step."""
-        return Fraction(self.call_s) / self.steps
+    """Preparing and the first call, in a fresh process with nothing compiled yet."""
 
     @property
     def once_s(self) -> Fraction:
         """Seconds that are paid once."""
-        return max(Fraction(0), Fraction(self.first_call_s) - Fraction(self.call_s))
+        return max(Fraction(0), Fraction(self.first_call_s) - self.steps * Fraction(self.step_s))
 
 
 def break_even(style: Cost, baseline: Cost) -> BreakEven:
@@ -50,7 +45,7 @@ def break_even(style: Cost, baseline: Cost) -> BreakEven:
 
     In fractions: with floats the answer would be off by one if the totals nearly touch.
     """
-    faster_s = baseline.step_s - style.step_s
+    faster_s = Fraction(baseline.step_s) - Fraction(style.step_s)
     dearer_s = style.once_s - baseline.once_s
     if faster_s < 0 or (faster_s == 0 and dearer_s >= 0):
         return "never"

@@ -4,7 +4,8 @@ pytest-benchmark stores the timings. The facts of a benchmark are in its ``extra
 ``gradperf``. A fact that is not known is None, in JSON null.
 
 :data:`SCHEMA` changes when a fact is removed or means something else, not when one is added. Records without a
-schema are from before it was written, and mean the same.
+schema are from before it was written, and mean the same as schema 1. In schema 1 a call did all steps of the tier,
+and nothing but the statistics of pytest-benchmark told the time of a step.
 
 A file may hold anything. Reading never raises: a fact that is missing, or cannot be true, is None.
 """
@@ -19,7 +20,7 @@ from typing import Any, Literal, TypeVar
 from gradperf.suite.break_even import Cost
 from gradperf.text.printable import NONE
 
-SCHEMA = 1
+SCHEMA = 2
 
 HARNESS = "nothing"
 """The problem whose style is empty: its time is what the harness itself takes."""
@@ -80,6 +81,14 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else ()
 
 
+def _interval(value: Any) -> tuple[float, float] | None:
+    bounds = [_positive(bound) for bound in _tuple(value)]
+    match bounds:
+        case [float(low), float(high)] if low <= high:
+            return low, high
+    return None
+
+
 def _fact(read: Callable[[Any], Any], **default: Any) -> Any:
     """Return the field of a fact; ``read`` checks what a file holds, and returns the fact."""
     return field(metadata={"read": read}, **(default or {"default": None}))
@@ -97,7 +106,21 @@ class Facts:
     part: str = _fact(lambda value: _name(value or None) or "all", default="all")
     """The part of a step that was timed: "all", "forward" or "backward"."""
     steps: int | None = _fact(_count)
-    """Steps in one call."""
+    """Steps in one call, as pytest-benchmark timed it; of a case with moments, in a long call."""
+    short_steps: int | None = _fact(_count)
+    """Steps in a short call; None if calls of one length were timed."""
+    step_s: float | None = _fact(_positive)
+    """Time of a step (:mod:`gradperf.timing.estimate`)."""
+    step_interval_s: tuple[float, float] | None = _fact(_interval)
+    """Its interval over the moments."""
+    step_error: float | None = _fact(_size)
+    """Its standard error, relative."""
+    call_s: float | None = _fact(_size)
+    """What a call pays once, before its first step and after its last."""
+    disturbed: float | None = _fact(_size)
+    """Share of the timed calls in which the system took the CPU away; they are left out."""
+    moments: tuple[Mapping[str, Any], ...] = _fact(_tuple, default=())
+    """Each with the fields of :class:`gradperf.timing.moment.Moment`."""
     tier: str | None = _fact(_name)
     threads: int | None = _fact(_count)
     seed: int | None = _fact(_whole)
@@ -108,6 +131,8 @@ class Facts:
     """Of the first gradients."""
     trajectory_error: float | None = _fact(_size)
     """Of all that the call returned."""
+    first_call_steps: int | None = _fact(_count)
+    """Steps in the first call."""
     first_call_s: float | None = _fact(_positive)
     """Preparing and the first call, in a fresh process."""
     memory_peak_bytes: float | None = _fact(_size)
@@ -179,8 +204,8 @@ class Benchmark:
     facts: Facts
     label: str
     """``framework.style``, or the test's name if neither was recorded."""
-    call_s: float | None
-    """Median of a call."""
+    median_call_s: float | None
+    """Median of the calls, by pytest-benchmark."""
     quartiles_s: tuple[float, float] | None
     """Of a call."""
     iqr_s: float | None
@@ -199,19 +224,25 @@ class Benchmark:
 
     @property
     def step_s(self) -> float | None:
-        """Median of a call, divided by its steps."""
-        return self.call_s / self.facts.steps or None if self.call_s and self.facts.steps else None
+        """Time of a step, by the moments; in an older record, the median call divided by its steps."""
+        if self.facts.step_s:
+            return self.facts.step_s
+        return self.median_call_s / self.facts.steps or None if self.median_call_s and self.facts.steps else None
 
     @property
     def spread(self) -> float | None:
-        """Half the interquartile range as a fraction of the median."""
-        return self.iqr_s / 2 / self.call_s if self.call_s and self.iqr_s is not None else None
+        """Half the width of the interval as a fraction of the time; in an older record, half the interquartile range."""
+        if self.facts.step_s and self.facts.step_interval_s:
+            low_s, high_s = self.facts.step_interval_s
+            return (high_s - low_s) / 2 / self.facts.step_s
+        return self.iqr_s / 2 / self.median_call_s if self.median_call_s and self.iqr_s is not None else None
 
     @property
     def cost(self) -> Cost | None:
         """For the break-even."""
-        steps, first_call_s = self.facts.steps, self.facts.first_call_s
-        return Cost(self.call_s, steps, first_call_s) if self.call_s and steps and first_call_s else None
+        step_s, first_call_s = self.step_s, self.facts.first_call_s
+        steps = self.facts.first_call_steps or self.facts.steps
+        return Cost(step_s, steps, first_call_s) if step_s and steps and first_call_s else None
 
 
 _Facts = TypeVar("_Facts", Facts, RunFacts)
@@ -232,7 +263,7 @@ def read_benchmark(stored: Mapping[str, Any]) -> Benchmark:
     return Benchmark(
         facts=facts,
         label=label,
-        call_s=_positive(stats.get("median")),
+        median_call_s=_positive(stats.get("median")),
         quartiles_s=(q1_s, q3_s) if q1_s and q3_s else None,
         iqr_s=_size(stats.get("iqr")),
     )

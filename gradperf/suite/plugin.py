@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[CHOICE] = choice
     config.stash[SETTINGS] = cases.Settings(**{name: config.getoption(name) for name in options.SETTINGS})
-    own = duties.of(stage(), first_calls=times and not config.getoption("no_first_calls"))
+    own = duties.of(stage(), times=times, first_calls=not config.getoption("no_first_calls"))
     config.stash[duties.KEY] = own
     recording.begin(config, first_calls=own.measures_first_calls)
     config.stash[machine_info.COMPARED] = []

@@ -19,8 +19,10 @@ import pytest
 
 from gradperf.machine import libraries, load
 from gradperf.suite import baseline, duties, table
-from gradperf.suite.facts import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.suite.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.suite.first_calls import FirstCalls, newest_records
+from gradperf.suite.moments import Moments, Ready
+from gradperf.suite import selection
 from gradperf.suite.selection import SETTINGS
 from gradperf.suite.storage import machine_folder
 from gradperf.text.printable import clean
@@ -42,21 +44,32 @@ class Finished:
     facts: Facts
 
 
+@dataclass(frozen=True)
+class Examined:
+    """A case whose conduct was checked."""
+
+    ready: Ready
+    product_flops: int | None
+    """Operations in matrix products, counted in one step."""
+
+
 @dataclass
 class Recording:
     """What is known of a run that goes on."""
 
     settings: "Settings"
-    processes: "FreshProcesses | None"
-    """Where first calls are measured; None if they are not wanted."""
+    processes: "FreshProcesses"
+    """Where first calls are measured, and some moments."""
     start: load.Moment
     selected: int = 0
     """Benchmarks that are to be timed."""
     finished: list[Finished] = field(default_factory=list)
     first_calls: FirstCalls | None = None
     """None if they are not wanted."""
-    counted: "tuple[Agreed, int | None] | None" = None
-    """The last case that was examined, and the operations counted in it."""
+    moments: Moments | None = None
+    """None if cases are timed for somebody else, or not at all."""
+    examined: "Examined | None" = None
+    """The last case that was examined; its other tests come next."""
 
     def benchmarks(self) -> list[Benchmark]:
         """Return the benchmarks that were kept, as they will be read from the file."""
@@ -70,37 +83,58 @@ def begin(config: pytest.Config, *, first_calls: bool) -> None:
     """Begin the recording of a run, before any process is started."""
     from gradperf.first_call.measure import FreshProcesses
 
-    settings, processes = config.stash[SETTINGS], FreshProcesses() if first_calls else None
+    settings, processes = config.stash[SETTINGS], FreshProcesses()
     config.stash[KEY] = recording = Recording(settings, processes, load.moment())
-    if processes is not None:
+    if first_calls:
         folder = None if config.getoption("first_calls") else machine_folder(config.option.benchmark_storage)
         recording.first_calls = FirstCalls(settings, processes, newest_records(folder))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Count the benchmarks that are to be timed, and leave what was imported out of later garbage collections."""
-    session.config.stash[KEY].selected = selected = sum(
-        "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
-        for item in session.items
-    )
-    if selected and session.config.stash[duties.KEY].skips_at_collection:  # so the frameworks are imported
+    recording, own = session.config.stash[KEY], session.config.stash[duties.KEY]
+    selected = [item for item in session.items if _is_benchmark(item)]
+    recording.selected = len(selected)
+    if own.takes_moments:
+        cases = sum(selection.Family.of(item).offers == "prepare" for item in selected)
+        recording.moments = Moments(recording.settings, recording.processes, cases)
+    if selected and own.skips_at_collection:  # so the frameworks are imported
         # The four frameworks have half a million objects. To look at all of them before every timing would take a
         # quarter of a second each time.
         gc.collect()
         gc.freeze()
 
 
+def _is_benchmark(item: pytest.Item) -> bool:
+    return "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
+
+
 @pytest.fixture
 def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settings") -> "Agreed":
-    """Return the case after its conduct was checked too. If it fails, all benchmarks of the case fail."""
-    from gradperf.checks import conduct
-
-    recording = request.config.stash[KEY]
-    if not request.config.stash[duties.KEY].checks_fully:
+    """Return the case with the calls to time, after its conduct was checked. If it fails, all its benchmarks fail."""
+    recording, own = request.config.stash[KEY], request.config.stash[duties.KEY]
+    if not own.checks_fully:
         return agreed
-    if recording.counted is None or recording.counted[0] is not agreed:
-        recording.counted = agreed, conduct.examine(agreed, settings)
-    return agreed
+    if recording.examined is None or recording.examined.ready.agreed is not agreed:
+        recording.examined = _examine(agreed, settings, own)
+    return recording.examined.ready.timed
+
+
+def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties) -> Examined:
+    """Choose the calls to time, and check them."""
+    from gradperf.checks import agreement, conduct
+    from gradperf.timing import lengths
+
+    most = agreed.case.problem.steps
+    if not own.takes_moments:
+        return Examined(Ready(agreed, agreed, lengths.Lengths(most, None)), conduct.examine(agreed, settings))
+    chosen = lengths.choose(agreed.run, most)
+    if chosen.short is not None:
+        short = agreement.agree_at(agreed, settings, chosen.short)
+        conduct.check_computes_anew(short)
+        conduct.check_compiles_nothing(short)
+    timed = agreement.agree_at(agreed, settings, chosen.long)
+    return Examined(Ready(agreed, timed, chosen), conduct.examine(timed, settings))
 
 
 @pytest.fixture
@@ -135,6 +169,9 @@ def timed(
             conduct.check_cpu_time(name, cpu_s / wall_s, settings.threads)
             if part is None:
                 conduct.check_possible(agreed, stats["min"], settings.threads)
+                if recording.moments is not None and agreed.case.problem.name != HARNESS:
+                    assert recording.examined is not None
+                    recording.moments.begin(recording.examined.ready)
             recording.finished.append(Finished(benchmark, agreed.case, known))
         benchmark.has_error = False
 
@@ -161,15 +198,18 @@ def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_ca
     )
     if part is not None:
         return facts
-    assert recording.counted is not None
+    assert recording.examined is not None
+    whole = recording.examined.ready.agreed.case
     work = case.problem.work(case.dtype)
     return replace(
         facts,
-        **(recording.first_calls.facts(case) if first_call and recording.first_calls else {}),
+        **(recording.first_calls.facts(whole) if first_call and recording.first_calls else {}),
         flops_per_step=work.flops,
         bytes_per_step=work.bytes,
         product_flops_per_step=work.product_flops,
-        product_flops_counted=recording.counted[1],
+        product_flops_counted=recording.examined.product_flops,
+        first_call_steps=whole.problem.steps,
+        short_steps=recording.examined.ready.lengths.short,
         uncounted=case.implementation.uncounted,
     )
 
@@ -178,11 +218,62 @@ def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_ca
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     """Stop the fresh processes, and add the facts that need the whole run, before it is saved."""
     recording = session.config.stash[KEY]
-    if recording.processes is not None:
-        recording.processes.close()
+    recording.processes.close()
+    _drop_wrong(recording, session)
     if recording.finished:
+        _estimate(recording)
         _compare(recording)
     return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """After each test, take the moments of earlier cases that are due."""
+    result = yield
+    if (moments := item.config.stash[KEY].moments) is not None:
+        moments.due()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """After the last test, take the moments that are left."""
+    result = yield
+    if (moments := session.config.stash[KEY].moments) is not None and not session.shouldstop:
+        moments.rest()
+    return result
+
+
+def _drop_wrong(recording: Recording, session: pytest.Session) -> None:
+    """Leave out the cases that returned something else at a later moment, and count them as failed."""
+    wrong = recording.moments.wrong if recording.moments else {}
+    for one in recording.finished:
+        if one.facts.part == "all" and one.case.id in wrong:
+            one.fixture.has_error = True
+            session.testsfailed += 1
+    recording.finished = [one for one in recording.finished if not one.fixture.has_error]
+
+
+def _estimate(recording: Recording) -> None:
+    """Add to each whole step what its moments show."""
+    from gradperf.timing.estimate import estimate
+
+    for place, one in enumerate(recording.finished):
+        taken = recording.moments.taken.get(one.case.id) if recording.moments and one.facts.part == "all" else None
+        if taken:
+            assert one.facts.steps is not None
+            found = estimate(taken, long=one.facts.steps, short=one.facts.short_steps)
+            facts = replace(
+                one.facts,
+                step_s=found.step_s,
+                step_interval_s=found.interval_s,
+                step_error=found.error,
+                call_s=found.call_s,
+                disturbed=found.disturbed,
+                moments=tuple(asdict(moment) for moment in taken),
+            )
+            one.fixture.extra_info.update(asdict(facts))
+            recording.finished[place] = replace(one, facts=facts)
 
 
 def _compare(recording: Recording) -> None:
@@ -195,13 +286,12 @@ def _compare(recording: Recording) -> None:
         if one.facts.part != "all":
             continue
         case = one.case
+        step_s = one.facts.step_s or one.fixture.stats["median"] / case.problem.steps
         ceiling = ceilings.ceilings(case.framework, case.device, case.dtype, recording.settings.threads)
         work = case.problem.work(case.dtype)
         completed = replace(
             one.facts,
-            peak_fraction=ceiling.least_s(work.flops, work.bytes)
-            * case.problem.steps
-            / one.fixture.stats["median"],
+            peak_fraction=ceiling.least_s(work.flops, work.bytes) / step_s,
             ratio_to_baseline=comparison.ratio_to_baseline,
             break_even_steps=comparison.break_even_steps,
         )

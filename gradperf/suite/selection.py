@@ -1,6 +1,7 @@
 """Selects the cases of each test: those that the user chose, and the order in which they run."""
 
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -87,7 +88,8 @@ def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put all tests of one case together, so that it is prepared and checked once.
 
-    Tests to which the user's choice leaves no case are deselected, not skipped.
+    If moments are taken, the cases are in a random order, which the seed repeats: then no style of a problem always
+    meets the same minute of the run. Tests to which the user's choice leaves no case are deselected, not skipped.
     """
     empty = [item for item in items if item.get_closest_marker("without_case")]
     if empty:
@@ -97,4 +99,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for place, item in enumerate(items):
         case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
         places[item] = first.setdefault(case, place) if case else place
+    if config.stash[duties.KEY].takes_moments:
+        shuffled = sorted(set(places.values()))
+        Random(config.stash[SETTINGS].seed).shuffle(shuffled)  # noqa: S311 - an order, not a secret
+        new = dict(zip(sorted(set(places.values())), shuffled, strict=True))
+        places = {item: new[place] for item, place in places.items()}
     items[:] = sorted((item for item in items if item not in empty), key=places.__getitem__)

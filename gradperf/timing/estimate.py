@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gradperf.timing.lengths import Lengths
 from gradperf.timing.moment import Moment
 
 HIDDEN_ERROR = 0.008
@@ -47,36 +46,36 @@ class Estimate:
         return self.step_s * math.exp(-WIDTH * self.error), self.step_s * math.exp(WIDTH * self.error)
 
 
-def estimate(moments: Sequence[Moment], lengths: Lengths) -> Estimate:
-    """Return the estimate; raises ValueError without moments."""
+def estimate(moments: Sequence[Moment], *, long: int, short: int | None) -> Estimate:
+    """Return the estimate from calls of ``long`` and ``short`` steps; raises ValueError without moments."""
     if not moments:
         raise ValueError("no moment to estimate a time from")
     reference_s = min(moment.reference_s for moment in moments)
     used = [moment for moment in moments if moment.reference_s <= SLOW * reference_s]
-    step_s, call_s = _times(used, lengths)
+    step_s, call_s = _times(used, long, short)
     rounds = sum(moment.rounds for moment in moments)
     return Estimate(
         step_s=step_s,
         call_s=call_s,
-        error=math.hypot(HIDDEN_ERROR, _spread(used, lengths)),
+        error=math.hypot(HIDDEN_ERROR, _spread(used, long, short)),
         disturbed=sum(moment.disturbed for moment in moments) / rounds,
         slow=len(moments) - len(used),
     )
 
 
-def _times(moments: Sequence[Moment], lengths: Lengths) -> tuple[float, float | None]:
+def _times(moments: Sequence[Moment], long: int, short: int | None) -> tuple[float, float | None]:
     """Return the seconds of a step and of what a call pays once."""
     long_s = min(moment.long_s for moment in moments)
     short_s = min((moment.short_s for moment in moments if moment.short_s is not None), default=None)
-    if lengths.short is None or short_s is None:
-        return long_s / lengths.long, None
-    step_s = (long_s - short_s) / (lengths.long - lengths.short)
-    if not short_s / lengths.short >= step_s > 0:  # one of the two was never timed without a disturbance
-        return long_s / lengths.long, None
-    return step_s, short_s - lengths.short * step_s
+    if short is None or short_s is None:
+        return long_s / long, None
+    step_s = (long_s - short_s) / (long - short)
+    if not short_s / short >= step_s > 0:  # one of the two was never timed without a disturbance
+        return long_s / long, None
+    return step_s, short_s - short * step_s
 
 
-def _spread(moments: Sequence[Moment], lengths: Lengths) -> float:
+def _spread(moments: Sequence[Moment], long: int, short: int | None) -> float:
     """Return how much the logarithm of a step's time changes, at most, without one moment or one process."""
     if len(moments) < 2:
         return DISTURBED
@@ -84,6 +83,6 @@ def _spread(moments: Sequence[Moment], lengths: Lengths) -> float:
     processes = {moment.process for moment in moments}
     if len(processes) > 1:
         without += [lambda moment, name=name: moment.process != name for name in processes]  # type: ignore[misc]
-    step_s, _ = _times(moments, lengths)
-    others = (_times([moment for moment in moments if keep(moment)], lengths)[0] for keep in without)
+    step_s, _ = _times(moments, long, short)
+    others = (_times([moment for moment in moments if keep(moment)], long, short)[0] for keep in without)
     return max(abs(math.log(other_s / step_s)) for other_s in others)

@@ -80,9 +80,7 @@ _Rounds = list[tuple[float, ...]]
 """For each round, the seconds of a call of each length."""
 
 
-def _rounds(
-    call: Callable[[int], Any], lengths: Lengths, seconds: float, least: int
-) -> tuple[_Rounds, _Rounds]:
+def _rounds(call: Callable[[int], Any], lengths: Lengths, seconds: float, least: int) -> tuple[_Rounds, _Rounds]:
     """Return the undisturbed rounds and the disturbed ones."""
     for steps in lengths.each:  # other work has emptied the caches
         call(steps)

@@ -1,0 +1,98 @@
+"""Takes the moments of the cases of a run: the first when a case is timed, the others after later tests.
+
+The cases stay prepared until the run ends. After the last test the moments that are left are taken.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from gradperf.pairs.child.cpu import usable_cpus
+
+if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
+    from gradperf.cases import Settings
+    from gradperf.checks.agreement import Agreed
+    from gradperf.first_call.measure import FreshProcesses
+    from gradperf.timing.lengths import Lengths
+    from gradperf.timing.moment import Moment, Process
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A case that was examined and can be timed."""
+
+    agreed: "Agreed"
+    """With all its steps."""
+    timed: "Agreed"
+    """With calls of the long length."""
+    lengths: "Lengths"
+
+    @property
+    def id(self) -> str:
+        """Id of the case."""
+        return self.agreed.case.id
+
+
+class Moments:
+    """The moments of the cases of a run; ``cases`` is the number of cases that are to be timed."""
+
+    def __init__(self, settings: "Settings", processes: "FreshProcesses", cases: int) -> None:
+        from gradperf.timing.plan import Plan
+
+        self._settings, self._processes = settings, processes
+        self._plan: Plan[Ready] = Plan(cases)
+        self._coin = Random(settings.seed)  # noqa: S311 - an order, not a secret
+        self.taken: dict[str, list[Moment]] = {}
+        """By the id of the case."""
+        self.missed: list[str] = []
+        """Why a moment in a fresh process has no time."""
+        self.wrong: dict[str, str] = {}
+        """Cases that returned something else at a later moment, and what."""
+
+    def begin(self, ready: Ready) -> None:
+        """Take the first moment of a case, and plan the others. Raises ``agreement.Disagreement``."""
+        self._plan.begin(ready)
+        self.taken[ready.id] = []
+        self._take(ready, "main")
+
+    def due(self) -> None:
+        """Take the moments that are due after a test."""
+        self._take_all(self._plan.due())
+
+    def rest(self) -> None:
+        """Take the moments that are left when all tests have run."""
+        self._take_all(self._plan.rest())
+
+    def _take_all(self, due: "Iterable[tuple[Ready, Process]]") -> None:
+        from gradperf.checks.agreement import Disagreement
+        from gradperf.first_call.measure import NotMeasured
+
+        for ready, process in due:
+            if ready.id in self.wrong:
+                continue
+            try:
+                self._take(ready, process)
+            except NotMeasured as reason:
+                self.missed.append(str(reason))
+            except Disagreement as error:
+                self.wrong[ready.id] = str(error)
+
+    def _take(self, ready: Ready, process: "Process") -> None:
+        from gradperf.checks.agreement import check_timed
+        from gradperf.first_call import measure
+        from gradperf.timing import moment
+
+        case, cpu = ready.agreed.case, self._cpu(ready)
+        if process == "fresh":
+            taken = measure.moment(case, self._settings, self._processes, ready.lengths, cpu)
+        else:
+            taken = moment.take(ready.agreed.run, ready.lengths, process, cpu)
+            check_timed(ready.timed, ready.timed.run())
+        self.taken[ready.id].append(taken)
+
+    def _cpu(self, ready: Ready) -> int | None:
+        """Draw the CPU on which half of a moment is spent; None if the case may compute on several, or elsewhere."""
+        cpus = usable_cpus()
+        alone = self._settings.threads == 1 and ready.agreed.case.device == "cpu"
+        return self._coin.choice(cpus) if cpus and alone else None
