@@ -119,7 +119,9 @@ class Facts:
     """What a call pays once, before its first step and after its last."""
     disturbed: float | None = _fact(_size)
     """Share of the timed calls in which the system took the CPU away; they are left out."""
-    moments: tuple[Mapping[str, Any], ...] = _fact(_tuple, default=())
+    moments: tuple[Mapping[str, Any], ...] = _fact(
+        lambda value: tuple(filter(None, map(_mapping, _tuple(value)))), default=()
+    )
     """Each with the fields of :class:`gradperf.timing.moment.Moment`."""
     tier: str | None = _fact(_name)
     threads: int | None = _fact(_count)
@@ -228,6 +230,12 @@ class Benchmark:
         if self.facts.step_s:
             return self.facts.step_s
         return self.median_call_s / self.facts.steps or None if self.median_call_s and self.facts.steps else None
+
+    @property
+    def reference_s(self) -> float | None:
+        """Time of the reference computation at the fastest moment of the case."""
+        times_s = [_positive(moment.get("reference_s")) for moment in self.facts.moments]
+        return min((time_s for time_s in times_s if time_s), default=None)
 
     @property
     def spread(self) -> float | None:
