@@ -47,6 +47,13 @@ class Change:
     """The smallest slowdown, as a share, that these two runs would probably have shown."""
 
     @property
+    def shown(self) -> str | None:
+        """Return the ratio and its interval as text."""
+        if self.ratio is None or self.interval is None:
+            return None if self.ratio is None else f"{self.ratio:.2f}"
+        return f"{self.ratio:.2f} ({self.interval[0]:.2f}–{self.interval[1]:.2f})"
+
+    @property
     def verdict(self) -> Verdict:
         """What the interval says."""
         if self.interval is None:

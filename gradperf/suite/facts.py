@@ -22,6 +22,9 @@ from gradperf.text.printable import NONE
 
 SCHEMA = 2
 
+DISTURBED = 0.1
+"""From this relative error on, a time was disturbed too much to be ranked."""
+
 HARNESS = "nothing"
 """The problem whose style is empty: its time is what the harness itself takes."""
 
@@ -220,6 +223,11 @@ class Benchmark:
         return "-".join((facts.problem or NONE, self.label, facts.device or NONE, facts.dtype or NONE))
 
     @property
+    def table(self) -> tuple[str | None, ...]:
+        """Problem, device and dtype: what the styles of a table have in common."""
+        return self.facts.problem, self.facts.device, self.facts.dtype
+
+    @property
     def is_compared(self) -> bool:
         """Whether a table shows it: a whole step, not a half of one or the harness."""
         return self.facts.part == "all" and self.facts.problem != HARNESS
@@ -230,6 +238,11 @@ class Benchmark:
         if self.facts.step_s:
             return self.facts.step_s
         return self.median_call_s / self.facts.steps or None if self.median_call_s and self.facts.steps else None
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether its moments differ too much."""
+        return self.facts.step_error is not None and self.facts.step_error >= DISTURBED
 
     @property
     def reference_s(self) -> float | None:

@@ -21,8 +21,8 @@ WIDTH = 2.0
 SLOW = 1.1
 """A moment was slow if its reference took this many times as long as the fastest of the case."""
 
-DISTURBED = 0.1
-"""Above this relative error a case was disturbed too much for a rank."""
+ALONE = 0.1
+"""The spread of a single moment, which cannot show it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _times(moments: Sequence[Moment], long: int, short: int | None) -> tuple[flo
 def _spread(moments: Sequence[Moment], long: int, short: int | None) -> float:
     """Return how much the logarithm of a step's time changes, at most, without one moment or one process."""
     if len(moments) < 2:
-        return DISTURBED
+        return ALONE
     without: list[Callable[[Moment], bool]] = [lambda moment, left=left: moment is not left for left in moments]  # type: ignore[misc]
     processes = {moment.process for moment in moments}
     if len(processes) > 1:
