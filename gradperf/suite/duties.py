@@ -25,16 +25,22 @@ class Duties:
     Otherwise it checks only that the timed call is right."""
     measures_first_calls: bool
     """Whether it measures first calls and memory, in processes of their own."""
+    is_recorded: bool
+    """Whether it is a run of the user that times: it waits for others on this machine, and is saved."""
 
 
 KEY = pytest.StashKey[Duties]()
 
 
-def of(stage: Stage | None, *, first_calls: bool) -> Duties:
-    """Return the duties at ``stage`` of the gate; None is a user's own run, which may want ``first_calls``."""
+def of(stage: Stage | None, *, times: bool, first_calls: bool) -> Duties:
+    """Return the duties at ``stage`` of the gate; None is a user's own run, which may want ``first_calls``.
+
+    ``times``: whether it will time anything.
+    """
     return Duties(
         refuses_named=stage in (None, "list"),
         skips_at_collection=stage is None,
         checks_fully=stage != "repeat",
-        measures_first_calls=stage is None and first_calls,
+        measures_first_calls=stage is None and times and first_calls,
+        is_recorded=stage is None and times,
     )

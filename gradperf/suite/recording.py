@@ -9,15 +9,16 @@ import gc
 import os
 import re
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gradperf.machine import libraries, load
-from gradperf.suite import baseline, duties, table
+from gradperf.suite import baseline, duties, selection, table
 from gradperf.suite.facts import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.suite.selection import SETTINGS
 from gradperf.text.printable import clean
@@ -47,8 +48,12 @@ class Recording:
     processes: "FreshProcesses | None"
     """Where first calls are measured; None if they are not wanted."""
     start: load.Moment
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    """What the user selected."""
     selected: int = 0
     """Benchmarks that are to be timed."""
+    cut_short: str | None = None
+    """What kept the run from being complete."""
     finished: list[Finished] = field(default_factory=list)
     unmeasured: list[str] = field(default_factory=list)
     """Why a first call has no number."""
@@ -63,11 +68,13 @@ class Recording:
 KEY: "pytest.StashKey[Recording]" = pytest.StashKey()
 
 
-def begin(config: pytest.Config, *, first_calls: bool) -> None:
-    """Begin the recording of a run, before any process is started."""
+def begin(config: pytest.Config, root: Path, *, first_calls: bool) -> None:
+    """Begin the recording of a run, before any process is started. Its paths are recorded relative to ``root``."""
     from gradperf.first_call.measure import FreshProcesses
 
-    config.stash[KEY] = Recording(config.stash[SETTINGS], FreshProcesses() if first_calls else None, load.moment())
+    processes = FreshProcesses() if first_calls else None
+    selected = selection.selected(config, root)
+    config.stash[KEY] = Recording(config.stash[SETTINGS], processes, load.moment(), selected)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -177,10 +184,32 @@ def _first_call(case: "Case", recording: Recording) -> dict[str, Any]:
     return {name: getattr(first, name) for name in names}
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's wrapper, which saves
-def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count a benchmark no longer that turns out to be skipped: it is not missing in the record."""
+    report = yield
+    if report.skipped and "benchmark" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("skip"):
+        item.config.stash[KEY].selected -= 1
+    return report
+
+
+def _cut_short(session: pytest.Session, exitstatus: int) -> str | None:
+    """Return what kept the run from being complete, if more than benchmarks that did not finish."""
+    option = session.config.option
+    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return "interrupted"
+    if session.testsfailed:
+        return f"{session.testsfailed} failed"
+    if getattr(option, "lf", False) or getattr(option, "stepwise", False):
+        return "only those that failed before"
+    return None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around the wrapper that saves
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """Stop the fresh processes, and add the facts that need the whole run, before it is saved."""
     recording = session.config.stash[KEY]
+    recording.cut_short = _cut_short(session, exitstatus)
     if recording.processes is not None:
         recording.processes.close()
     if recording.finished:
@@ -218,14 +247,15 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
     start, settings = recording.start, recording.settings
     return RunFacts(
         schema=SCHEMA,
-        # A storage's address may hold a password.
-        command=tuple(re.sub(r"(://)[^/@\s]+@", r"\1***@", word) for word in command),
+        command=without_passwords(command),
         started=start.at.isoformat(timespec="seconds"),
         finished=end.at.isoformat(timespec="seconds"),
         load={"start": start.load, "end": end.load},
         steal=load.steal(start.cpu_times, end.cpu_times),
         benchmarks_selected=recording.selected,
         benchmarks_finished=finished,
+        selection=recording.selection or None,
+        cut_short=recording.cut_short,
         **asdict(settings),
         pools=libraries.pool_sizes(),
         environment=libraries.environment(),
@@ -236,10 +266,19 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
     )
 
 
+def command(config: pytest.Config) -> list[str]:
+    """Return the command line of this run."""
+    return ["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
+
+
+def without_passwords(words: Sequence[str]) -> tuple[str, ...]:
+    """Return a command line without passwords: a storage's address may hold one."""
+    return tuple(re.sub(r"(://)[^/@\s]+@", r"\1***@", word) for word in words)
+
+
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Add the facts of the run to the JSON that pytest-benchmark is about to save."""
-    command = ["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
-    run = run_facts(config.stash[KEY], command, load.moment(), len(output_json["benchmarks"]))
+    run = run_facts(config.stash[KEY], command(config), load.moment(), len(output_json["benchmarks"]))
     output_json["gradperf"] = asdict(run)
 
 
