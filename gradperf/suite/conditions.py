@@ -42,13 +42,17 @@ class Unlike:
     differences: tuple[str, ...] = ()
 
 
+UNRECORDED = Unlike("without a record of what was selected")
+"""Another tool's run, or an older gradperf's."""
+
+
 def unlike(run: Run, wanted: Conditions) -> Unlike | None:
     """Return why ``run`` is no complete run under the ``wanted`` conditions; None if it is."""
     own = Conditions.of(run)
     if run.partial:
         return Unlike("partial")
     if own.selection is None:
-        return Unlike("without a record of what was selected")
+        return UNRECORDED
     if own.selection != wanted.selection:
         return Unlike("of another selection")
     for how, theirs, ours in (

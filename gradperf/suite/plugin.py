@@ -85,11 +85,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     config = session.config
     choice, settings = config.stash[CHOICE], config.stash[SETTINGS]
-    if config.stash[duties.KEY].refuses_named and any(values for _, values in choice.items()):
-        try:
+    try:
+        previous.check_loaded(config)
+        if config.stash[duties.KEY].refuses_named and any(values for _, values in choice.items()):
             cases.check_named_can_run(cases.chosen(choice, settings), choice, settings.threads)
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables

@@ -14,7 +14,7 @@ import pytest
 
 from gradperf.errors import UserError
 from gradperf.suite import history, machine_info, recording, storage
-from gradperf.suite.conditions import Conditions, Unlike, unlike
+from gradperf.suite.conditions import UNRECORDED, Conditions, Unlike, unlike
 from gradperf.suite.history import Unreadable
 from gradperf.suite.saving import shown
 from gradperf.suite.storage import Run
@@ -50,14 +50,15 @@ def prepare(config: pytest.Config, folder: Path) -> None:
     """
     option = config.option
     wanted = option.benchmark_compare
-    files = [file for place in (folder / storage.MACHINE_ID, folder) for file in history.files_in(place)]
     if wanted is True:
+        files = [file for place in (folder / storage.MACHINE_ID, folder) for file in history.files_in(place)]
         own = Conditions.described(
             machine_info.as_stored(machine_info.own(config)), config.stash[recording.KEY].selection
         )
         previous = newest(own, files, folder)
         if not previous.runs and option.benchmark_compare_fail:
-            raise UserError(f"--benchmark-compare-fail: {'; '.join(previous.notes)}")
+            notes = (note.removeprefix("WARNING: ") for note in previous.notes)
+            raise UserError(f"--benchmark-compare-fail: {'; '.join(notes)}")
     else:
         previous = named(wanted, folder)
     config.stash[KEY] = previous
@@ -67,6 +68,14 @@ def prepare(config: pytest.Config, folder: Path) -> None:
         option.benchmark_compare = None
 
 
+def check_loaded(config: pytest.Config) -> None:
+    """Raise UserError if pytest-benchmark could load none of the runs: it only warns, and compares nothing."""
+    previous = config.stash.get(KEY, Previous())
+    if previous.runs and not config.stash[machine_info.COMPARED]:
+        files = ", ".join(shown(run.file) for run in previous.runs)
+        raise UserError(f"--benchmark-compare: {files}: cannot be compared with: a benchmark in it has no times")
+
+
 def newest(own: Conditions, files: Sequence[Path], folder: Path) -> Previous:
     """Return the newest of the runs that is complete and under the conditions of this one."""
     passed_over: list[Unlike] = []
@@ -74,7 +83,9 @@ def newest(own: Conditions, files: Sequence[Path], folder: Path) -> Previous:
     for found in history.newest_first(files):
         if isinstance(found, Unreadable):
             unreadable.append(found)
-        elif (how := unlike(found, own)) is not None:
+        elif (how := unlike(found, own)) is UNRECORDED:
+            unreadable.append(Unreadable(found.file, f"{found.file}: {UNRECORDED.how}"))
+        elif how is not None:
             passed_over.append(how)
         else:
             return Previous((found,), (_compared_with(found), *_warnings(unreadable, "may be newer, and ")))
@@ -134,7 +145,7 @@ def _counted(passed_over: Sequence[Unlike]) -> list[str]:
 
 def _warnings(unreadable: Sequence[Unreadable], which: str = "") -> list[str]:
     """Return a warning for each of the newest files that hold no run."""
-    lines = [f"WARNING: a file {which}cannot be compared with: {clean(one.reason, 300)}" for one in unreadable[:5]]
+    lines = [f"WARNING: a file {which}cannot be compared with: {clean(one.reason, 300)}" for one in unreadable[:3]]
     if (more := len(unreadable) - len(lines)) > 0:
         lines.append(f"WARNING: {plural(more, 'more file')} cannot be compared with")
     return lines
