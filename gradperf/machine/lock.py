@@ -19,8 +19,10 @@ def try_lock(path: Path, *, for_all_users: bool = False) -> int | None:
     while True:
         descriptor = _open(path, for_all_users)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "not a file", str(path))
+            found = os.fstat(descriptor)
+            # Where all users may write, another one can have linked the name to a file of ours.
+            if not stat.S_ISREG(found.st_mode) or (for_all_users and found.st_nlink > 1):
+                raise OSError(errno.EINVAL, "not a file of its own", str(path))
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(descriptor, path):
                 return descriptor

@@ -114,13 +114,9 @@ def _sign(descriptor: int, command: str) -> None:
         "started": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "command": command[:1_000],
     }
-    try:
-        # Another user could have linked the name to a file of ours.
-        if os.fstat(descriptor).st_nlink == 1:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(signed).encode(), 0)
-    except OSError:  # another user's, which we can lock and not write; or a full disk
-        pass
+    with suppress(OSError):  # another user's, which we can lock and not write; or a full disk
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(signed).encode(), 0)
 
 
 def _owner(path: Path) -> Owner:
