@@ -16,6 +16,7 @@ from gradperf.errors import UserError, unknown
 from gradperf.suite import numbered, storage
 from gradperf.suite.conditions import Conditions, unlike
 from gradperf.suite.storage import Run
+from gradperf.text.printable import clean
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -31,7 +32,7 @@ class Unreadable:
 
 def files_in(folder: Path) -> list[Path]:
     """Return the numbered files in ``folder`` itself: those that pytest-benchmark takes for runs."""
-    return [file for file in folder.glob("*.json") if numbered.number(file) and file.name.isprintable()]
+    return [file for file in folder.glob("*.json") if numbered.number(file) is not None and file.name.isprintable()]
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -43,7 +44,7 @@ def newest_first(files: Iterable[Path]) -> Iterator[Run | Unreadable]:
     """Read the files, the newest first, each when it is asked for."""
     series: dict[Path, list[Path]] = {}
     for file in files:
-        series.setdefault(file.parent if numbered.number(file) else file, []).append(file)
+        series.setdefault(file if numbered.number(file) is None else file.parent, []).append(file)
     streams = [_stream(sorted(some, key=_place, reverse=True)) for some in series.values()]
     for _, found in heapq.merge(*streams, key=lambda item: item[0], reverse=True):
         yield found
@@ -128,7 +129,8 @@ def find(name: str, folder: Path) -> tuple[Run, list[str]]:
         raise UserError(f"{name} means {len(matching)} runs in {folder}: {_some(matching)}; give the path of one")
     if not matching:
         names = [file.name for file in sorted(files, key=_place, reverse=True)]
-        near = get_close_matches(name, names, n=3, cutoff=0.3) or names[:3]
+        near = [] if name.isdigit() else get_close_matches(name, names, n=3, cutoff=0.3)
+        near = [clean(one, 100) for one in near or names[:3]]
         there = f"there are {len(names)}, such as {', '.join(near)}" if names else "there is none at all"
         raise UserError(f"no recorded run {name!r} in {folder}: {there}")
     return storage.read(matching[0]), []
@@ -166,7 +168,7 @@ def _under(name: str, folder: Path) -> tuple[Run, list[str]]:
 
     def fits(run: Run) -> bool:
         for package, version in run.versions.items():
-            known.setdefault(package, set()).add(version)
+            known.setdefault(clean(package, 60), set()).add(clean(version, 60))
         return _is_complete(run) and all(is_version(run.versions.get(p), v) for p, v in wanted.items())
 
     try:

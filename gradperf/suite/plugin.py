@@ -15,6 +15,7 @@ from gradperf.machine import threads
 from gradperf.stage import stage
 from gradperf.suite import duties, machine_info, previous, recording, saving, selection, storage, turn
 from gradperf.suite.selection import CHOICE, SETTINGS
+from gradperf.text.printable import clean_lines
 from gradperf.text.table import Terminal
 
 pytest_plugins = ["gradperf.suite.fixtures"]
@@ -62,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if own.is_recorded and folder and config.option.benchmark_compare:
             previous.prepare(config, folder)
     except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(clean_lines(str(error))) from None
 
 
 def _times(config: pytest.Config, benchmarks: Path) -> bool:
@@ -90,7 +91,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         if config.stash[duties.KEY].refuses_named and any(values for _, values in choice.items()):
             cases.check_named_can_run(cases.chosen(choice, settings), choice, settings.threads)
     except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(clean_lines(str(error))) from None
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables
