@@ -9,7 +9,7 @@ import pytest
 from gradperf import problems
 from gradperf.commands import show
 from gradperf.errors import UserError
-from gradperf.suite import storage
+from gradperf.suite import history, storage
 from gradperf.text import printable
 from gradperf.text.table import Terminal
 from tests.records import RUN, lines, record
@@ -96,7 +96,7 @@ def test_show_refuses_what_is_no_run(tmp_path, text, message):
     with pytest.raises(UserError, match=rf"bad\.json: {message}"):
         storage.read(file)
     with pytest.raises(UserError, match=rf"there is no recorded run in it\n  .*bad\.json: {message}"):
-        storage.newest(tmp_path)
+        history.newest(tmp_path)
 
 
 def test_show_refuses_a_record_of_a_later_schema(tmp_path):
@@ -110,7 +110,7 @@ def test_show_refuses_a_record_of_a_later_schema(tmp_path):
 def test_show_refuses_what_is_not_there(tmp_path):
     """A folder without runs, and no file at all."""
     with pytest.raises(UserError, match="there is no recorded run in it"):
-        storage.newest(tmp_path)
+        history.newest(tmp_path)
     with pytest.raises(UserError, match=r"no\.json: cannot be read: No such file or directory"):
         show.show_run(argparse.Namespace(run=tmp_path / "no.json"))
 

@@ -183,6 +183,10 @@ class RunFacts:
     """Benchmarks that were to be timed."""
     benchmarks_finished: int | None = _fact(_whole)
     """Benchmarks that were timed and kept; those that failed are not."""
+    selection: Mapping[str, Any] | None = _fact(lambda value: _mapping(value) or None)
+    """What the user selected (:func:`gradperf.suite.selection.selected`): equal for equal selections."""
+    cut_short: str | None = _fact(_name)
+    """What kept the run from being complete, other than benchmarks that did not finish."""
     tier: str | None = _fact(_name)
     threads: int | None = _fact(_count)
     seed: int | None = _fact(_whole)
@@ -194,12 +198,13 @@ class RunFacts:
     """The best speed of each device and dtype."""
 
     @property
-    def incomplete(self) -> str | None:
-        """How many benchmarks finished, if some did not."""
+    def partial(self) -> str | None:
+        """Why the run holds only a part of what was selected; None if it is complete, or that was not recorded."""
         selected, finished = self.benchmarks_selected, self.benchmarks_finished
-        if selected is None or finished is None or finished >= selected:
-            return None
-        return f"{finished} of {selected} benchmarks"
+        missing = None
+        if selected is not None and finished is not None and finished < selected:
+            missing = f"{finished} of {selected} benchmarks"
+        return ", ".join(filter(None, (missing, self.cut_short))) or None
 
 
 @dataclass(frozen=True)

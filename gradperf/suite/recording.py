@@ -10,21 +10,21 @@ import gc
 import os
 import re
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gradperf.machine import libraries, load
-from gradperf.suite import baseline, duties, table
+from gradperf.suite import baseline, change_words, changes, duties, selection, table
 from gradperf.suite.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.suite.first_calls import FirstCalls, newest_records
 from gradperf.suite.moments import Moments, Ready
-from gradperf.suite import selection
 from gradperf.suite.selection import SETTINGS
-from gradperf.suite.storage import machine_folder
+from gradperf.suite.storage import MACHINE_ID
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
 
@@ -61,8 +61,12 @@ class Recording:
     processes: "FreshProcesses"
     """Where first calls are measured, and some moments."""
     start: load.Moment
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    """What the user selected."""
     selected: int = 0
     """Benchmarks that are to be timed."""
+    cut_short: str | None = None
+    """What kept the run from being complete."""
     finished: list[Finished] = field(default_factory=list)
     first_calls: FirstCalls | None = None
     """None if they are not wanted."""
@@ -79,15 +83,19 @@ class Recording:
 KEY: "pytest.StashKey[Recording]" = pytest.StashKey()
 
 
-def begin(config: pytest.Config, *, first_calls: bool) -> None:
-    """Begin the recording of a run, before any process is started."""
+def begin(config: pytest.Config, root: Path, folder: Path | None, *, first_calls: bool) -> None:
+    """Begin the recording of a run, before any process is started.
+
+    Its paths are recorded relative to ``root``. ``folder`` is where runs are stored; None if not in files.
+    """
     from gradperf.first_call.measure import FreshProcesses
 
     settings, processes = config.stash[SETTINGS], FreshProcesses()
-    config.stash[KEY] = recording = Recording(settings, processes, load.moment())
+    selected = selection.selected(config, root)
+    config.stash[KEY] = recording = Recording(settings, processes, load.moment(), selected)
     if first_calls:
-        folder = None if config.getoption("first_calls") else machine_folder(config.option.benchmark_storage)
-        recording.first_calls = FirstCalls(settings, processes, newest_records(folder))
+        records = [] if config.getoption("first_calls") or folder is None else newest_records(folder / MACHINE_ID)
+        recording.first_calls = FirstCalls(settings, processes, records)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -95,7 +103,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     recording, own = session.config.stash[KEY], session.config.stash[duties.KEY]
     selected = [item for item in session.items if _is_benchmark(item)]
     recording.selected = len(selected)
-    if own.takes_moments:
+    if own.is_recorded:
         cases = sum(selection.Family.of(item).offers == "prepare" for item in selected)
         recording.moments = Moments(recording.settings, recording.processes, cases)
     if selected and own.skips_at_collection:  # so the frameworks are imported
@@ -126,7 +134,7 @@ def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties) -> Exam
     from gradperf.timing import lengths
 
     most = agreed.case.problem.steps
-    if not own.takes_moments:
+    if not own.is_recorded:
         return Examined(Ready(agreed, agreed, lengths.Lengths(most, None)), conduct.examine(agreed, settings))
     chosen = lengths.choose(agreed.run, most)
     if chosen.short is not None:
@@ -214,12 +222,34 @@ def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_ca
     )
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's wrapper, which saves
-def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count a benchmark no longer that turns out to be skipped: it is not missing in the record."""
+    report = yield
+    if report.skipped and "benchmark" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("skip"):
+        item.config.stash[KEY].selected -= 1
+    return report
+
+
+def _cut_short(session: pytest.Session, exitstatus: int) -> str | None:
+    """Return what kept the run from being complete, if more than benchmarks that did not finish."""
+    option = session.config.option
+    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return "interrupted"
+    if session.testsfailed:
+        return f"{session.testsfailed} failed"
+    if getattr(option, "lf", False) or getattr(option, "stepwise", False):
+        return "only those that failed before"
+    return None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around the wrapper that saves
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """Stop the fresh processes, and add the facts that need the whole run, before it is saved."""
     recording = session.config.stash[KEY]
     recording.processes.close()
     _drop_wrong(recording, session)
+    recording.cut_short = _cut_short(session, exitstatus)
     if recording.finished:
         _estimate(recording)
         _compare(recording)
@@ -305,14 +335,15 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
     start, settings = recording.start, recording.settings
     return RunFacts(
         schema=SCHEMA,
-        # A storage's address may hold a password.
-        command=tuple(re.sub(r"(://)[^/@\s]+@", r"\1***@", word) for word in command),
+        command=without_passwords(command),
         started=start.at.isoformat(timespec="seconds"),
         finished=end.at.isoformat(timespec="seconds"),
         load={"start": start.load, "end": end.load},
         steal=load.steal(start.cpu_times, end.cpu_times),
         benchmarks_selected=recording.selected,
         benchmarks_finished=finished,
+        selection=recording.selection or None,
+        cut_short=recording.cut_short,
         **asdict(settings),
         pools=libraries.pool_sizes(),
         environment=libraries.environment(),
@@ -323,19 +354,34 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
     )
 
 
+def command(config: pytest.Config) -> list[str]:
+    """Return the command line of this run."""
+    return ["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
+
+
+def without_passwords(words: Sequence[str]) -> tuple[str, ...]:
+    """Return a command line without passwords: a storage's address may hold one."""
+    return tuple(re.sub(r"(://)[^/@\s]+@", r"\1***@", word) for word in words)
+
+
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Add the facts of the run to the JSON that pytest-benchmark is about to save."""
-    command = ["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
-    run = run_facts(config.stash[KEY], command, load.moment(), len(output_json["benchmarks"]))
+    run = run_facts(config.stash[KEY], command(config), load.moment(), len(output_json["benchmarks"]))
     output_json["gradperf"] = asdict(run)
 
 
-def lines(config: pytest.Config, terminal: Terminal) -> list[str]:
-    """Return the tables of the run, and which first calls are remembered or missing."""
+def lines(
+    config: pytest.Config, terminal: Terminal, then: Sequence[Benchmark] | None, basis: changes.Basis
+) -> list[str]:
+    """Return the tables of the run, what changed since the run ``then``, and which first calls are remembered."""
     from gradperf import problems
 
     recording = config.stash[KEY]
-    shown = table.lines(recording.benchmarks(), baseline_of=problems.baseline_of, terminal=terminal)
+    benchmarks, baseline_of = recording.benchmarks(), problems.baseline_of
+    found = changes.changes(then, benchmarks, basis, baseline_of) if then is not None else None
+    shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
+    for line in change_words.summary(found) if found else ():
+        shown += terminal.wrap(line)
     for line in recording.first_calls.lines() if recording.first_calls else ():
         shown += terminal.wrap(clean(line))
     return shown
