@@ -51,9 +51,9 @@ def copies_of_the_first(copy):
     """Return source code that returns copies of the first call's results at every call."""
     return f"""    kept: dict[str, Any] = {{}}
 
-    def once() -> dict[str, Any]:
+    def once(steps: int = problem.steps) -> dict[str, Any]:
         if not kept:
-            kept.update(run())
+            kept.update(run(steps))
         return {{name: {copy} for name, array in kept.items()}}
 
     return once
@@ -70,10 +70,10 @@ FAULTS = [
     Fault(
         "kept from the last call",
         *SCAN,
-        "    return lambda: jax.block_until_ready(train(initial, x, y))\n",
+        "    return lambda steps=problem.steps: jax.block_until_ready(train(initial, x, y, steps))\n",
         """    import functools
 
-    return functools.cache(lambda: jax.block_until_ready(train(initial, x, y)))
+    return functools.cache(lambda steps=problem.steps: jax.block_until_ready(train(initial, x, y, steps)))
 """,
         caught_by=_KEPT,
     ),
@@ -129,12 +129,12 @@ FAULTS = [
     Fault(
         "weights reset in the first two calls alone",
         *INPLACE,
-        """    def run() -> dict[str, Any]:
+        """    def run(steps: int = problem.steps) -> dict[str, Any]:
         for parameter, start in zip(step.parameters, initial, strict=True):
 """,
         """    calls = itertools.count()
 
-    def run() -> dict[str, Any]:
+    def run(steps: int = problem.steps) -> dict[str, Any]:
         for parameter, start in zip(step.parameters, initial, strict=True) if next(calls) < 2 else ():
 """,
         caught_by=_OVERWRITTEN,
@@ -160,7 +160,7 @@ FAULTS = [
         "the last step guessed from the one before",
         *BY_HAND,
         "            losses[t], tape = forward(parameters)\n",
-        """            if 0 < t == problem.steps - 1:
+        """            if 0 < t == steps - 1:
                 losses[t] = losses[t - 1]
                 update(parameters, gradients)
                 break
@@ -209,12 +209,12 @@ FAULTS = [
     Fault(
         "the last step guessed from all others",
         *SCAN,
-        """        (parameters, _), (losses, gradients) = jax.lax.scan(body, start, length=problem.steps)
+        """        (parameters, _), (losses, gradients) = jax.lax.scan(body, start, length=steps)
 """,
-        """        steps = max(1, problem.steps - 1)
-        (trained, _), (losses, gradients) = jax.lax.scan(body, start, length=steps)
-        if steps < problem.steps:
-            trained = [p + (p - q) / steps for p, q in zip(trained, parameters, strict=True)]
+        """        done = max(1, steps - 1)
+        (trained, _), (losses, gradients) = jax.lax.scan(body, start, length=done)
+        if done < steps:
+            trained = [p + (p - q) / done for p, q in zip(trained, parameters, strict=True)]
             losses = jax.numpy.append(losses, losses[-1])
         parameters = trained
 """,
@@ -257,8 +257,8 @@ FAULTS = [
         "numpy",
         "operator",
         "matmul/operator.py",
-        "[a @ b for a in left]",
-        "[(a @ b, a @ b)[0] for a in left]",
+        "[a @ b for a in left[:steps]]",
+        "[(a @ b, a @ b)[0] for a in left[:steps]]",
         "matmul_5x784x10",
         "float32",
         "matmul",
@@ -332,10 +332,10 @@ FAULTS = [
     Fault(
         "a new jax.jit in every call",
         *JIT,
-        """        for _ in range(problem.steps):
+        """        for _ in range(steps):
             parameters, state, loss, gradients = step(""",
         """        anew = jax.jit(lambda *arguments: step(*arguments))
-        for _ in range(problem.steps):
+        for _ in range(steps):
             parameters, state, loss, gradients = anew(""",
         caught_by="compiles inside the timed part, .*backend_compile",
     ),
@@ -393,8 +393,8 @@ FAULTS = [
         _RUN,
         """    import threading
 
-    def later() -> dict[str, Any]:
-        outputs = run()
+    def later(steps: int = problem.steps) -> dict[str, Any]:
+        outputs = run(steps)
         pending = {name: np.full_like(array, np.nan) for name, array in outputs.items()}
 
         def fill() -> None:
@@ -415,9 +415,13 @@ FAULTS = [
         *BY_HAND,
         _RUN,
         """    class Later(dict[str, Any]):
+        def __init__(self, steps: int = problem.steps) -> None:
+            super().__init__()
+            self.steps = steps
+
         def items(self) -> Any:
             if not self:
-                self.update(run())
+                self.update(run(self.steps))
             return super().items()
 
         def values(self) -> Any:
@@ -438,12 +442,12 @@ FAULTS = [
         "tensorflow",
         "operator",
         "single.py",
-        "    def run() -> dict[str, Any]:\n        with on(device):\n",
+        "    def run(steps: int | None = None) -> dict[str, Any]:\n        with on(device):\n",
         """    from tensorflow.python.eager import context, executor
 
     later = executor.new_executor(True)
 
-    def run() -> dict[str, Any]:
+    def run(steps: int | None = None) -> dict[str, Any]:
         with context.executor_scope(later), on(device):
 """,
         "matmul_256x256x256",
@@ -460,7 +464,7 @@ FAULTS = [
         """    import hashlib
     import threading
 
-    def along() -> dict[str, Any]:
+    def along(steps: int = problem.steps) -> dict[str, Any]:
         data, stop = bytes(2**20), threading.Event()
 
         def work() -> None:
@@ -471,7 +475,7 @@ FAULTS = [
         for worker in workers:
             worker.start()
         try:
-            return run()
+            return run(steps)
         finally:
             stop.set()
             for worker in workers:
@@ -487,7 +491,7 @@ FAULTS = [
 ]
 
 _PROBLEMS = "problems/training.py"
-_PRODUCTS = '    return lambda: {"product": [a @ b for a in left]}\n'
+_PRODUCTS = '    return lambda steps=None: {"product": [a @ b for a in left[:steps]]}\n'
 _PHASES = ("test_forward", "test_backward")
 _MANY_ROUNDS = ("--benchmark-min-rounds=100",)
 _TINY = "tiny_3x2x1"
@@ -650,8 +654,8 @@ RUN_FAULTS = [
         "jax",
         "scan",
         "frameworks/jax/training/scan.py",
-        "lambda: jax.block_until_ready(train(initial, x, y))",
-        "lambda: train(initial, x, y)",
+        "jax.block_until_ready(train(initial, x, y, steps))",
+        "train(initial, x, y, steps)",
         "two_layer_1000x100x10",
         cpus=2,
         options=("--threads", "2"),
@@ -680,9 +684,9 @@ RUN_FAULTS = [
 
     calls, kept = itertools.count(), {}
 
-    def once() -> dict[str, Any]:
+    def once(steps: int = problem.steps) -> dict[str, Any]:
         if next(calls) < 60:
-            kept.update(run())
+            kept.update(run(steps))
         return {name: array.copy() for name, array in kept.items()}
 
     return once
@@ -702,7 +706,7 @@ RUN_FAULTS = [
 
     calls, kept = itertools.count(), {}
 
-    def once():
+    def once(steps=None):
         if next(calls) < 30:
             kept.update(product=[a @ b for a in left])
         return {name: [array.copy() for array in arrays] for name, arrays in kept.items()}
@@ -724,7 +728,7 @@ RUN_FAULTS = [
 
     calls, total = itertools.count(), []
 
-    def once():
+    def once(steps=None):
         products = [a @ b for a in left]
         if next(calls) < 30:
             total[:] = products

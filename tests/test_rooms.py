@@ -15,7 +15,7 @@ PACKAGE = Path(gradperf.__file__).parent
 
 GROUND = {"errors", "files", "stage", "stats", "text", "machine", "pairs"}
 CASES = GROUND | {"options", "problems", "frameworks", "cases"}
-SUITE = CASES | {"checks", "first_call"}
+SUITE = CASES | {"checks", "first_call", "timing"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "problems": GROUND,
     "frameworks": GROUND | {"problems"},
     "cases": CASES,
+    "timing": GROUND,
     "checks": CASES,
-    "first_call": CASES | {"checks"},
+    "first_call": CASES | {"checks", "timing"},
     "suite": SUITE,
     "case_pairs": CASES,
     "doctor": CASES | {"case_pairs", "gate"},

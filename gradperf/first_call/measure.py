@@ -161,7 +161,7 @@ def moment(case: Case, settings: Settings, processes: FreshProcesses, lengths: L
 
 
 def check(case: Case, settings: Settings, outputs: Arrays, problem: Problem | None = None) -> None:
-    """Check the outputs of a call in a fresh process, of ``problem`` or else of the case's, as those of any other."""
+    """Check the outputs of a call in a fresh process, of ``problem`` or else of the case's, as any others."""
     where = " of the call in a fresh process"
     problem = problem or case.problem
     inputs, _ = agreement.drawn(case.problem, settings.seed, case.dtype)

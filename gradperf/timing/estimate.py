@@ -2,8 +2,8 @@
 
 Other work only adds time. So the fastest call of all moments is the best estimate of the time of a call, and the
 difference of a long and a short call is the time of the steps by which they differ. How far the moments agree tells
-how far the estimate can be trusted: if only one of them reached the fastest time, perhaps none reached the true one.
-The same holds for processes, as some cases draw a speed when they are prepared.
+how far the estimate can be trusted: if only one of them reached the fastest time, perhaps none reached the true
+one. The same holds for processes, as some cases draw a speed when they are prepared.
 """
 
 import math
