@@ -119,7 +119,7 @@ def _is_benchmark(item: pytest.Item) -> bool:
 
 @pytest.fixture
 def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settings") -> "Agreed":
-    """Return the case with the calls to time, after its conduct was checked. If it fails, all its benchmarks fail."""
+    """Return the case with the calls to time, after its conduct was checked. If that fails, all its tests fail."""
     recording, own = request.config.stash[KEY], request.config.stash[duties.KEY]
     if not own.checks_fully:
         return agreed
@@ -141,6 +141,7 @@ def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties) -> Exam
         short = agreement.agree_at(agreed, settings, chosen.short)
         conduct.check_computes_anew(short)
         conduct.check_compiles_nothing(short)
+        conduct.check_work(short, agreed.case.implementation)
     timed = agreement.agree_at(agreed, settings, chosen.long)
     return Examined(Ready(agreed, timed, chosen), conduct.examine(timed, settings))
 
@@ -267,10 +268,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """After the last test, take the moments that are left."""
+    """After the last test, take the moments that are left. What went wrong in one is counted as a failed test."""
     result = yield
-    if (moments := session.config.stash[KEY].moments) is not None and not session.shouldstop:
-        moments.rest()
+    recording = session.config.stash[KEY]
+    if recording.moments is not None and not session.shouldstop:
+        recording.moments.rest()
+        _drop_wrong(recording, session)  # pytest looks at the number of failed tests before the session finishes
     return result
 
 
@@ -382,6 +385,7 @@ def lines(
     shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
     for line in change_words.summary(found) if found else ():
         shown += terminal.wrap(line)
-    for line in recording.first_calls.lines() if recording.first_calls else ():
+    notes = recording.moments.lines() if recording.moments else []
+    for line in (*notes, *(recording.first_calls.lines() if recording.first_calls else ())):
         shown += terminal.wrap(clean(line))
     return shown
