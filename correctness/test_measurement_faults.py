@@ -495,6 +495,18 @@ _PRODUCTS = '    return lambda steps=None: {"product": [a @ b for a in left[:ste
 _PHASES = ("test_forward", "test_backward")
 _MANY_ROUNDS = ("--benchmark-min-rounds=100",)
 _TINY = "tiny_3x2x1"
+_WRONG_WITHIN = """    import sys
+
+    def later(steps: int = problem.steps) -> dict[str, Any]:
+        outputs, caller = run(steps), sys._getframe()
+        while caller is not None and caller.f_code.co_name != "{function}":
+            caller = caller.f_back
+        if caller is not None:
+            outputs["losses"] *= 2
+        return outputs
+
+    return later
+"""
 
 RUN_FAULTS = [
     # Threads.
@@ -742,6 +754,104 @@ RUN_FAULTS = [
         family="matmul",
         options=_MANY_ROUNDS,
         caught_by="of the call after the timed ones disagrees",
+    ),
+    # Right in the calls of all steps alone, or right until a later moment.
+    Fault(
+        "wrong in short calls alone",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        "        return problem.outputs(losses, parameters, gradients)",
+        "        return problem.outputs(losses * (1 if steps > 1 else 2), parameters, gradients)",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by="√losses of the first call disagrees in 1 of 1 entries",
+    ),
+    Fault(
+        "wrong in long calls alone",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        "        return problem.outputs(losses, parameters, gradients)",
+        "        right = steps in (1, problem.steps)\n"
+        "        return problem.outputs(losses * (1 if right else 2), parameters, gradients)",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by="√losses of the first call disagrees",
+    ),
+    Fault(
+        "kept for calls of each length",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        _RUN,
+        """    kept: dict[int, dict[str, Any]] = {}
+
+    def once(steps: int = problem.steps) -> dict[str, Any]:
+        if steps not in kept:
+            kept[steps] = run(steps)
+        return kept[steps] if steps < problem.steps else run(steps)
+
+    return once
+""",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by=_OVERWRITTEN,
+    ),
+    Fault(
+        "copies of the first call of each length",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        _RUN,
+        """    kept: dict[int, dict[str, Any]] = {}
+
+    def once(steps: int = problem.steps) -> dict[str, Any]:
+        if steps not in kept:
+            kept[steps] = run(steps)
+        copies = {name: np.array(array.tolist(), array.dtype) for name, array in kept[steps].items()}
+        return copies if steps < problem.steps else run(steps)
+
+    return once
+""",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by="does less work than the problem takes: 0 operations",
+    ),
+    Fault(
+        "more work in short calls alone, which makes a step seem shorter",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        "        return problem.outputs(losses, parameters, gradients)",
+        "        if steps == 1:\n"
+        "            forward(parameters)\n"
+        "        return problem.outputs(losses, parameters, gradients)",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by="does more work than the problem takes: .* counted in 1 steps",
+    ),
+    Fault(
+        "wrong at a later moment in this process",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        _RUN,
+        _WRONG_WITHIN.format(function="rest"),
+        _TINY,
+        spares=_PHASES,
+        caught_by=r"NOT RECORDED.*tiny_3x2x1-numpy\.by_hand-cpu-float32: √losses of the call after the timed ones",
+    ),
+    Fault(
+        "wrong at a moment in a fresh process",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        _RUN,
+        _WRONG_WITHIN.format(function="_moment"),
+        _TINY,
+        spares=_PHASES,
+        caught_by=r"NOT RECORDED.*tiny_3x2x1-numpy\.by_hand-cpu-float32: √losses of the call in a fresh process",
     ),
 ]
 
