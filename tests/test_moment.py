@@ -1,6 +1,7 @@
 """A moment: rounds of calls of both lengths, of which the fastest counts that nothing disturbed."""
 
 import gc
+import itertools
 import os
 import threading
 
@@ -36,6 +37,13 @@ def test_one_length(machine):
     found = moment.take(machine.call(0.01), Lengths(1, None), "fresh", None)
     assert set(machine.calls) == {1}
     assert (found.long_s, found.short_s) == (pytest.approx(0.01), None)
+
+
+def test_the_fastest_calls_count(machine):
+    """Most calls are late for a reason that the system does not know."""
+    late = itertools.cycle([0.0, *[2e-4] * 10])
+    found = moment.take(machine.call(1e-5, 1e-4, noise=late), BOTH, "main", None)
+    assert (found.long_s, found.short_s) == pytest.approx((6e-4, 1.5e-4))
 
 
 def test_disturbed_rounds_are_left_out(machine):
