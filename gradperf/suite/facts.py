@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from gradperf.suite.break_even import Cost
 from gradperf.text.printable import NONE
+from gradperf.text.quantities import plural
 
 SCHEMA = 2
 
@@ -180,6 +181,8 @@ class RunFacts:
     """Benchmarks that were to be timed."""
     benchmarks_finished: int | None = _fact(_whole)
     """Benchmarks that were timed and kept; those that failed are not."""
+    planted: Mapping[str, float] = _fact(_mapping, default_factory=dict)
+    """By the id of a case: work that was added to it on purpose, as a share of its time."""
     tier: str | None = _fact(_name)
     threads: int | None = _fact(_count)
     seed: int | None = _fact(_whole)
@@ -192,7 +195,9 @@ class RunFacts:
 
     @property
     def incomplete(self) -> str | None:
-        """How many benchmarks finished, if some did not."""
+        """How many benchmarks finished, if some did not, or that work was planted: not a run to compare with."""
+        if self.planted:
+            return f"work planted in {plural(len(self.planted), 'case')}"
         selected, finished = self.benchmarks_selected, self.benchmarks_finished
         if selected is None or finished is None or finished >= selected:
             return None

@@ -28,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     first_calls = "measure first calls and memory anew; else they are remembered where nothing changed"
     group.addoption("--first-calls", action="store_true", help=first_calls)
     group.addoption("--no-first-calls", action="store_true", help="leave out first calls and memory")
+    plant = "add this share of work to each step of a case, to see it found: CASE=5%%; * matches any characters"
+    group.addoption("--plant", metavar="CASE=SHARE", type=options.planted, action="append", default=[], help=plant)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its storage option
@@ -55,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[CHOICE] = choice
     config.stash[SETTINGS] = cases.Settings(**{name: config.getoption(name) for name in options.SETTINGS})
     own = duties.of(stage(), times=times, first_calls=not config.getoption("no_first_calls"))
+    if config.getoption("plant") and not own.takes_moments:
+        raise pytest.UsageError(
+            "--plant adds work to what `pytest perf` times, and this run times nothing of its own"
+        )
     config.stash[duties.KEY] = own
     recording.begin(config, first_calls=own.measures_first_calls)
     config.stash[machine_info.COMPARED] = []
