@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from gradperf.errors import UserError
 from gradperf.stability import runs
@@ -31,8 +31,8 @@ SHARES = (0.10, 0.05)
 
 BUSY_PROCESSES = 2
 
-_BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))"
-"""A busy process, which ends when its parent is gone."""
+_BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    sum(range(100_000))"
+"""A busy process. It ends when its parent, whose process id it is given, is gone."""
 
 _LAST_LINES = 15
 
@@ -44,13 +44,14 @@ def measure(counts: Mapping[Kind, int], arguments: Sequence[str], store: Path, p
     first run measures nothing; a later one that does is told and left out.
     """
     coin = random.Random()  # noqa: S311 - an order, not a secret
-    todo = coin.sample(get_args(Kind), counts=[counts[kind] for kind in get_args(Kind)], k=sum(counts.values()))
+    todo = [kind for kind, count in counts.items() for _ in range(count)]
+    coin.shuffle(todo)
     known = [run for run in runs.read(store) if run.arguments == tuple(arguments)]
     if todo and not known and todo[0] == "planted":
         todo.insert(0, "quiet")  # it tells which cases there are
     for number, kind in enumerate(todo, 1):
         planted = slowdowns(known[-1].cases, coin) if kind == "planted" else {}
-        with _busy_processes() if kind == "busy" else nullcontext():
+        with busy_processes() if kind == "busy" else nullcontext():
             stored, output = _recorded(arguments, planted)
         name = f"{number} of {len(todo)}, {kind}"
         if stored is None:
@@ -74,10 +75,12 @@ def slowdowns(cases: Iterable[str], coin: random.Random) -> dict[str, float]:
 
 
 @contextmanager
-def _busy_processes() -> Iterator[None]:
-    started = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(BUSY_PROCESSES)]  # noqa: S603 - above
+def busy_processes() -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+    """Keep two CPUs busy."""
+    command = [sys.executable, "-c", _BUSY, str(os.getpid())]
+    started = [subprocess.Popen(command) for _ in range(BUSY_PROCESSES)]  # noqa: S603 - the program above
     try:
-        yield
+        yield started
     finally:
         for process in started:
             process.kill()
