@@ -15,7 +15,7 @@ PACKAGE = Path(gradperf.__file__).parent
 
 GROUND = {"errors", "files", "stage", "stats", "text", "machine", "pairs"}
 CASES = GROUND | {"options", "problems", "frameworks", "cases"}
-SUITE = CASES | {"checks", "first_call"}
+SUITE = CASES | {"checks", "first_call", "timing"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -30,13 +30,15 @@ MAY_IMPORT = {
     "frameworks": GROUND | {"problems"},
     "cases": CASES,
     "checks": CASES,
-    "first_call": CASES | {"checks"},
+    "timing": {"pairs"},
+    "first_call": CASES | {"checks", "timing"},
     "suite": SUITE,
+    "stability": GROUND | {"problems", "timing", "suite"},
     "case_pairs": CASES,
     "doctor": CASES | {"case_pairs", "gate"},
     "gate": GROUND,
     "certificate": GROUND | {"gate", ""},
-    "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "certificate", ""},
+    "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "certificate", "stability", ""},
     "__main__": {"commands"},
     "": set(),
 }

@@ -77,6 +77,8 @@ class Request:
     """The lengths of the calls of a moment."""
     cpu: int | None = None
     """The CPU on which half of a moment is spent."""
+    planted_units: float = 0.0
+    """Work that is added to each step of a moment (:mod:`gradperf.pairs.planting`)."""
 
     def file(self, kind: Literal["request", "answer", "outputs", "log"]) -> Path:
         """Return the path of the request itself, or of a file that its child writes."""
@@ -249,10 +251,11 @@ def _memory(request: Request, runtime: "Runtime", prepare: Callable[[], "Run"]) 
 
 
 def _moment(request: Request, runtime: "Runtime", prepare: Callable[[], "Run"]) -> dict[str, Any]:
+    from gradperf.pairs import planting
     from gradperf.timing.moment import take
 
     assert request.lengths is not None
-    run = prepare()
+    run = planting.with_work(prepare(), request.planted_units)
     for steps in request.lengths.each:
         run(steps)
     moment = take(run, request.lengths, "fresh", request.cpu)

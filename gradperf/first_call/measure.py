@@ -143,12 +143,31 @@ def measure(
     return FirstCall(**{field.name: replies[field.name] for field in fields(FirstCall)})
 
 
-def moment(case: Case, settings: Settings, processes: FreshProcesses, lengths: Lengths, cpu: int | None) -> Moment:
-    """Time a moment of ``case`` in a fresh process, half of it on ``cpu``. Raises as :func:`measure`."""
+def moment(
+    case: Case,
+    settings: Settings,
+    processes: FreshProcesses,
+    lengths: Lengths,
+    cpu: int | None,
+    *,
+    planted_units: float = 0.0,
+) -> Moment:
+    """Time a moment of ``case`` in a fresh process, half of it on ``cpu``. Raises as :func:`measure`.
+
+    ``planted_units`` of work are added to each step.
+    """
     launcher = processes.launcher(case.framework, settings.threads)
     folder = tempfile.mkdtemp(prefix="case-", dir=launcher.home)
     request = Request(
-        folder, "moment", case, settings, LIMIT_S, processes.fork, None, None, lengths=lengths, cpu=cpu
+        folder,
+        "moment",
+        case,
+        settings,
+        LIMIT_S,
+        processes.fork,
+        lengths=lengths,
+        cpu=cpu,
+        planted_units=planted_units,
     )
     try:
         reply = launcher.ask(request)

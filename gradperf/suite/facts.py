@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from gradperf.suite.break_even import Cost
 from gradperf.text.printable import NONE
+from gradperf.text.quantities import plural
 
 SCHEMA = 2
 
@@ -187,6 +188,8 @@ class RunFacts:
     """What the user selected (:func:`gradperf.suite.selection.selected`): equal for equal selections."""
     cut_short: str | None = _fact(_name)
     """What kept the run from being complete, other than benchmarks that did not finish."""
+    planted: Mapping[str, float] = _fact(_mapping, default_factory=dict)
+    """By the id of a case: work that was added to it on purpose, as a share of its time."""
     tier: str | None = _fact(_name)
     threads: int | None = _fact(_count)
     seed: int | None = _fact(_whole)
@@ -199,12 +202,13 @@ class RunFacts:
 
     @property
     def partial(self) -> str | None:
-        """Why the run holds only a part of what was selected; None if it is complete, or that was not recorded."""
+        """Why it is no run of all that was selected, unchanged; None if it is, or that was not recorded."""
         selected, finished = self.benchmarks_selected, self.benchmarks_finished
         missing = None
         if selected is not None and finished is not None and finished < selected:
             missing = f"{finished} of {selected} benchmarks"
-        return ", ".join(filter(None, (missing, self.cut_short))) or None
+        planted = f"work planted in {plural(len(self.planted), 'case')}" if self.planted else None
+        return ", ".join(filter(None, (missing, self.cut_short, planted))) or None
 
 
 @dataclass(frozen=True)

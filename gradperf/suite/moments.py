@@ -3,11 +3,12 @@
 The cases stay prepared until the run ends. After the last test the moments that are left are taken.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gradperf.pairs import planting
 from gradperf.pairs.child.cpu import usable_cpus
 
 if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
@@ -27,6 +28,13 @@ class Ready:
     timed: "Agreed"
     """With calls of the long length."""
     lengths: "Lengths"
+    planted_units: float = 0.0
+    """Work that was added to each step of the timed calls (:mod:`gradperf.pairs.planting`)."""
+
+    @property
+    def call(self) -> Callable[[int], Any]:
+        """What is timed at a moment, ``call(steps)``."""
+        return planting.with_work(self.agreed.run, self.planted_units)
 
     @property
     def id(self) -> str:
@@ -85,9 +93,11 @@ class Moments:
 
         case, cpu = ready.agreed.case, self._cpu(ready)
         if process == "fresh":
-            taken = measure.moment(case, self._settings, self._processes, ready.lengths, cpu)
+            taken = measure.moment(
+                case, self._settings, self._processes, ready.lengths, cpu, planted_units=ready.planted_units
+            )
         else:
-            taken = moment.take(ready.agreed.run, ready.lengths, process, cpu)
+            taken = moment.take(ready.call, ready.lengths, process, cpu)
             check_timed(ready.timed, ready.timed.run())
         self.taken[ready.id].append(taken)
 

@@ -13,18 +13,22 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gradperf.errors import UserError
 from gradperf.machine import libraries, load
+from gradperf.pairs import planting
 from gradperf.suite import baseline, change_words, changes, duties, selection, table
 from gradperf.suite.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.suite.first_calls import FirstCalls, newest_records
 from gradperf.suite.moments import Moments, Ready
 from gradperf.suite.selection import SETTINGS
 from gradperf.suite.storage import MACHINE_ID
+from gradperf.text import quantities
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
 
@@ -67,6 +71,8 @@ class Recording:
     """Benchmarks that are to be timed."""
     cut_short: str | None = None
     """What kept the run from being complete."""
+    planted: Mapping[str, float] = field(default_factory=dict)
+    """By the id of a case: work that is added to its steps, as a share of their time."""
     finished: list[Finished] = field(default_factory=list)
     first_calls: FirstCalls | None = None
     """None if they are not wanted."""
@@ -104,13 +110,25 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     selected = [item for item in session.items if _is_benchmark(item)]
     recording.selected = len(selected)
     if own.is_recorded:
-        cases = sum(selection.Family.of(item).offers == "prepare" for item in selected)
-        recording.moments = Moments(recording.settings, recording.processes, cases)
+        whole = [item for item in selected if selection.Family.of(item).offers == "prepare"]
+        recording.moments = Moments(recording.settings, recording.processes, len(whole))
+        recording.planted = _planted(session.config, whole)
     if selected and own.skips_at_collection:  # so the frameworks are imported
         # The four frameworks have half a million objects. To look at all of them before every timing would take a
         # quarter of a second each time.
         gc.collect()
         gc.freeze()
+
+
+def _planted(config: pytest.Config, whole: Sequence[pytest.Item]) -> dict[str, float]:
+    """Return what ``--plant`` adds to the cases of these tests; raises ``pytest.UsageError`` if it means none."""
+    ids: list[str] = [item.callspec.params["case"] for item in whole]  # type: ignore[attr-defined]
+    try:
+        return planting.by_case(
+            dict(config.getoption("plant")), [id_ for id_ in ids if not id_.startswith(HARNESS)]
+        )
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _is_benchmark(item: pytest.Item) -> bool:
@@ -124,12 +142,12 @@ def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settin
     if not own.checks_fully:
         return agreed
     if recording.examined is None or recording.examined.ready.agreed is not agreed:
-        recording.examined = _examine(agreed, settings, own)
+        recording.examined = _examine(agreed, settings, own, recording.planted.get(agreed.case.id, 0.0))
     return recording.examined.ready.timed
 
 
-def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties) -> Examined:
-    """Choose the calls to time, and check them."""
+def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties, planted: float) -> Examined:
+    """Choose the calls to time, and check them. ``planted`` is the share of work that is then added to them."""
     from gradperf.checks import agreement, conduct
     from gradperf.timing import lengths
 
@@ -142,7 +160,21 @@ def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties) -> Exam
         conduct.check_computes_anew(short)
         conduct.check_compiles_nothing(short)
     timed = agreement.agree_at(agreed, settings, chosen.long)
-    return Examined(Ready(agreed, timed, chosen), conduct.examine(timed, settings))
+    ready = Ready(agreed, timed, chosen)
+    product_flops = conduct.examine(timed, settings)
+    return Examined(_slower(ready, planted) if planted else ready, product_flops)
+
+
+def _slower(ready: Ready, planted: float) -> Ready:
+    """Return the case with this share of work added to the steps of its timed calls."""
+    from gradperf.timing import moment
+    from gradperf.timing.estimate import estimate
+
+    lengths = ready.lengths
+    taken = moment.take(ready.agreed.run, lengths, "main", None)
+    step_s = estimate([taken], long=lengths.long, short=lengths.short).step_s
+    slower = replace(ready, planted_units=planting.units(planted * step_s))
+    return replace(slower, timed=replace(ready.timed, run=partial(slower.call, lengths.long)))
 
 
 @pytest.fixture
@@ -344,6 +376,7 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
         benchmarks_finished=finished,
         selection=recording.selection or None,
         cut_short=recording.cut_short,
+        planted=recording.planted,
         **asdict(settings),
         pools=libraries.pool_sizes(),
         environment=libraries.environment(),
@@ -382,6 +415,9 @@ def lines(
     shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
     for line in change_words.summary(found) if found else ():
         shown += terminal.wrap(line)
+    if recording.planted:
+        cases = quantities.plural(len(recording.planted), "case")
+        shown += terminal.wrap(f"work was added to {cases} on purpose (--plant): this run shows no real times")
     for line in recording.first_calls.lines() if recording.first_calls else ():
         shown += terminal.wrap(clean(line))
     return shown
