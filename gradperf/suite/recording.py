@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ class Recording:
 
     settings: "Settings"
     processes: "FreshProcesses"
-    """Where first calls are measured, and some moments."""
+    """Where first calls are measured."""
     start: load.Moment
     selection: Mapping[str, Any] = field(default_factory=dict)
     """What the user selected."""
@@ -111,7 +112,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     recording.selected = len(selected)
     if own.is_recorded:
         whole = [item for item in selected if selection.Family.of(item).offers == "prepare"]
-        recording.moments = Moments(recording.settings, recording.processes, len(whole))
+        recording.moments = Moments(recording.settings, len(whole))
         recording.planted = _planted(session.config, whole)
     if selected and own.skips_at_collection:  # so the frameworks are imported
         # The four frameworks have half a million objects. To look at all of them before every timing would take a
@@ -136,7 +137,19 @@ def _is_benchmark(item: pytest.Item) -> bool:
 
 
 @pytest.fixture
-def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settings") -> "Agreed":
+def announced(request: pytest.FixtureRequest, case: "Case") -> None:
+    """Have the case prepared in the second process too, if its whole steps will be timed."""
+    moments = request.config.stash[KEY].moments
+    if (
+        moments is not None
+        and selection.Family.of(request.node).offers == "prepare"
+        and case.problem.name != HARNESS
+    ):
+        moments.announce(case)
+
+
+@pytest.fixture
+def examined(request: pytest.FixtureRequest, announced: None, agreed: "Agreed", settings: "Settings") -> "Agreed":
     """Return the case with the calls to time, after its conduct was checked. If it fails, all its benchmarks fail."""
     recording, own = request.config.stash[KEY], request.config.stash[duties.KEY]
     if not own.checks_fully:
@@ -197,6 +210,8 @@ def timed(
         benchmark.group = f"{agreed.case.group} {part}" if part else agreed.case.group
         known = _facts(agreed, recording, part, first_call=part is None and benchmark.enabled)
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
+        if recording.moments is not None:
+            recording.moments.settle()
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         yield
@@ -280,6 +295,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     """Stop the fresh processes, and add the facts that need the whole run, before it is saved."""
     recording = session.config.stash[KEY]
     recording.processes.close()
+    if recording.moments is not None:
+        recording.moments.close()
     _drop_wrong(recording, session)
     recording.cut_short = _cut_short(session, exitstatus)
     if recording.finished:
@@ -418,6 +435,7 @@ def lines(
     if recording.planted:
         cases = quantities.plural(len(recording.planted), "case")
         shown += terminal.wrap(f"work was added to {cases} on purpose (--plant): this run shows no real times")
-    for line in recording.first_calls.lines() if recording.first_calls else ():
+    told = [part.lines() for part in (recording.moments, recording.first_calls) if part]
+    for line in chain.from_iterable(told):
         shown += terminal.wrap(clean(line))
     return shown
