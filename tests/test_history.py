@@ -156,6 +156,17 @@ def test_differences_of_a_hostile_record_are_printable(tmp_path):
     assert len(note) < 500 + len(str(tmp_path))
 
 
+def test_two_hostile_records_are_not_compared(tmp_path):
+    """Both nested more deeply than Python can follow."""
+    deep = 0
+    for _ in range(900):
+        deep = {"x": deep}
+    for name in ("0001_a.json", "0002_b.json"):
+        store(tmp_path, name, machine={"cpu_model": deep})
+    runs, _ = history.runs(tmp_path)
+    assert [*history.comparable(runs[0], runs)] == []
+
+
 def test_runs_that_can_be_compared(tmp_path):
     """Among many: complete, with equal conditions, and not the run itself."""
     store(tmp_path, "0001_a.json")
