@@ -54,13 +54,6 @@ UNRECORDED = Unlike("without a record of what was selected")
 
 def unlike(run: Run, wanted: Conditions) -> Unlike | None:
     """Return why ``run`` is no complete run under the ``wanted`` conditions; None if it is."""
-    try:
-        return _unlike(run, wanted)
-    except RecursionError:
-        return Unlike("nested too deeply to be compared")
-
-
-def _unlike(run: Run, wanted: Conditions) -> Unlike | None:
     own = Conditions.of(run)
     if run.partial:
         return Unlike("partial")
