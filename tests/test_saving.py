@@ -295,6 +295,19 @@ def test_json_is_written_whole_or_not_at_all(run_pytest, tmp_path):
     assert len(stored(tmp_path)) == 1
 
 
+def test_ctrl_c_at_the_end_loses_no_run(run_pytest, tmp_path):
+    """All was timed, and only the comparison with the ceilings is missing: the run is saved, as partial."""
+    (tmp_path / "impatient.py").write_text(
+        f"{BOUND}from gradperf.checks import ceilings\n"
+        "def pressed(*_): raise KeyboardInterrupt\n"
+        "def pytest_runtest_teardown(): ceilings.ceilings = pressed\n"
+    )
+    run_pytest(ROOT / "perf", *ONE, "-p", "impatient", extra_path=tmp_path)
+    (file,) = stored(tmp_path)
+    assert storage.read(file).partial == "interrupted"
+    assert len(storage.read(file).benchmarks) == 1
+
+
 def test_saving_is_not_interrupted(tmp_path):
     """Impatience at the end of a run, a second Ctrl-C, must not cost it."""
     source = (

@@ -213,7 +213,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     if recording.processes is not None:
         recording.processes.close()
     if recording.finished:
-        _compare(recording)
+        try:
+            _compare(recording)
+        except KeyboardInterrupt:  # impatience after all was timed; the times must not be lost
+            recording.cut_short = "interrupted"
     return (yield)
 
 
