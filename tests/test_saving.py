@@ -286,7 +286,8 @@ def test_json_is_written_whole_or_not_at_all(run_pytest, tmp_path):
         "files._replace = full\n"
     )
     (tmp_path / "run.json").write_text("before")
-    done = run_pytest(ROOT / "perf", *ONE, "--benchmark-json=run.json", "-p", "saboteur", extra_path=tmp_path)
+    few = [ROOT / "perf", *ONE, "-p", "saboteur"]
+    done = run_pytest(*few, "--benchmark-json=run.json", extra_path=tmp_path, TMPDIR=str(tmp_path))
     assert done.returncode == 1
     assert (
         "ERROR: --benchmark-json=run.json: cannot be written: No space left on device; it is kept as" in done.stdout
