@@ -10,7 +10,7 @@ import pytest
 
 from gradperf.frameworks import versions
 from gradperf.machine import cpus, gpus, libraries, load, memory
-from gradperf.suite import machine_info
+from gradperf.suite import conditions, machine_info
 
 V2 = "30 1 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = (
@@ -238,7 +238,7 @@ def test_identity_is_equal_twice_and_survives_json():
     """So two runs of one machine differ in nothing."""
     once, again = machine_info.identity(), machine_info.identity()
     assert once == again == json.loads(json.dumps(once))
-    assert machine_info.differences(once, json.loads(json.dumps(again))) == []
+    assert conditions.differences(once, json.loads(json.dumps(again))) == []
     assert once["versions"] == versions.installed()
     assert {
         "cpu_model",
@@ -259,7 +259,7 @@ def test_identity_tells_what_differs():
     theirs["governor"] = "powersave"
     theirs["gpus"]["0"] = {"driver": "550", "name": "T4", "memory": "1 MiB"}
     theirs["blas"]["version"] = "0.0.1"
-    lines = machine_info.differences(
+    lines = conditions.differences(
         {**ours, "gpus": {"0": {"driver": "570", "name": "T4", "memory": "1 MiB"}}}, theirs
     )
     assert [line.partition(":")[0] for line in lines] == ["blas.version", "governor", "gpus.0.driver"]

@@ -16,6 +16,7 @@ import pytest
 from gradperf.machine.cpus import detect_cpus
 from gradperf.machine.gpus import detect_gpus
 from gradperf.machine.libraries import blas
+from gradperf.suite.conditions import differences
 from gradperf.suite.facts import read_run
 from gradperf.suite.selection import SETTINGS
 from gradperf.text.printable import clean
@@ -32,12 +33,6 @@ class ComparedRun:
 
 
 COMPARED = pytest.StashKey[list[ComparedRun]]()
-
-MUST_BE_EQUAL = (
-    *("cpu_model", "logical_cpus", "affinity_cpus", "effective_cpus", "governor", "gpus", "blas"),
-    *("versions", "python_version", "settings"),
-)
-"""What must be equal for a run to be taken as the last one. A comparison warns of all other differences."""
 
 _OWN = pytest.StashKey[dict[str, Any]]()
 
@@ -136,27 +131,6 @@ def _is_number(value: Any) -> bool:
         return isinstance(value, Real) and math.isfinite(value)
     except OverflowError:  # more digits than a float holds
         return False
-
-
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:
-    """Return each value in which two machine infos differ: ``versions.torch: 2.12.0 then, 2.13.0 now``."""
-    lines = []
-    for key in sorted(ours.keys() | theirs.keys()):
-        now, then = ours.get(key), theirs.get(key)
-        if isinstance(now, Mapping) and isinstance(then, Mapping):
-            lines += differences(now, then, f"{path}{key}.")
-        elif now != then:
-            was, is_now = ("not recorded" if value is None else value for value in (then, now))
-            lines.append(clean(f"{path}{key}: {_brief(was)} then, {_brief(is_now)} now", 200))
-    return lines
-
-
-def _brief(value: Any) -> str:
-    """Return a value of a file as text; it may be long, or nested too deeply."""
-    try:
-        return clean(str(value), 60)
-    except RecursionError:
-        return "unreadable"
 
 
 def as_stored(info: Mapping[str, Any]) -> dict[str, Any]:

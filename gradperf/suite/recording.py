@@ -300,8 +300,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     _drop_wrong(recording, session)
     recording.cut_short = _cut_short(session, exitstatus)
     if recording.finished:
-        _estimate(recording)
-        _compare(recording)
+        try:
+            _estimate(recording)
+            _compare(recording)
+        except KeyboardInterrupt:  # impatience after all was timed; the times must not be lost
+            recording.cut_short = "interrupted"
     return (yield)
 
 
