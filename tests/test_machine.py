@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gradperf.frameworks import versions
-from gradperf.machine import cpus, gpus, libraries, load, memory
+from gradperf.machine import cpus, gpus, libraries, load, memory, tasks, threads
 from gradperf.suite import machine_info
 
 V2 = "30 1 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -158,6 +158,29 @@ def test_steal_without_data(fake):
     assert load.steal(now, load.CpuTimes(now.wanted_ticks + 10, now.stolen_ticks - 1)) == 0
 
 
+def test_waiting_is_added_over_all_threads(fake):
+    """The second number of each thread counts, in nanoseconds. A thread without numbers is left out."""
+    root = fake(
+        {
+            "proc/self/task/7/schedstat": "5000000000 1500000000 9\n",
+            "proc/self/task/8/schedstat": "0 250000000 3\n",
+            "proc/self/task/9/schedstat": "",
+        }
+    )
+    assert tasks.waiting_s(root) == 1.75
+    assert tasks.waited(1.25, 2.0, root) == 0.25
+    assert tasks.waited(1.9, 2.0, root) == 0  # a thread that had waited has ended
+    assert tasks.waited(None, 2.0, root) is None
+
+
+def test_threads_are_counted_by_name(fake):
+    """Linux keeps the first 15 characters of a name, so only those are compared."""
+    names = {"7": "python", "8": "tf_XLAPjRtCpuCl", "9": "tf_XLAPjRtCpuCl", "10": "tf_XLAEigen"}
+    root = fake({f"proc/self/task/{thread}/comm": f"{name}\n" for thread, name in names.items()})
+    assert tasks.named("tf_XLAPjRtCpuClient", root) == 2
+    assert tasks.named("tf_", root) == 3
+
+
 def test_no_fact_raises(tmp_path, monkeypatch):
     """Another system, an empty /proc, a missing tool: every fact is None."""
 
@@ -173,6 +196,8 @@ def test_no_fact_raises(tmp_path, monkeypatch):
     moment = load.moment(tmp_path)
     assert (moment.load, moment.cpu_times) == (None, None)
     assert memory.memory_bytes() is None
+    assert (tasks.waiting_s(tmp_path), tasks.waited(1.0, 1.0, tmp_path)) == (None, None)
+    assert tasks.named("", tmp_path) == 0
     assert gpus.detect_gpus(str(tmp_path / "missing")) is None
 
 
@@ -276,6 +301,45 @@ def test_blas_has_the_threads_that_were_bound():
     assert blas["name"]
     assert all(one["num_threads"] == 1 for one in blas["loaded"].values())
     assert ".so" not in done.stdout
+
+
+_BOUND = """import json, os, sys
+from gradperf.machine import threads
+threads.bind(int(sys.argv[1]))
+print(json.dumps([{name: os.environ.get(name) for name in threads.WAITING}, threads.waiting()]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "own", "expected", "told"),
+    [
+        (1, {}, {"OMP_WAIT_POLICY": None, "OPENBLAS_THREAD_TIMEOUT": None}, "idle threads sleep"),
+        (2, {}, threads.WAITING, "idle threads sleep"),
+        (
+            2,
+            {"OMP_WAIT_POLICY": "ACTIVE"},
+            {**threads.WAITING, "OMP_WAIT_POLICY": "ACTIVE"},
+            "idle threads wait by OMP_WAIT_POLICY=ACTIVE",
+        ),
+        (2, {"GOMP_SPINCOUNT": "9"}, threads.WAITING, "idle threads wait by GOMP_SPINCOUNT=9"),
+    ],
+)
+def test_how_idle_threads_wait(count, own, expected, told):
+    """It is set for several threads only, before numpy is imported; what the user set stays and is told."""
+    waiting = {*threads.WAITING, "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY"}
+    environment = {name: value for name, value in os.environ.items() if name not in waiting} | own
+    command = [sys.executable, "-c", _BOUND, str(count)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == [expected, told]
+
+
+def test_a_late_wait_policy_is_refused():
+    """OpenBLAS reads it when numpy is imported, so it would not hold."""
+    source = f"import numpy\nimport os\nos.environ.update(dict.fromkeys({threads.VARIABLES}, '2'))\n{_BOUND}"
+    environment = {name: value for name, value in os.environ.items() if name not in threads.WAITING}
+    command = [sys.executable, "-c", source, "2"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert "set the variables yourself: OMP_WAIT_POLICY=PASSIVE OPENBLAS_THREAD_TIMEOUT=4" in done.stderr
 
 
 def test_machine_info_holds_the_identity():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradperf.machine import libraries, load
+from gradperf.machine import libraries, load, tasks
 from gradperf.suite import baseline, duties, table
 from gradperf.suite.facts import SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.suite.selection import SETTINGS
@@ -112,10 +112,11 @@ def timed(
         known = _facts(agreed, recording, part, first_call=part is None and benchmark.enabled)
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
+        waiting_s = tasks.waiting_s()
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         yield
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
-        known = replace(known, cpu_per_wall=cpu_s / wall_s)
+        known = replace(known, cpu_per_wall=cpu_s / wall_s, wait_per_wall=tasks.waited(waiting_s, wall_s))
         benchmark.extra_info.update(asdict(known))
         if benchmark.enabled:
             stats, name = benchmark.stats, request.node.name
