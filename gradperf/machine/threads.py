@@ -18,25 +18,32 @@ VARIABLES = (
 )
 
 WAITING = {
-    "OMP_WAIT_POLICY": "PASSIVE",
     # Clock cycles until an idle thread sleeps, as a power of 2: from 4. The default, 28, is a tenth of a second.
     "OPENBLAS_THREAD_TIMEOUT": "4",
+    # Turns of the loop in GNU's OpenMP: its own number for more threads than CPUs. The default, 300,000, is 6 ms.
+    "GOMP_SPINCOUNT": "1000",
+    # Milliseconds in Intel's and LLVM's OpenMP. The default is 200.
+    "KMP_BLOCKTIME": "1",
 }
-"""How more than one thread wait for work: asleep. By default they count or yield in a loop: docs/threads.md."""
+"""How several threads wait for work: in a loop, but soon asleep. docs/threads.md has the measurements."""
 
-_OTHER_WAITING = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
-"""Variables that OpenMP libraries prefer to ``OMP_WAIT_POLICY``."""
+_CHOICES = (
+    ("OPENBLAS_THREAD_TIMEOUT",),
+    ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY"),
+)
+"""The variables that decide it, by library. If a user has set one of them, the others are left alone."""
 
 
 def bind(count: int) -> None:
     """Bind every library that is loaded from now on to ``count`` threads, then import numpy.
 
-    How idle threads wait is set only for more than one, and only if the user did not set it.
+    How idle threads wait is set only for more than one, and only where the user did not set it.
     Raises UserError if numpy was imported before with another setting, or cannot be imported.
     """
     wanted = dict.fromkeys(VARIABLES, str(count))
     if count > 1:
-        wanted |= {name: os.environ.get(name, value) for name, value in WAITING.items()}
+        open_ = {name for choice in _CHOICES if not os.environ.keys() & set(choice) for name in choice}
+        wanted |= {name: value for name, value in WAITING.items() if name in open_}
     late = {name: value for name, value in wanted.items() if os.environ.get(name) != value}
     if late and "numpy" in sys.modules:
         raise UserError(
@@ -52,12 +59,12 @@ def bind(count: int) -> None:
 
 
 def waiting_by_user() -> dict[str, str]:
-    """Return the variables by which the user set how idle threads wait, other than :data:`WAITING` does."""
-    found = {name: os.environ[name] for name in (*WAITING, *_OTHER_WAITING) if name in os.environ}
+    """Return the variables by which the user decided how idle threads wait, other than :data:`WAITING` does."""
+    found = {name: os.environ[name] for choice in _CHOICES for name in choice if name in os.environ}
     return {name: value for name, value in found.items() if value != WAITING.get(name)}
 
 
 def waiting() -> str:
-    """Return how idle threads wait, for more than one thread."""
+    """Return how idle threads wait, if there are several."""
     by_user = ", ".join(f"{name}={value}" for name, value in waiting_by_user().items())
-    return f"idle threads wait by {by_user}" if by_user else "idle threads sleep"
+    return f"idle threads wait by {by_user}" if by_user else "idle threads soon sleep"
