@@ -247,14 +247,14 @@ def test_an_idle_thread_that_does_not_sleep(tiny, settings, monkeypatch):
         while time.process_time() - start_s < 0.02:
             stop.wait(0.001)
 
-    conduct.check_idle(case)
+    conduct.check_idle(case, 2)
     monkeypatch.setattr(conduct, "IDLE_SHARE", 1e-3)  # for a machine with many busy processes
     monkeypatch.setattr(conduct.time, "sleep", until_it_used_some)
     worker = threading.Thread(target=work)
     worker.start()
     try:
         with pytest.raises(conduct.Misconduct, match="idle threads do not sleep"):
-            conduct.check_idle(case)
+            conduct.check_idle(case, 2)
     finally:
         stop.set()
         worker.join()
