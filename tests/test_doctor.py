@@ -112,6 +112,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIBRARY = {"version": "0.3", "architecture": "Zen", "threading_layer": "pthreads", "num_threads": 1}
 HEALTHY = examination.Examination(
     threads=1,
+    waiting=None,
     start=load.Moment(NOW, 0.1, load.CpuTimes(0, 0)),
     end=load.Moment(NOW + timedelta(seconds=60), 1.0, load.CpuTimes(1000, 5)),
     cpus=Cpus("AMD EPYC", 4, 2, None, "performance"),
@@ -254,6 +255,14 @@ def test_doctor_fits_into_80_columns(examined):
     report = done.stdout.splitlines()[:-1]  # the last one is the user's own path
     assert [line for line in report if len(line) > 80] == []
     assert done.stderr == ""
+
+
+def test_doctor_tells_how_idle_threads_wait():
+    """If there are several; a single one never waits."""
+    assert "idle" not in " ".join(report.lines(HEALTHY))
+    several = replace(HEALTHY, threads=2, waiting="idle threads soon sleep")
+    assert "2, set by gradperf, idle threads soon sleep; before" in " ".join(report.lines(several))
+    assert report.record(several)["threads"]["waiting"] == "idle threads soon sleep"
 
 
 def test_doctor_tells_variables_as_they_were_and_threads_as_they_are(examined):

@@ -50,6 +50,7 @@ def main() -> int:
 
 def _take_turns(channel: Channel, order: Mapping[str, Any]) -> None:
     turns = Turns(channel)
+    turns.several_threads = order["threads"] > 1
     _use(order["beside"], order["threads"])
     for id_ in order["cases"]:
         turns.case, turns.was_ready = id_, False

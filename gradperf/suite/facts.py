@@ -158,6 +158,8 @@ class Facts:
     """Why they were not counted."""
     cpu_per_wall: float | None = _fact(_size)
     """CPU seconds per second while the case was timed."""
+    wait_per_wall: float | None = _fact(_size)
+    """Seconds per second that ready threads waited for a CPU, added over all threads."""
     peak_fraction: float | None = _fact(_size)
     """Share of this machine's best speed."""
     ratio_to_baseline: float | None = _fact(_positive)

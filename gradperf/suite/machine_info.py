@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gradperf.machine import threads
 from gradperf.machine.cpus import detect_cpus
 from gradperf.machine.gpus import detect_gpus
 from gradperf.machine.libraries import blas
@@ -88,7 +89,9 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     if _OWN in config.stash:
         return
     describe_machine(machine_info)
-    machine_info["settings"] = asdict(config.stash[SETTINGS])
+    settings = config.stash[SETTINGS]
+    waiting = {"waiting": threads.waiting()} if settings.threads > 1 else {}
+    machine_info["settings"] = asdict(settings) | waiting
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark's own, which then has nothing to report

@@ -84,7 +84,8 @@ def _times(config: pytest.Config, benchmarks: Path) -> bool:
 def pytest_report_header(config: pytest.Config) -> str:
     """Show what all cases of this run have in common."""
     settings = config.stash[SETTINGS]
-    return f"gradperf: tier {settings.tier}, threads {settings.threads}, seed {settings.seed}"
+    waiting = f" ({threads.waiting()})" if settings.threads > 1 else ""
+    return f"gradperf: tier {settings.tier}, threads {settings.threads}{waiting}, seed {settings.seed}"
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gradperf.errors import UserError
-from gradperf.machine import libraries, load
+from gradperf.machine import libraries, load, tasks
 from gradperf.pairs import planting
 from gradperf.suite import baseline, change_words, changes, duties, selection, table
 from gradperf.suite.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
@@ -213,10 +213,11 @@ def timed(
         if recording.moments is not None:
             recording.moments.settle()
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
+        waiting_s = tasks.waiting_s()
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         yield
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
-        known = replace(known, cpu_per_wall=cpu_s / wall_s)
+        known = replace(known, cpu_per_wall=cpu_s / wall_s, wait_per_wall=tasks.waited(waiting_s, wall_s))
         benchmark.extra_info.update(asdict(known))
         if benchmark.enabled:
             stats, name = benchmark.stats, request.node.name

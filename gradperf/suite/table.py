@@ -233,14 +233,26 @@ def _first_call_dates(benchmarks: Sequence[Benchmark]) -> str | None:
 def _waited(benchmarks: Sequence[Benchmark]) -> str | None:
     """Return a sentence if cases waited for a CPU: their times include the waiting."""
     on_cpu = [one.facts for one in benchmarks if one.is_compared and one.facts.device == "cpu"]
-    known = [facts.cpu_per_wall for facts in on_cpu if facts.cpu_per_wall is not None]
-    waiting = sum(share < WAITED for share in known)
+    known = [facts for facts in on_cpu if facts.cpu_per_wall is not None]
+    waiting = sum(map(_has_waited, known))
     if not waiting:
         return None
+    several = max(facts.threads or 1 for facts in known) > 1
     return (
         f"{waiting} of {len(known)} cases waited for a CPU for more than a tenth of their time, "
-        "because other work was running; see gradperf doctor"
+        f"because other work was running{_NOT_HAD if several else ''}; see gradperf doctor"
     )
+
+
+_NOT_HAD = ": they did not have the threads that were asked for, and a style may take much longer than with one"
+
+
+def _has_waited(facts: Facts) -> bool:
+    """Return whether a case waited for more than a tenth of its time, on average over its threads."""
+    threads = facts.threads or 1
+    if threads > 1 and facts.wait_per_wall is not None:
+        return facts.wait_per_wall > (1 - WAITED) * threads
+    return facts.cpu_per_wall is not None and facts.cpu_per_wall < WAITED
 
 
 def _harness_line(cost: HarnessCost) -> str:
