@@ -7,6 +7,7 @@ the clock does not run.
 import math
 import time
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -196,14 +197,15 @@ def check_work(agreed: Agreed, style: Style) -> int | None:
     case = agreed.case
     if style.uncounted is not None:
         return None
-    problem, run = case.problem, agreed.run
+    problem, prepared, run = case.problem, agreed.prepared, agreed.run
     if isinstance(problem, Training) and problem.steps > _MOST_COUNTED:
         # Programs are counted step by step, so a short training stands for a long one.
-        problem = replace(problem, steps=10)
+        problem = prepared = replace(problem, steps=10)
         run = style.prepare(problem, agreed.inputs, case.device, case.dtype)
 
     def prepare(inputs: Arrays) -> Run:
-        return style.prepare(problem, inputs, case.device, case.dtype)
+        prepared_run = style.prepare(prepared, inputs, case.device, case.dtype)
+        return prepared_run if problem == prepared else partial(prepared_run, problem.steps)
 
     counted = agreed.runtime.product_flops(run, prepare, agreed.inputs)
     needed = problem.steps * problem.work(case.dtype).product_flops

@@ -55,8 +55,8 @@ _HARDWARE = ("cpu_model", "logical_cpus", "affinity_cpus", "effective_cpus", "go
 def basis(then: Run, now: Mapping[str, Any]) -> Basis:
     """Return how the times of ``then`` compare with those of a run with the machine info ``now``.
 
-    By seconds on the same hardware, whatever the versions. Otherwise by the ratio to the reference computation, which
-    is numpy's; or, with another numpy or BLAS, to the baseline of each problem.
+    By seconds on the same hardware, whatever the versions. Otherwise by the ratio to the reference computation,
+    which is numpy's; or, with another numpy or BLAS, to the baseline of each problem.
     """
 
     def same(*names: str) -> bool:

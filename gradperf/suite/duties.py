@@ -26,8 +26,8 @@ class Duties:
     measures_first_calls: bool
     """Whether it measures first calls and memory, in processes of their own."""
     is_recorded: bool
-    """Whether it is a run of the user that times. Such a run waits for others on this machine, chooses how long a timed
-    call is, times each case at several moments, and is saved. The gate takes turns instead."""
+    """Whether it is a run of the user that times. Such a run waits for others on this machine, chooses how long a
+    timed call is, times each case at several moments, and is saved. The gate takes turns instead."""
 
 
 KEY = pytest.StashKey[Duties]()

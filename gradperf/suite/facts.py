@@ -263,7 +263,7 @@ class Benchmark:
 
     @property
     def spread(self) -> float | None:
-        """Half the width of the interval as a fraction of the time; in an older record, half the interquartile range."""
+        """Half the width of the interval, as a fraction of the time; of older records, of the quartiles."""
         if self.facts.step_s and self.facts.step_interval_s:
             low_s, high_s = self.facts.step_interval_s
             return (high_s - low_s) / 2 / self.facts.step_s

@@ -72,9 +72,9 @@ class Moments:
 
     def begin(self, ready: Ready) -> None:
         """Take the first moment of a case, and plan the others. Raises ``agreement.Disagreement``."""
-        self._plan.begin(ready)
         self.taken[ready.id] = []
         self._take(ready, "main")
+        self._plan.begin(ready)
 
     def due(self) -> None:
         """Take the moments that are due after a test."""
@@ -85,11 +85,9 @@ class Moments:
         self._take_all(self._plan.rest())
 
     def lines(self) -> list[str]:
-        """Return what went wrong."""
-        return [
-            *(f"gradperf: not recorded: {text}" for text in self.wrong.values()),
-            *(f"gradperf: no moment in the second process: {text}" for text in dict.fromkeys(self.missed)),
-        ]
+        """Return which cases are not recorded although their test passed, and which moments have no time."""
+        wrong = [f"NOT RECORDED, as it went wrong at a later moment: {reason}" for reason in self.wrong.values()]
+        return wrong + [f"a moment is missing: {reason}" for reason in dict.fromkeys(self.missed)]
 
     def _take_all(self, due: "Iterable[tuple[Ready, Process]]") -> None:
         from gradperf.case_pairs.second import NoMoment, WrongResult
@@ -119,7 +117,7 @@ class Moments:
         self.taken[ready.id].append(taken)
 
     def _cpu(self, ready: Ready) -> int | None:
-        """Draw the CPU on which half of a moment is spent; None if the case may compute on several, or elsewhere."""
+        """Draw the CPU on which half of a moment is spent; None if the case may use several, or a GPU."""
         cpus = usable_cpus()
         alone = self._settings.threads == 1 and ready.agreed.case.device == "cpu"
         return self._coin.choice(cpus) if cpus and alone else None

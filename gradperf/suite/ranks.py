@@ -24,4 +24,4 @@ def _has_rank(style: Benchmark) -> bool:
 
 def _is_faster(one: Benchmark, other: Benchmark) -> bool:
     error = math.hypot(one.facts.step_error or 0, other.facts.step_error or 0)
-    return math.log((other.step_s or 1) / (one.step_s or 1)) > WIDTH * error
+    return math.log(other.step_s or 1) - math.log(one.step_s or 1) > WIDTH * error

@@ -150,7 +150,7 @@ def announced(request: pytest.FixtureRequest, case: "Case") -> None:
 
 @pytest.fixture
 def examined(request: pytest.FixtureRequest, announced: None, agreed: "Agreed", settings: "Settings") -> "Agreed":
-    """Return the case with the calls to time, after its conduct was checked. If it fails, all its benchmarks fail."""
+    """Return the case with the calls to time, after its conduct was checked. If that fails, all its tests fail."""
     recording, own = request.config.stash[KEY], request.config.stash[duties.KEY]
     if not own.checks_fully:
         return agreed
@@ -172,6 +172,7 @@ def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties, planted
         short = agreement.agree_at(agreed, settings, chosen.short)
         conduct.check_computes_anew(short)
         conduct.check_compiles_nothing(short)
+        conduct.check_work(short, agreed.case.implementation)
     timed = agreement.agree_at(agreed, settings, chosen.long)
     ready = Ready(agreed, timed, chosen)
     product_flops = conduct.examine(timed, settings)
@@ -320,10 +321,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """After the last test, take the moments that are left."""
+    """After the last test, take the moments that are left. What went wrong in one is counted as a failed test."""
     result = yield
-    if (moments := session.config.stash[KEY].moments) is not None and not session.shouldstop:
-        moments.rest()
+    recording = session.config.stash[KEY]
+    if recording.moments is not None and not session.shouldstop:
+        recording.moments.rest()
+        _drop_wrong(recording, session)  # pytest looks at the number of failed tests before the session finishes
     return result
 
 
