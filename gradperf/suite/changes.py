@@ -79,19 +79,31 @@ def changes(then: Sequence[Benchmark], now: Sequence[Benchmark], basis: Basis, b
     shared = [name for name in new if name in old]
     factor = _factor([(old[name], new[name]) for name in shared])
     scales = {run: _scales(by_case, basis, baseline_of) for run, by_case in (("then", old), ("now", new))}
-    width = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / max(1, len(shared)))
     slower_machine = basis == "seconds" and max(factor, 1 / factor) >= SLOWER_MACHINE
     divisor = factor if slower_machine else 1.0
     return Changes(
         basis,
         factor,
         {
-            name: _change(old[name], new[name], scales["then"][name], scales["now"][name], divisor, width)
+            name: _change(old[name], new[name], scales["then"][name], scales["now"][name], divisor, len(shared))
             for name in shared
         },
         tuple(name for name in old if name not in new),
         tuple(name for name in new if name not in old),
     )
+
+
+def width(cases: int) -> float:
+    """Return how many standard errors an interval extends to each side if this many cases are compared."""
+    return NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / max(1, cases))
+
+
+def visible(error: float, cases: int) -> float:
+    """Return the smallest slowdown, as a share, that a comparison of this many cases would probably show.
+
+    ``error`` is the standard error of the logarithm of the ratio.
+    """
+    return math.expm1((width(cases) + NormalDist().inv_cdf(POWER)) * error)
 
 
 def _factor(pairs: Sequence[tuple[Benchmark, Benchmark]]) -> float:
@@ -120,7 +132,7 @@ def _scales(cases: Mapping[str, Benchmark], basis: Basis, baseline_of: BaselineO
 
 
 def _change(
-    then: Benchmark, now: Benchmark, old_scale: float | None, new_scale: float | None, divisor: float, width: float
+    then: Benchmark, now: Benchmark, old_scale: float | None, new_scale: float | None, divisor: float, cases: int
 ) -> Change:
     if not (then.step_s and now.step_s and old_scale and new_scale):
         return Change(then, now, None, None, None)
@@ -129,10 +141,5 @@ def _change(
         return Change(then, now, ratio, None, None)
     same_calls = (then.facts.steps, then.facts.short_steps) == (now.facts.steps, now.facts.short_steps)
     error = math.hypot(then.facts.step_error, now.facts.step_error, 0.0 if same_calls else LENGTHS_ERROR)
-    return Change(
-        then,
-        now,
-        ratio,
-        (ratio * math.exp(-width * error), ratio * math.exp(width * error)),
-        math.expm1((width + NormalDist().inv_cdf(POWER)) * error),
-    )
+    factor = math.exp(width(cases) * error)
+    return Change(then, now, ratio, (ratio / factor, ratio * factor), visible(error, cases))
