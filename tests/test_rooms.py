@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "suite": SUITE,
     "stability": GROUND | {"problems", "timing", "suite"},
     "case_pairs": CASES | {"checks", "timing"},
-    "doctor": CASES | {"case_pairs", "gate"},
+    "doctor": CASES | {"timing", "case_pairs", "gate", "suite"},
     "gate": GROUND,
     "certificate": GROUND | {"gate", ""},
     "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "certificate", "stability", ""},

@@ -74,7 +74,7 @@ class Examination:
     @property
     def samples(self) -> int:
         """Number of processes, and of pairs, behind each number."""
-        return min(min(len(noise.stored_s), len(noise.gate_log_ratios)) for noise in self.noise)
+        return min(min(len(noise.moments), len(noise.gate_log_ratios)) for noise in self.noise)
 
     @property
     def smallest_stored(self) -> float:
