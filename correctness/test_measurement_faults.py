@@ -493,6 +493,7 @@ FAULTS = [
 _PROBLEMS = "problems/training.py"
 _PRODUCTS = '    return lambda steps=None: {"product": [a @ b for a in left[:steps]]}\n'
 _PHASES = ("test_forward", "test_backward")
+_TWO_THREADS = ("--threads", "2")
 _MANY_ROUNDS = ("--benchmark-min-rounds=100",)
 _TINY = "tiny_3x2x1"
 _SINCE_TIMED = """    import sys
@@ -527,8 +528,8 @@ RUN_FAULTS = [
         "numpy",
         "by_hand",
         "machine/threads.py",
-        "wanted = str(count)",
-        "wanted = str(count + 1)",
+        "str(count))",
+        "str(count + 1))",
         _TINY,
         cpus=2,
         caught_by=r"--threads 1 is not honoured: openblas \(.*\) has 2",
@@ -552,6 +553,16 @@ RUN_FAULTS = [
         "set_intra_op_parallelism_threads(threads + 1)",
         _TINY,
         caught_by="--threads 1 is not honoured: .*tensorflow has 2",
+    ),
+    Fault(
+        "JAX with a thread too many",
+        "jax",
+        "jit",
+        "frameworks/jax/runtime.py",
+        'os.environ["NPROC"] = str(threads)',
+        'os.environ["NPROC"] = str(threads + 1)',
+        _TINY,
+        caught_by="--threads 1 is not honoured: .*jax has 2",
     ),
     Fault(
         "JAX dispatches on a thread of its own",
@@ -585,6 +596,32 @@ RUN_FAULTS = [
         in_seconds=True,
         spares=("test_training", "test_backward"),
         caught_by=r"test_forward\[.*--threads 1 is not honoured: it uses .* CPU seconds per second",
+    ),
+    Fault(
+        "OpenBLAS whose idle threads do not sleep",
+        "numpy",
+        "by_hand",
+        "machine/threads.py",
+        '"OPENBLAS_THREAD_TIMEOUT": "4"',
+        '"OPENBLAS_THREAD_TIMEOUT": "28"',
+        "two_layer_784x30x10",
+        cpus=2,
+        in_seconds=True,
+        options=_TWO_THREADS,
+        caught_by="idle threads do not sleep: after a call, this process uses .* CPU seconds per second",
+    ),
+    Fault(
+        "torch whose idle threads do not sleep",
+        "torch",
+        "tensors",
+        "machine/threads.py",
+        '"GOMP_SPINCOUNT": "1000"',
+        '"GOMP_SPINCOUNT": "1000000000"',
+        "two_layer_784x30x10",
+        cpus=2,
+        in_seconds=True,
+        options=_TWO_THREADS,
+        caught_by="idle threads do not sleep: after a call, this process uses .* CPU seconds per second",
     ),
     # Arithmetic.
     Fault(
@@ -682,7 +719,7 @@ RUN_FAULTS = [
         "train(initial, x, y, steps)",
         "two_layer_1000x100x10",
         cpus=2,
-        options=("--threads", "2"),
+        options=_TWO_THREADS,
         caught_by="the call returned before .* was ready",
     ),
     # Halves of a step that are timed separately.

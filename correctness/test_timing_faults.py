@@ -114,7 +114,7 @@ FAULTS = [
     Broken(
         "one moment alone",
         PLAN,
-        '((0.25, "fresh"), (0.5, "main"), (0.75, "fresh"))',
+        '((0.25, "second"), (0.5, "main"), (0.75, "second"))',
         "()",
         "test_plan",
         "later_moments or no_moment",
@@ -122,7 +122,7 @@ FAULTS = [
     Broken(
         "one process alone",
         PLAN,
-        '(0.25, "fresh"), (0.5, "main"), (0.75, "fresh")',
+        '(0.25, "second"), (0.5, "main"), (0.75, "second")',
         '(0.25, "main"), (0.5, "main"), (0.75, "main")',
         "test_plan",
         "later_moments",
@@ -130,8 +130,8 @@ FAULTS = [
     Broken(
         "all moments of a case in a row",
         PLAN,
-        '(0.25, "fresh"), (0.5, "main"), (0.75, "fresh")',
-        '(0.0, "fresh"), (0.0, "main"), (0.0, "fresh")',
+        '(0.25, "second"), (0.5, "main"), (0.75, "second")',
+        '(0.0, "second"), (0.0, "main"), (0.0, "second")',
         "test_plan",
         "spread or quarter",
     ),

@@ -1,8 +1,14 @@
-"""Writes files for the user: reports an unwritable file before the work, and leaves no file half written."""
+"""Writes files for the user: reports an unwritable file before the work, and leaves no file half written.
 
+A *store* is a file to which one line of JSON is added for each long measurement, when it ends.
+"""
+
+import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from gradperf.errors import UserError
 
@@ -33,6 +39,42 @@ def write(path: Path, text: str) -> None:
     except (OSError, RuntimeError, ValueError) as error:  # no space, links in a circle, a null character
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be written: {reason}") from None
+
+
+Entry = TypeVar("Entry")
+
+
+def append(store: Path, entry: Any) -> None:
+    """Add ``entry`` to a store, all of it or nothing. Raises UserError if that fails."""
+    line = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    try:
+        with store.open("a+b", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            if end and os.pread(file.fileno(), 1, end - 1) != b"\n":  # someone edited it
+                line = b"\n" + line
+            if file.write(line) != len(line):  # the disk is full
+                file.truncate(end)
+                raise UserError(f"{store}: cannot be written: no space is left")
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"{store}: cannot be written: {error.strerror}") from None
+
+
+def entries(store: Path, read: Callable[[Any], Entry], what: str) -> list[Entry]:
+    """Return ``read(entry)`` of each line of a store; none if it does not exist.
+
+    Raises UserError with the number of the first line that is not ``what``: there ``read`` raised ValueError,
+    TypeError, KeyError or AttributeError.
+    """
+    if not store.exists():
+        return []
+    found = []
+    for number, line in enumerate(store.read_bytes().splitlines(), 1):
+        try:
+            found.append(read(json.loads(line)))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise UserError(f"{store}, line {number}: not {what}: {type(error).__name__}: {error}") from None
+    return found
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -50,6 +50,14 @@ def share(*, most: float = 1, zero: bool = False) -> Callable[[str], float]:
     return read
 
 
+def planted(text: str) -> tuple[str, float]:
+    """Read CASE=SHARE: known work that is added to a case on purpose."""
+    case, _, value = text.rpartition("=")
+    if not case:
+        raise ArgumentTypeError(f"expected CASE=SHARE, such as 'torch.autograd=5%', not {text!r}")
+    return case, share()(value)
+
+
 def positive_number(text: str) -> float:
     """Read a number above 0."""
     number = _float(text)

@@ -193,16 +193,6 @@ def _t_within(theta: float, degrees: int) -> float:
     return 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
 
 
-def prediction_bound(sigma: float, count: int, confidence: float) -> float:
-    """Return the bound below which two new normal values differ with probability ``confidence``.
-
-    ``sigma`` is the standard deviation of ``count`` other values of the same distribution. The difference of the
-    new values divided by √2·``sigma`` follows t with ``count`` − 1 degrees of freedom (Hahn and Meeker, Statistical
-    Intervals, 1991, chapter 4).
-    """
-    return t_quantile((1 + confidence) / 2, count - 1) * math.sqrt(2) * sigma
-
-
 def detectable_effect(sigma: float, count: int, degrees: int, *, level: float, power: float) -> float:
     """Return the mean at which a one-sided t test of ``count`` normal values reaches ``power``.
 

@@ -12,12 +12,13 @@ from collections import Counter
 
 import pytest
 
-from gradperf.case_pairs import measure, worker
+from gradperf.case_pairs import measure
 from gradperf.case_pairs.measure import Role
 from gradperf.cases import Settings
 from gradperf.errors import UserError
 from gradperf.gate.measuring import replicate
 from gradperf.pairs import turns
+from gradperf.timing.lengths import Lengths
 from tests.gate.suites import FakeProcess
 
 NUMPY = "tiny_3x2x1-numpy.by_hand-cpu-float32"
@@ -137,29 +138,18 @@ def test_a_case_against_itself(tmp_path, monkeypatch):
         assert value.returned[0] == value.returned[1] != None  # noqa: E711 - both have a fingerprint
 
 
-def test_medians_of_a_process():
-    """One process times all cases, call by call."""
-    found = measure.median_s([NUMPY, OTHER], SETTINGS, 0.01, 5)
+def test_moments_of_a_process():
+    """One process takes a moment of each case; it chooses the lengths of its calls once, and keeps given ones."""
+    coin, given = random.Random(0), Lengths(20, 2)  # noqa: S311 - an order, not a secret
+    found = measure.moments([NUMPY, OTHER], SETTINGS, coin, {NUMPY: given})
     assert found.keys() == {NUMPY, OTHER}
-    assert all(0 < seconds < 1 for seconds in found.values())
-
-
-@pytest.mark.parametrize(("call_s", "calls"), [(2**-10, 21 + 205), (1.0, 3 + 5)])
-def test_medians_take_as_many_rounds_as_pytest_would(monkeypatch, call_s, calls):
-    """0.2 s of rounds after 20 ms of warm-up; at least 5 rounds after 3 calls."""
-    timed = []
-
-    class Timed:
-        def __init__(self, call):
-            self.call = call
-
-        def time_calls(self, number):
-            timed.append(number)
-            return call_s
-
-    monkeypatch.setattr(worker, "Benchmark", Timed)
-    assert worker._median_s(None, {"rounds_s": 0.2, "least_rounds": 5}) == call_s
-    assert timed == [1] * calls
+    assert found[NUMPY][0] == given
+    for lengths, moment in found.values():
+        assert lengths.short
+        assert 0 < moment.short_s < moment.long_s
+        assert moment.process == "fresh"
+    with pytest.raises(UserError, match="by_foot"):
+        measure.moments(["tiny_3x2x1-numpy.by_foot-cpu-float32"], SETTINGS, coin, {})
 
 
 def test_busy_cpus():

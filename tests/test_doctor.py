@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,8 +23,11 @@ from gradperf.machine import load
 from gradperf.machine.cpus import Cpus
 from gradperf.pairs.turns import Value
 from gradperf.stats import p_slower
+from gradperf.suite import changes
 from gradperf.text.quantities import percent
-from tests.conftest import ROOT, run_process
+from gradperf.timing.lengths import Lengths
+from gradperf.timing.moment import Moment
+from tests.conftest import run_process
 
 # --- estimates ---
 
@@ -35,42 +37,65 @@ def beyond_margin(found):
     return math.log1p(found.smallest_gate) - math.log(1.01)
 
 
-def test_known_spreads_give_known_changes():
-    """Spreads of 5 % and 1 %, estimated from many processes: 1.96·√2·5 %, and 1 % + (2.500 + 1.714)·1 %/√24."""
-    draw = np.random.default_rng(1)
-    found = Noise(
-        "case",
-        tuple(0.003 * np.exp(draw.normal(0, 0.05, 4000))),
-        tuple(draw.normal(0, 0.01, 4000)),
+def moments(*factors, reference_s=1e-5):
+    """Return moments with calls of 50 steps of 10 µs and of 5, which took longer by these factors."""
+    return tuple(
+        Moment("2026-01-01T00:00:00+00:00", "fresh", factor * 52e-5, factor * 7e-5, 90, 9, 0.98, reference_s)
+        for factor in factors
     )
-    assert math.log1p(found.smallest_stored) == pytest.approx(1.960 * math.sqrt(2) * 0.05, rel=0.05)
+
+
+def noise_of(gate_log_ratios, factors=(1.0, 1.0, 1.0, 1.0), case="case"):
+    return Noise(case, Lengths(50, 5), moments(*factors), tuple(gate_log_ratios))
+
+
+def test_known_spread_of_pairs_gives_a_known_change():
+    """A spread of 1 %, estimated from many pairs: 1 % + (2.500 + 1.714)·1 %/√24."""
+    draw = np.random.default_rng(1)
+    found = noise_of(draw.normal(0, 0.01, 4000))
     assert beyond_margin(found) == pytest.approx(4.2137 * 0.01 / math.sqrt(24), rel=0.05)
 
 
-@pytest.mark.parametrize("processes", [3, 10, 30])
-def test_two_stored_runs_differ_by_less_in_95_of_100(processes):
-    """Also where the spread itself is known from few processes only."""
-    draw = np.random.default_rng(processes)
-    below = 0
-    for _ in range(1500):
-        medians_s = np.exp(draw.normal(-5, 0.1, processes))
-        estimate = Noise("case", tuple(medians_s), (0.0, 0.0)).smallest_stored
-        one, other = draw.normal(-5, 0.1, 2)
-        below += abs(one - other) < math.log1p(estimate)
-    assert below / 1500 == pytest.approx(0.95, abs=0.017)  # three standard errors
+def test_runs_are_made_of_moments_far_apart():
+    """Four moments each, as in a run of ``pytest perf``; what is left over makes a run longer."""
+    found = noise_of((0.0, 0.0), factors=[1 + number / 100 for number in range(9)])
+    assert len(found.runs) == 2
+    assert [run.step_s for run in found.runs] == pytest.approx([1.00e-5, 1.01e-5])  # even moments, odd ones
+    assert [round(run.error, 3) for run in found.runs] == [0.021, 0.021]  # the second fastest is 2 % slower
+    assert len(noise_of((0.0, 0.0), factors=(1.0, 1.1)).runs) == 1
+
+
+def test_two_stored_runs_show_the_smallest_change():
+    """Of 40 equal cases, one run in 100 calls any different; that change of one is found in 80 of 100."""
+    found = noise_of((0.0, 0.0), factors=(1.0, 1.0, 1.01, 1.01, 1.02, 1.02, 1.03, 1.03))
+    error = found.stored_error
+    assert error == pytest.approx(math.hypot(0.008, math.log(1.01)), rel=0.3)
+    draw = np.random.default_rng(3)
+    one, other = draw.normal(0, error, (2, 20_000, noise.RUN_CASES))
+    width = changes.width(noise.RUN_CASES) * math.sqrt(2) * error
+    assert (np.abs(one - other) > width).any(axis=1).mean() == pytest.approx(0.01, abs=0.003)
+    slower = one[:, 0] - other[:, 0] + math.log1p(found.smallest_stored)
+    assert (slower > width).mean() == pytest.approx(0.8, abs=0.01)
+    assert noise.RUN_CASES == 40
+
+
+def test_disturbed_moments_make_stored_runs_careful():
+    """If no other moment reached the fastest time, perhaps none reached the true one."""
+    steady = noise_of((0.0, 0.0), factors=(1.0, 1.001, 1.002, 1.003))
+    assert noise_of((0.0, 0.0), factors=(1.0, 1.1, 1.2, 1.3)).smallest_stored > 5 * steady.smallest_stored
 
 
 def test_few_pairs_make_the_gate_careful():
     """Two pairs that agree with each other, and not with 0, are no proof of a small spread."""
-    few = Noise("case", (1.0, 1.0), (0.024, 0.027))
+    few = noise_of((0.024, 0.027))
     assert few.gate_sigma == pytest.approx(0.02555, rel=1e-3)
-    assert beyond_margin(few) > 2 * beyond_margin(Noise("case", (1.0, 1.0), (0.02555,) * 24))
+    assert beyond_margin(few) > 2 * beyond_margin(noise_of((0.02555,) * 24))
 
 
 def test_gate_sees_the_smallest_change_in_95_of_100():
     """And alarms in 1 of 100 at its margin: the gate's own test on its own number of pairs, 4,000 times each."""
     draw, sigma, plan = np.random.default_rng(2), 0.02, Plan()
-    change = math.log1p(Noise("case", (1.0, 1.0), (sigma,) * 24).smallest_gate)
+    change = math.log1p(noise_of((sigma,) * 24).smallest_gate)
 
     def alarms(slower):
         runs = draw.normal(slower, sigma, (4000, plan.confirm)).tolist()
@@ -78,13 +103,6 @@ def test_gate_sees_the_smallest_change_in_95_of_100():
 
     assert alarms(plan.margin) == pytest.approx(0.01, abs=0.005)
     assert alarms(change) == pytest.approx(0.95, abs=0.02)
-
-
-def test_rounds_are_those_of_the_suite():
-    """The doctor takes the rounds that pyproject.toml gives to ``pytest perf``."""
-    given = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
-    assert f"--benchmark-max-time={noise.ROUNDS_S}" in given
-    assert f"--benchmark-min-rounds={noise.LEAST_ROUNDS}" in given
 
 
 # --- measuring ---
@@ -98,12 +116,21 @@ def test_each_kind_of_measurement_is_repeated(monkeypatch):
         assert equal_calls
         return [Value(0.01 * number, 1.0, 1.0, (None, None)) for number, _ in enumerate(first.cases)]
 
-    monkeypatch.setattr(noise, "median_s", lambda cases, *rest: dict.fromkeys(cases, 0.001))
+    def take(cases, settings, coin, lengths):
+        given.append(dict(lengths))
+        return {case: (Lengths(50, 5), moments(1.0)[0]) for case in cases}
+
+    given = []
+    monkeypatch.setattr(noise, "moments", take)
     monkeypatch.setattr(noise, "measure", pair)
     one, other = noise.measure_noise(["a", "b"], 1, -1.0)
-    assert (one.case, one.stored_s, one.gate_log_ratios) == ("a", (0.001, 0.001), (0.0, 0.0))
+    assert (one.case, one.moments, one.gate_log_ratios) == ("a", moments(1.0, 1.0), (0.0, 0.0))
+    assert given == [
+        {},
+        {"a": Lengths(50, 5), "b": Lengths(50, 5)},
+    ]  # later processes take the lengths of the first
     assert (other.case, other.gate_log_ratios) == ("b", (0.01, 0.01))
-    assert len(noise.measure_noise(["a"], 1, 0.05)[0].stored_s) > 2
+    assert len(noise.measure_noise(["a"], 1, 0.05)[0].moments) > 2
 
 
 # --- judging ---
@@ -112,6 +139,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIBRARY = {"version": "0.3", "architecture": "Zen", "threading_layer": "pthreads", "num_threads": 1}
 HEALTHY = examination.Examination(
     threads=1,
+    waiting=None,
     start=load.Moment(NOW, 0.1, load.CpuTimes(0, 0)),
     end=load.Moment(NOW + timedelta(seconds=60), 1.0, load.CpuTimes(1000, 5)),
     cpus=Cpus("AMD EPYC", 4, 2, None, "performance"),
@@ -124,8 +152,8 @@ HEALTHY = examination.Examination(
     blas={"name": "openblas", "version": "0.3", "configuration": None, "loaded": {"openblas": LIBRARY}},
     versions={"numpy": "2.4.6"},
     noise=(
-        Noise("two_layer", (1.0, 1.1, 1.0, 1.1, 1.0) * 4, (0.0, 0.01) * 10),
-        Noise("tiny", (1.0, 1.02, 1.0, 1.02, 1.0) * 4, (0.0, 0.03) * 10),
+        noise_of((0.0, 0.01) * 10, (1.0,) * 5 + (1.05,) * 15, case="two_layer"),
+        noise_of((0.0, 0.03) * 10, (1.0,) * 20, case="tiny"),
     ),
 )
 FAULTS = {
@@ -145,7 +173,7 @@ FAULTS = {
         "openblas runs 2 threads instead of 1",
     ),
     "few processes": (
-        {"noise": tuple(Noise(s.case, s.stored_s[:5], s.gate_log_ratios[:4]) for s in HEALTHY.noise)},
+        {"noise": tuple(replace(s, gate_log_ratios=s.gate_log_ratios[:4]) for s in HEALTHY.noise)},
         "Only 4 processes",
     ),
 }
@@ -172,7 +200,7 @@ def test_verdict_is_that_of_the_worst_case():
     assert stored > HEALTHY.noise[1].smallest_stored
     assert gate > HEALTHY.noise[0].smallest_gate
     assert report.sentence(HEALTHY) == (
-        f"Comparing stored runs here cannot show a change below {100 * stored:.0f} %; "
+        f"Two stored runs of 40 cases here cannot show a change below {100 * stored:.0f} %; "
         f"the gate can show {100 * gate:.1f} %."
     )
 
@@ -230,20 +258,21 @@ def test_doctor_ends_with_the_plain_sentence(examined):
     done, record = examined
     text = " ".join(done.stdout.split())
     assert re.search(
-        r"Comparing stored runs here cannot show a change below \S+ %; the gate can show \S+ %\.", text
+        r"Two stored runs of 40 cases here cannot show a change below \S+ %; the gate can show \S+ %\.", text
     )
     assert record["sentence"] in text
     assert percent(record["smallest_stored"]) in record["sentence"]
     assert percent(record["smallest_gate"]) in record["sentence"]
     for case in record["spreads"]:
-        again = Noise(case["case"], tuple(case["stored_s"]), tuple(case["gate_log_ratios"]))
+        taken = tuple(Moment(**moment) for moment in case["moments"])
+        again = Noise(case["case"], Lengths(**case["lengths"]), taken, tuple(case["gate_log_ratios"]))
         assert again.smallest_stored == pytest.approx(case["smallest_stored"])
         assert again.smallest_gate == pytest.approx(case["smallest_gate"])
 
 
 def test_doctor_admits_how_little_it_measured(examined):
     done, record = examined
-    count = len(record["spreads"][0]["stored_s"])
+    count = len(record["spreads"][0]["moments"])
     assert count >= 2
     assert (f"Only {count} processes" in done.stdout) == (count < examination.ENOUGH)
     assert (f"guesses, from {count} of each." in record["sentence"]) == (count < examination.ENOUGH)
@@ -254,6 +283,14 @@ def test_doctor_fits_into_80_columns(examined):
     report = done.stdout.splitlines()[:-1]  # the last one is the user's own path
     assert [line for line in report if len(line) > 80] == []
     assert done.stderr == ""
+
+
+def test_doctor_tells_how_idle_threads_wait():
+    """If there are several; a single one never waits."""
+    assert "idle" not in " ".join(report.lines(HEALTHY))
+    several = replace(HEALTHY, threads=2, waiting="idle threads soon sleep")
+    assert "2, set by gradperf, idle threads soon sleep; before" in " ".join(report.lines(several))
+    assert report.record(several)["threads"]["waiting"] == "idle threads soon sleep"
 
 
 def test_doctor_tells_variables_as_they_were_and_threads_as_they_are(examined):

@@ -167,14 +167,14 @@ def at(long_s, short_s=None, process="main", reference_s=1e-5):
 
 def test_times_of_calls_of_both_lengths():
     """The step from the difference, and what is left is paid once; each length has its own fastest moment."""
-    found = estimate([at(6.1e-4, 1.5e-4), at(6e-4, 1.6e-4, "fresh")], long=50, short=5)
+    found = estimate([at(6.1e-4, 1.5e-4), at(6e-4, 1.6e-4, "second")], long=50, short=5)
     assert (found.step_s, found.call_s) == pytest.approx((1e-5, 1e-4))
     assert found.disturbed == 0.2
 
 
 def test_calls_of_one_length():
     """The time of a call, divided by its steps; what it pays once is not known."""
-    found = estimate([at(6.2e-4), at(6e-4, process="fresh")], long=50, short=None)
+    found = estimate([at(6.2e-4), at(6e-4, process="second")], long=50, short=None)
     assert (found.step_s, found.call_s) == (pytest.approx(1.2e-5), None)
     assert found.error == pytest.approx(math.hypot(HIDDEN_ERROR, math.log(6.2 / 6)))
 
@@ -197,7 +197,7 @@ def test_without_a_moment():
 
 times = st.floats(1e-9, 1e3)
 any_moments = st.lists(
-    st.builds(at, times, times, st.sampled_from(["main", "fresh"]), st.floats(1e-6, 1e-3)), min_size=1, max_size=8
+    st.builds(at, times, times, st.sampled_from(["main", "second"]), st.floats(1e-6, 1e-3)), min_size=1, max_size=8
 )
 
 

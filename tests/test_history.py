@@ -156,6 +156,17 @@ def test_differences_of_a_hostile_record_are_printable(tmp_path):
     assert len(note) < 500 + len(str(tmp_path))
 
 
+def test_two_hostile_records_are_compared_or_not(tmp_path):
+    """Both are nested as deeply as can just be read: nothing is raised."""
+    for levels in range(900, 1_000, 3):
+        files = [store(tmp_path, name, machine={"cpu_model": "deep"}) for name in ("0001_a.json", "0002_b.json")]
+        for file in files:
+            file.write_text(file.read_text().replace('"deep"', '{"x":' * levels + "0" + "}" * levels))
+        with suppress(UserError):
+            runs = [storage.read(file) for file in files]
+            assert len([*history.comparable(runs[0], runs)]) < 2
+
+
 def test_runs_that_can_be_compared(tmp_path):
     """Among many: complete, with equal conditions, and not the run itself."""
     store(tmp_path, "0001_a.json")

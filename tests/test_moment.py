@@ -34,7 +34,7 @@ def test_lengths_take_turns(machine):
 
 def test_one_length(machine):
     """A long step is timed alone."""
-    found = moment.take(machine.call(0.01), Lengths(1, None), "fresh", None)
+    found = moment.take(machine.call(0.01), Lengths(1, None), "second", None)
     assert set(machine.calls) == {1}
     assert (found.long_s, found.short_s) == (pytest.approx(0.01), None)
 

@@ -27,7 +27,7 @@ def executed(order, *, cases=None, until=None):
 def test_later_moments():
     """Four moments with the first; the main process and a fresh one have at least one each."""
     assert 1 + len(LATER) == 4
-    assert {process for _, process in LATER} == {"main", "fresh"}
+    assert {process for _, process in LATER} == {"main", "second"}
 
 
 @given(st.integers(1, 60).flatmap(lambda n: st.permutations(range(n))), st.integers(1, 80), st.integers(0, 60))
@@ -36,7 +36,7 @@ def test_no_moment_is_lost(order, expected, until):
     moments = executed(order, cases=expected, until=until)
     assert Counter(case for case, _, _ in moments) == dict.fromkeys(order[:until], 1 + len(LATER))
     for case in order[:until]:
-        assert [process for one, process, _ in moments if one == case] == ["main", "fresh", "main", "fresh"]
+        assert [process for one, process, _ in moments if one == case] == ["main", "second", "main", "second"]
 
 
 @given(st.integers(8, 200))

@@ -15,7 +15,7 @@ PACKAGE = Path(gradperf.__file__).parent
 
 GROUND = {"errors", "files", "stage", "stats", "text", "machine", "pairs"}
 CASES = GROUND | {"options", "problems", "frameworks", "cases"}
-SUITE = CASES | {"checks", "first_call", "timing"}
+SUITE = CASES | {"checks", "first_call", "timing", "case_pairs"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -29,15 +29,16 @@ MAY_IMPORT = {
     "problems": GROUND,
     "frameworks": GROUND | {"problems"},
     "cases": CASES,
-    "timing": GROUND,
     "checks": CASES,
-    "first_call": CASES | {"checks", "timing"},
+    "timing": {"pairs"},
+    "first_call": CASES | {"checks"},
     "suite": SUITE,
-    "case_pairs": CASES,
-    "doctor": CASES | {"case_pairs", "gate"},
+    "stability": GROUND | {"problems", "timing", "suite"},
+    "case_pairs": CASES | {"checks", "timing"},
+    "doctor": CASES | {"timing", "case_pairs", "gate", "suite"},
     "gate": GROUND,
     "certificate": GROUND | {"gate", ""},
-    "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "certificate", ""},
+    "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "certificate", "stability", ""},
     "__main__": {"commands"},
     "": set(),
 }

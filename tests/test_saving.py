@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -81,6 +83,33 @@ def test_nothing_is_overwritten(tmp_path, monkeypatch, links):
     assert numbered.add(tmp_path, "x", "ours").name == "0002_x.json"
     assert (tmp_path / "0001_x.json").read_text() == "theirs"
     assert (tmp_path / "0002_x.json").read_text() == "ours"
+
+
+def test_a_number_is_given_by_one_saver_at_a_time(tmp_path):
+    """A saver that finds the folder locked waits, and counts what came meanwhile."""
+    descriptor = try_lock(tmp_path / numbered.LOCK)
+    with ThreadPoolExecutor() as other:
+        saved = other.submit(numbered.add, tmp_path, "x", "{}")
+        time.sleep(0.1)
+        assert not saved.done()
+        (tmp_path / "0001_y.json").touch()
+        os.close(descriptor)
+        assert saved.result().name == "0002_x.json"
+
+
+def test_each_step_of_a_save_holds_the_lock(tmp_path, monkeypatch):
+    """When it clears away, and when it takes a number: nobody else can have the lock then."""
+    seen = []
+    for step in ("_remove_abandoned", "_publish"):
+        done = getattr(numbered, step)
+
+        def watched(*arguments, step=step, done=done):
+            seen.append((step, try_lock(tmp_path / numbered.LOCK)))
+            return done(*arguments)
+
+        monkeypatch.setattr(numbered, step, watched)
+    numbered.add(tmp_path, "x", "{}")
+    assert seen == [("_remove_abandoned", None), ("_publish", None)]
 
 
 def test_hanging_owner_of_the_lock_does_not_stop_a_save(tmp_path, monkeypatch):
@@ -257,13 +286,27 @@ def test_json_is_written_whole_or_not_at_all(run_pytest, tmp_path):
         "files._replace = full\n"
     )
     (tmp_path / "run.json").write_text("before")
-    done = run_pytest(ROOT / "perf", *ONE, "--benchmark-json=run.json", "-p", "saboteur", extra_path=tmp_path)
+    few = [ROOT / "perf", *ONE, "-p", "saboteur"]
+    done = run_pytest(*few, "--benchmark-json=run.json", extra_path=tmp_path, TMPDIR=str(tmp_path))
     assert done.returncode == 1
     assert (
         "ERROR: --benchmark-json=run.json: cannot be written: No space left on device; it is kept as" in done.stdout
     )
     assert (tmp_path / "run.json").read_text() == "before"
     assert len(stored(tmp_path)) == 1
+
+
+def test_ctrl_c_at_the_end_loses_no_run(run_pytest, tmp_path):
+    """All was timed, and only the comparison with the ceilings is missing: the run is saved, as partial."""
+    (tmp_path / "impatient.py").write_text(
+        f"{BOUND}from gradperf.checks import ceilings\n"
+        "def pressed(*_): raise KeyboardInterrupt\n"
+        "def pytest_runtest_teardown(): ceilings.ceilings = pressed\n"
+    )
+    run_pytest(ROOT / "perf", *ONE, "-p", "impatient", extra_path=tmp_path)
+    (file,) = stored(tmp_path)
+    assert storage.read(file).partial == "interrupted"
+    assert len(storage.read(file).benchmarks) == 1
 
 
 def test_saving_is_not_interrupted(tmp_path):

@@ -385,13 +385,6 @@ def test_no_quantile_where_there_is_none(probability, degrees):
         stats.t_quantile(probability, degrees)
 
 
-@given(st.integers(2, 100), st.floats(0.5, 0.999))
-def test_prediction_bound(count, confidence):
-    """A difference of two new values, over √2·s, is t distributed: scipy says how often it exceeds the bound."""
-    t = stats.prediction_bound(0.05, count, confidence) / (math.sqrt(2) * 0.05)
-    assert 2 * scipy.stats.t.sf(t, count - 1) == pytest.approx(1 - confidence)
-
-
 @given(st.integers(10, 60), st.sampled_from([0.01, 0.05]), st.sampled_from([0.8, 0.95]))
 def test_detectable_effect(count, level, power):
     """At that effect, a t test has the power asked for, within 1.1 %, by scipy's noncentral t."""

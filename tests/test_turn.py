@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gradperf.errors import UserError
+from gradperf.machine import lock as machine_lock
 from gradperf.machine.lock import try_lock
 from gradperf.suite import turn
 from tests.conftest import ROOT
@@ -165,15 +166,22 @@ def test_where_no_lock_can_be_the_run_goes_on(lock, there, tmp_path):
     assert len(said) == 1
 
 
-def test_a_removed_file_keeps_nobody_out(lock):
+def test_a_removed_file_keeps_nobody_out(lock, monkeypatch):
     """Who waits for the old file would not see the new one: each takes the lock of the file that is there."""
-    first = try_lock(lock)
-    lock.unlink()
-    second = try_lock(lock)
-    assert second is not None
-    assert try_lock(lock) is None
-    os.close(first)
-    os.close(second)
+    opened, opening = [], machine_lock._open
+
+    def removed_after_opening(path, for_all_users):
+        opened.append(opening(path, for_all_users))
+        if len(opened) == 1:
+            path.unlink()
+            path.touch()
+        return opened[-1]
+
+    monkeypatch.setattr(machine_lock, "_open", removed_after_opening)
+    descriptor = try_lock(lock)
+    assert len(opened) == 2
+    assert os.path.samestat(os.fstat(descriptor), lock.stat())
+    os.close(descriptor)
 
 
 def test_all_users_share_the_file(lock, monkeypatch, tmp_path):

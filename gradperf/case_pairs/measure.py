@@ -18,10 +18,13 @@ from statistics import median
 
 from gradperf.cases import Settings
 from gradperf.errors import UserError
+from gradperf.pairs.child.cpu import usable_cpus
 from gradperf.pairs.meeting import failure, leave, meet
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding
 from gradperf.pairs.turns import Value, Waiting, take_turns
 from gradperf.stats import hodges_lehmann, signed_rank_interval
+from gradperf.timing.lengths import Lengths
+from gradperf.timing.moment import Moment
 
 CONFIDENCE = 0.95
 
@@ -92,12 +95,20 @@ def measure(
     return values
 
 
-def median_s(cases: Sequence[str], settings: Settings, rounds_s: float, least_rounds: int) -> dict[str, float]:
-    """Return the median seconds of a call of each case, in one fresh process, timed as ``pytest perf`` does."""
+def moments(
+    cases: Sequence[str], settings: Settings, coin: random.Random, lengths: Mapping[str, Lengths]
+) -> dict[str, tuple[Lengths, Moment]]:
+    """Take a moment of each case in one fresh process, as ``pytest perf`` does, half of it on a CPU that is drawn.
+
+    The process chooses the lengths of a case that has none in ``lengths``.
+    """
+    cpus = usable_cpus()
+    cpu = coin.choice(cpus) if cpus and settings.threads == 1 else None
+    known = {id_: asdict(chosen) for id_, chosen in lengths.items()}
     with started(["only"]) as processes:
-        order = {"cases": cases, "rounds_s": rounds_s, "least_rounds": least_rounds}
-        medians_s: dict[str, float] = processes["only"].ask(do="rounds", **order, **asdict(settings))["median_s"]
-    return medians_s
+        order = {"cases": cases, "lengths": known, "cpu": cpu, **asdict(settings)}
+        answer = processes["only"].ask(do="moments", **order)["moments"]
+    return {id_: (Lengths(**one["lengths"]), Moment(**one["moment"])) for id_, one in answer.items()}
 
 
 def busy_cpus(count: int, seconds: float) -> float:

@@ -6,8 +6,9 @@ It reads one order from the file descriptor ORDERS, obeys and ends. Orders and a
     Import and use the frameworks ``beside``. Then prepare each case, and take turns at it as
     :mod:`gradperf.pairs.child.turns` describes; answer ``{"ended": case, "outcome", "reason"}``. At the end answer
     ``{"bye": 0, "errors": []}``.
-``{"do": "rounds", "cases": […], "threads", "tier", "seed", "rounds_s", "least_rounds"}``
-    Time each call of each case by itself, as ``pytest perf`` does; answer ``{"median_s": {case: seconds}}``.
+``{"do": "moments", "cases": […], "threads", "tier", "seed", "lengths": {case: {"long", "short"}}, "cpu"}``
+    Take a moment of each case, as ``pytest perf`` does (:mod:`gradperf.timing.moment`), half of it on that CPU.
+    Choose the lengths of a case that has none. Answer ``{"moments": {case: {"lengths", "moment"}}}``.
 ``{"do": "count"}``
     Answer ``{}``; at the next order ``{"seconds": …}`` count for that long, and answer ``{"cpu_s", "wall_s"}``.
 """
@@ -15,13 +16,13 @@ It reads one order from the file descriptor ORDERS, obeys and ends. Orders and a
 import sys
 import time
 from collections.abc import Callable, Mapping
-from statistics import median
+from dataclasses import asdict
 from typing import Any
 
 from gradperf.errors import UserError
 from gradperf.machine import threads
 from gradperf.pairs.child.channel import Channel
-from gradperf.pairs.child.turns import Benchmark, Turns, is_warm
+from gradperf.pairs.child.turns import Benchmark, Turns
 
 
 def main() -> int:
@@ -31,8 +32,8 @@ def main() -> int:
     match order["do"]:
         case "turns":
             _take_turns(channel, order)
-        case "rounds":
-            channel.answer(median_s={id_: _median_s(prepared(id_, order), order) for id_ in order["cases"]})
+        case "moments":
+            channel.answer(moments={id_: _moment(id_, order) for id_ in order["cases"]})
         case "count":
             channel.answer()
             channel.answer(**_count(channel.order()["seconds"]))
@@ -43,6 +44,7 @@ def main() -> int:
 
 def _take_turns(channel: Channel, order: Mapping[str, Any]) -> None:
     turns = Turns(channel)
+    turns.several_threads = order["threads"] > 1
     _use(order["beside"], order["threads"])
     for id_ in order["cases"]:
         turns.case, turns.was_ready = id_, False
@@ -55,7 +57,7 @@ def _take_turns(channel: Channel, order: Mapping[str, Any]) -> None:
     channel.answer(bye=0, errors=[])
 
 
-def prepared(id_: str, order: Mapping[str, Any]) -> Callable[[], Any]:
+def prepared(id_: str, order: Mapping[str, Any]) -> Callable[..., Any]:
     """Bind the threads and prepare the case ``id_``."""
     threads.bind(order["threads"])
     from gradperf import cases, frameworks
@@ -64,7 +66,7 @@ def prepared(id_: str, order: Mapping[str, Any]) -> Callable[[], Any]:
     case = cases.find(id_, settings)
     frameworks.load(case.framework, settings.threads)
     inputs = case.problem.inputs(settings.seed, case.dtype)
-    run: Callable[[], Any] = case.implementation.prepare(case.problem, inputs, case.device, case.dtype)
+    run: Callable[..., Any] = case.implementation.prepare(case.problem, inputs, case.device, case.dtype)
     return run
 
 
@@ -80,15 +82,19 @@ def _use(names: list[str], count: int) -> None:
         frameworks.style(name, problem.family, "operator").prepare(problem, inputs, "cpu", "float32")()
 
 
-def _median_s(call: Callable[[], Any], order: Mapping[str, Any]) -> float:
-    """Return the median seconds of a call, over the rounds that ``pytest perf`` would take."""
-    benchmark = Benchmark(call)
-    calls, spent_s = 0, 0.0
-    while not is_warm(calls, spent_s, None):
-        call_s = benchmark.time_calls(1)
-        calls, spent_s = calls + 1, spent_s + call_s
-    rounds = max(order["least_rounds"], round(order["rounds_s"] / call_s))
-    return median(benchmark.time_calls(1) for _ in range(rounds))
+def _moment(id_: str, order: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lengths of the calls of a case, and its moment."""
+    run = prepared(id_, order)
+    from gradperf import cases
+    from gradperf.timing.lengths import Lengths, choose
+    from gradperf.timing.moment import take
+
+    known = order["lengths"].get(id_)
+    settings = cases.Settings(order["tier"], order["threads"], order["seed"])
+    lengths = Lengths(**known) if known else choose(run, cases.find(id_, settings).problem.steps)
+    for steps in lengths.each:
+        run(steps)
+    return {"lengths": asdict(lengths), "moment": asdict(take(run, lengths, "second", order["cpu"]))}
 
 
 def _count(seconds: float) -> dict[str, float]:

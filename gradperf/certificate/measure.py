@@ -78,8 +78,7 @@ def measure(kind: Kind, count: int, arguments: Sequence[str], store: Path) -> No
             group = min(sorted(set(case_groups.values())), key=made.__getitem__)
             planted = {case: GROUP_SHARE for case, name in case_groups.items() if name == group}
         run = _run(kind, arguments, planted, group, case_groups)
-        with store.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(run), ensure_ascii=False) + "\n")
+        files.append(store, asdict(run))
         caught = ", ".join(f"{share:.0%} {run.cases.get(case)}" for case, share in planted.items())
         if group:
             caught = f"{GROUP_SHARE:.0%} of {group} {run.groups.get(group)}"

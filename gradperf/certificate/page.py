@@ -7,10 +7,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import Any
 
 from gradperf.certificate.runs import Run
 from gradperf.stats import binomial_interval, binomial_upper_bound
+from gradperf.text.markdown import table
 from gradperf.text.printable import NONE
 from gradperf.text.quantities import percent, plural
 
@@ -65,11 +65,6 @@ def _conditions(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
-    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *lines] if lines else ["Not measured yet."]
-
-
 def _false_alarms(runs: Sequence[Run]) -> list[str]:
     suites: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -107,7 +102,7 @@ def _false_alarms(runs: Sequence[Run]) -> list[str]:
     )
     for verdict, count in _other_failures(slowed).items():
         beside += f" {plural(count, 'run')} ended {verdict}, which caught nothing."
-    return [explanation, "", *_table(heads, rows), "", beside]
+    return [explanation, "", *table(heads, rows), "", beside]
 
 
 def _other_failures(runs: Iterable[Run]) -> Counter[str]:
@@ -129,7 +124,7 @@ def _caught(runs: Sequence[Run]) -> list[str]:
         "regressed and so did the run. The intervals, of Clopper and Pearson, treat the cases as independent, "
         "although cases of one run share its noise."
     )
-    return [explanation, "", *_table(("group", *(f"{share:.0%} slower" for share in shares)), rows)]
+    return [explanation, "", *table(("group", *(f"{share:.0%} slower" for share in shares)), rows)]
 
 
 def _groups_caught(runs: Sequence[Run]) -> list[str]:
@@ -144,7 +139,7 @@ def _groups_caught(runs: Sequence[Run]) -> list[str]:
         "All cases of the group are slowed. It is caught if it regressed, or one of them did, or the mean of all."
     )
     head = f"{', '.join(f'{share:.0%}' for share in shares)} slower as a whole"
-    return [explanation, "", *_table(("group", head), rows)]
+    return [explanation, "", *table(("group", head), rows)]
 
 
 def _all_last(names: Iterable[str]) -> list[str]:
@@ -172,7 +167,7 @@ def _visible(runs: Sequence[Run]) -> list[str]:
         "The smallest slowdown that a run would have called regressed four times out of five, by its own noise: "
         "over the runs on unchanged code, beside other work or not."
     )
-    return [explanation, "", *_table(("group", "case", "runs", "median", "worst"), rows)]
+    return [explanation, "", *table(("group", "case", "runs", "median", "worst"), rows)]
 
 
 def _change_text(change: float) -> str:
@@ -197,7 +192,7 @@ def _times(runs: Sequence[Run]) -> list[str]:
         "A case that looks slower is measured up to four times as often. If a whole group looks slower, all of its "
         "cases are."
     )
-    return [explanation, "", *_table(("benchmarks", "cases", "slower ones", "time", "beside other work"), rows)]
+    return [explanation, "", *table(("benchmarks", "cases", "slower ones", "time", "beside other work"), rows)]
 
 
 def _time_text(seconds: Sequence[float]) -> str:

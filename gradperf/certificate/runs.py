@@ -1,12 +1,11 @@
 """Reads the store of a certificate: each line is one whole run of the gate, as JSON."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from gradperf.errors import UserError
+from gradperf import files
 
 Kind = Literal["unchanged", "planted", "group"]
 
@@ -89,13 +88,6 @@ class Run:
 
 def read(store: Path) -> list[Run]:
     """Return the runs in the store; none if it does not exist."""
-    if not store.exists():
-        return []
-    runs = []
-    for number, line in enumerate(store.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            fields = json.loads(line)
-            runs.append(Run(**{**fields, "arguments": tuple(fields["arguments"])}))
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{store}, line {number}: no run of the gate: {error}") from None
-    return runs
+    return files.entries(
+        store, lambda fields: Run(**{**fields, "arguments": tuple(fields["arguments"])}), "a run of the gate"
+    )

@@ -4,6 +4,7 @@
 the clock does not run.
 """
 
+import math
 import time
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -16,12 +17,21 @@ from gradperf.checks import agreement
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
 from gradperf.frameworks.contract import Backward, Forward, Run, Style, each
+from gradperf.machine import threads
 from gradperf.machine.libraries import pool_sizes
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 CPU_MARGIN = 1.1
 """Allowed CPU seconds per second and thread; above 1, as the two clocks are not read at one instant."""
+
+IDLE_S = 0.05
+"""How long idle threads are watched. A pool may look for more work for a millisecond after a call."""
+
+IDLE_SHARE = 0.05
+"""Allowed CPU seconds per second and idle thread meanwhile. One that does not sleep uses what other work leaves it.
+
+Seen: 0.001 to 0.01 of threads that sleep, and 0.1 to 1 of threads that do not, on two CPUs with a load of 6."""
 
 _MOST_COUNTED = 1000
 """With more steps than this, a short training is counted instead."""
@@ -38,6 +48,8 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
     """
     check_arithmetic(agreed)
     check_pools(agreed, settings.threads)
+    if settings.threads > 1 and not threads.waiting_by_user():
+        check_idle(agreed, settings.threads)
     check_computes_anew(agreed)
     check_compiles_nothing(agreed)
     try:
@@ -132,6 +144,25 @@ def check_pools(agreed: Agreed, count: int) -> None:
     if wrong := {name: size for name, size in pools.items() if size != count}:
         sizes = ", ".join(f"{name} has {size}" for name, size in wrong.items())
         raise Misconduct(f"{agreed.case.id}: --threads {count} is not honoured: {sizes}")
+
+
+def check_idle(agreed: Agreed, count: int) -> None:
+    """Check that the threads of this process sleep when nothing is computed: others would wait for their CPUs.
+
+    The lowest of three shares counts: something else in this process may work once, and other work on the machine
+    only lowers them.
+    """
+    most, shares = IDLE_SHARE * (count - 1), list[float]()
+    while len(shares) < 3 and min(shares, default=math.inf) > most:
+        agreed.run()
+        start_s, cpu_start_s = time.perf_counter(), time.process_time()
+        time.sleep(IDLE_S)
+        shares.append((time.process_time() - cpu_start_s) / (time.perf_counter() - start_s))
+    if (share := min(shares)) > most:
+        raise Misconduct(
+            f"{agreed.case.id}: idle threads do not sleep: after a call, this process uses {share:.2f} CPU seconds "
+            "per second and computes nothing"
+        )
 
 
 def check_computes_anew(agreed: Agreed) -> None:

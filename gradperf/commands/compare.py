@@ -9,7 +9,7 @@ from pathlib import Path
 from gradperf import files
 from gradperf.commands import AddParser, add_value
 from gradperf.errors import UserError
-from gradperf.suite import conditions, history, machine_info, storage
+from gradperf.suite import conditions, history, storage
 from gradperf.suite.change_formats import FORMATS, Comparison
 from gradperf.suite.changes import changes
 from gradperf.suite.storage import Run
@@ -48,7 +48,7 @@ def compare_runs(parsed: argparse.Namespace) -> int:
         raise UserError(f"{now.file} would be compared with itself; name two runs: gradperf compare A B")
     basis = conditions.basis(then, now.machine)
     found = changes(then.benchmarks, now.benchmarks, basis, problems.baseline_of)
-    differences = machine_info.differences(now.machine, then.machine)
+    differences = conditions.differences(now.machine, then.machine)
     comparison = Comparison(then, now, found, (*notes, *more, *differences))
     if parsed.output is not None:
         files.check_can_write("--output", parsed.output)

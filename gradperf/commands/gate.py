@@ -61,16 +61,8 @@ def add(add_parser: AddParser) -> None:
     value("--patience", "SECONDS", positive, "300", "seconds without an answer before a process counts as hung")
     option("--even-if-identical", action="store_true", help="measure even if nothing changed")
     plant = "add this share of work to a case of the head, to test the gate: CASE=5%%; * matches any characters"
-    option("--plant", metavar="CASE=SHARE", type=_planted, action="append", default=[], help=plant)
+    option("--plant", metavar="CASE=SHARE", type=options.planted, action="append", default=[], help=plant)
     parser.set_defaults(command=gate_change)
-
-
-def _planted(text: str) -> tuple[str, float]:
-    """Read CASE=SHARE."""
-    case, _, share = text.rpartition("=")
-    if not case:
-        raise argparse.ArgumentTypeError(f"expected CASE=SHARE, such as 'perf/test_x.py::test_y=5%', not {text!r}")
-    return case, options.share()(share)
 
 
 def gate_change(parsed: argparse.Namespace) -> int:

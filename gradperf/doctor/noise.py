@@ -2,7 +2,8 @@
 
 Two ways of comparing are tried, each with fresh processes. They alternate, so that both see the same minute.
 
-- **Stored runs**: one process after another times the cases as ``pytest perf`` does, and medians are compared.
+- **Stored runs**: each time in another process, a moment of the cases is taken as ``pytest perf`` does. Moments
+  that are as far apart as the time allows make a run, and two such runs are compared as stored runs are.
 - **The gate**: two processes take turns, by the engine of the gate.
 """
 
@@ -11,25 +12,29 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean, median
 
-from gradperf.case_pairs.measure import Role, measure, median_s
+from gradperf.case_pairs.measure import Role, measure, moments
 from gradperf.cases import Settings
 from gradperf.gate.decision.trial import Plan
-from gradperf.stats import detectable_effect, prediction_bound
+from gradperf.stats import detectable_effect
+from gradperf.suite import changes, gate_set
+from gradperf.timing.estimate import Estimate, estimate
+from gradperf.timing.lengths import Lengths
+from gradperf.timing.moment import Moment
+from gradperf.timing.plan import LATER
 
-ROUNDS_S = 0.2
-LEAST_ROUNDS = 5
-"""Seconds and least number of rounds of ``pytest perf``: its options in pyproject.toml."""
+RUN_MOMENTS = 1 + len(LATER)
+"""Moments of a case in one run of ``pytest perf``."""
+
+RUN_CASES = len(gate_set.CASES)
+"""Cases of the two runs of which the doctor speaks: the more cases, the larger a change must be."""
 
 PLAN = Plan()
 """The gate's default number of pairs, its alpha and its margin."""
 
 POWER = 0.95
 """Probability with which the gate should reach its alpha."""
-
-CONFIDENCE = 0.95
-"""Share of the comparisons of equal code in which stored runs differ by less than the smallest change."""
 
 LEAST = 2
 """Least number of processes, and of pairs, whatever the time: a single one has no spread."""
@@ -40,15 +45,23 @@ class Noise:
     """The differences of one case from itself."""
 
     case: str
-    stored_s: tuple[float, ...]
-    """Median seconds of one call, one entry per process."""
+    lengths: Lengths
+    moments: tuple[Moment, ...]
+    """One for each process."""
     gate_log_ratios: tuple[float, ...]
     """One value per pair of processes."""
 
     @property
-    def stored_sigma(self) -> float:
-        """Standard deviation of the log medians."""
-        return stdev(map(math.log, self.stored_s))
+    def runs(self) -> tuple[Estimate, ...]:
+        """What each run of these moments would have recorded; with fewer than two runs' moments, a single run."""
+        count = max(1, len(self.moments) // RUN_MOMENTS)
+        long, short = self.lengths.long, self.lengths.short
+        return tuple(estimate(self.moments[first::count], long=long, short=short) for first in range(count))
+
+    @property
+    def stored_error(self) -> float:
+        """Relative standard error of a time in such a run, in the median."""
+        return median(run.error for run in self.runs)
 
     @property
     def gate_sigma(self) -> float:
@@ -57,8 +70,8 @@ class Noise:
 
     @property
     def smallest_stored(self) -> float:
-        """Smallest change, as a share, that a comparison of two stored runs could show."""
-        return math.expm1(prediction_bound(self.stored_sigma, len(self.stored_s), CONFIDENCE))
+        """Smallest slowdown, as a share, that a comparison of two stored runs of :data:`RUN_CASES` could show."""
+        return changes.visible(math.sqrt(2) * self.stored_error, RUN_CASES)
 
     @property
     def smallest_gate(self) -> float:
@@ -76,14 +89,16 @@ def measure_noise(cases: Sequence[str], threads: int, seconds: float) -> list[No
     settings = Settings(threads=threads)
     coin = random.Random()  # noqa: S311 - an order, not a secret
     role = Role(tuple(cases))
-    stored: dict[str, list[float]] = {case: [] for case in cases}
+    lengths: dict[str, Lengths] = {}
+    stored: dict[str, list[Moment]] = {case: [] for case in cases}
     gated: dict[str, list[float]] = {case: [] for case in cases}
     for _ in _repeat(seconds):
-        for case, call_s in median_s(cases, settings, ROUNDS_S, LEAST_ROUNDS).items():
-            stored[case].append(call_s)
+        for case, (chosen, moment) in moments(cases, settings, coin, lengths).items():
+            lengths[case] = chosen
+            stored[case].append(moment)
         for case, value in zip(cases, measure(role, role, settings, coin, equal_calls=True), strict=True):
             gated[case].append(value.log_ratio)
-    return [Noise(case, tuple(stored[case]), tuple(gated[case])) for case in cases]
+    return [Noise(case, lengths[case], tuple(stored[case]), tuple(gated[case])) for case in cases]
 
 
 def _repeat(seconds: float) -> Iterator[int]:

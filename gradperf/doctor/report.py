@@ -7,12 +7,13 @@ from typing import Any
 
 from gradperf import frameworks
 from gradperf.doctor.examination import COARSE_S, ENOUGH, LEAST_SHARE, MOST_STEAL, Examination
+from gradperf.doctor.noise import RUN_CASES
 from gradperf.text.quantities import percent, plural, short_time
 
 WIDTH = 80
 UNKNOWN = "not known here"
 
-_DERIVED = ("stored_sigma", "gate_sigma", "smallest_stored", "smallest_gate")
+_DERIVED = ("stored_error", "gate_sigma", "smallest_stored", "smallest_gate")
 """The properties of a :class:`~gradperf.doctor.noise.Noise`, in the record."""
 
 
@@ -72,12 +73,12 @@ def lines(found: Examination) -> list[str]:
     seconds = (found.end.at - found.start.at).total_seconds()
     explanation = (
         f"Equal code against itself, {found.samples} processes and {found.samples} pairs of processes in "
-        f"{seconds:.0f} s: their standard deviation → the smallest change that shows. Runs stored hours apart "
-        "differ more than this can measure."
+        f"{seconds:.0f} s. Stored runs: the standard error of a time → the smallest slowdown that two runs of "
+        f"{RUN_CASES} cases can show. Gate: the standard deviation of a pair → the smallest slowdown of one case."
     )
     output += ["", *textwrap.wrap(explanation, WIDTH), f"{'':46}{'stored runs':>17}{'gate':>17}"]
     for noise in found.noise:
-        stored = f"{percent(noise.stored_sigma)} → {percent(noise.smallest_stored)}"
+        stored = f"{percent(noise.stored_error)} → {percent(noise.smallest_stored)}"
         gate = f"{percent(noise.gate_sigma)} → {percent(noise.smallest_gate)}"
         output.append(f"{noise.case:46}{stored:>17}{gate:>17}")
     for warning in warnings(found):
@@ -89,7 +90,7 @@ def sentence(found: Examination) -> str:
     """Return the verdict in one sentence, and another one if it is a guess."""
     few = f" Both are guesses, from {found.samples} of each." if found.samples < ENOUGH else ""
     return (
-        f"Comparing stored runs here cannot show a change below {percent(found.smallest_stored)}; "
+        f"Two stored runs of {RUN_CASES} cases here cannot show a change below {percent(found.smallest_stored)}; "
         f"the gate can show {percent(found.smallest_gate)}.{few}"
     )
 
@@ -101,6 +102,7 @@ def _facts(found: Examination) -> dict[str, str]:
     mask = "an unknown mask" if cpus.affinity is None else f"{cpus.affinity} in the mask of this process"
     gpus = "none: nvidia-smi is missing, or does not answer" if found.gpus is None else "none"
     variables = ", ".join(f"{name}={value}" for name, value in found.variables.items())
+    waiting = f", {found.waiting}" if found.waiting else ""
     absent = [name for name in frameworks.names() if name not in found.versions]
     return {
         "CPU": f"{cpus.model or 'of unknown model'}; {plural(cpus.logical or 0, 'logical CPU')}, {mask}, {quota}: "
@@ -117,7 +119,7 @@ def _facts(found: Examination) -> dict[str, str]:
         "GPU": "; ".join(f"{gpu.name}, {gpu.memory}, driver {gpu.driver}" for gpu in found.gpus or ()) or gpus,
         "timer": f"steps of {short_time(timer.step_s)}, {short_time(timer.call_s)} per reading, "
         f"{'monotonic' if timer.monotonic else 'NOT monotonic'}",
-        "threads": f"{found.threads}, set by gradperf; before: {variables or 'no thread variable'}",
+        "threads": f"{found.threads}, set by gradperf{waiting}; before: {variables or 'no thread variable'}",
         "BLAS": _blas(found.blas),
         "versions": ", ".join(f"{name} {number}" for name, number in found.versions.items())
         + (f"; not installed: {', '.join(absent)}" if absent else ""),
@@ -152,7 +154,7 @@ def record(found: Examination) -> dict[str, Any]:
         "memory_bytes": found.memory_bytes,
         "gpus": None if found.gpus is None else [asdict(gpu) for gpu in found.gpus],
         "timer": asdict(found.timer),
-        "threads": {"asked": found.threads, "variables_found": dict(found.variables)},
+        "threads": {"asked": found.threads, "waiting": found.waiting, "variables_found": dict(found.variables)},
         "blas": found.blas,
         "versions": dict(found.versions),
         "spreads": [

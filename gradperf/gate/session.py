@@ -10,19 +10,19 @@ import platform
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-from gradperf.errors import UserError
 from gradperf.gate.decision import judge, trial
 from gradperf.gate.decision.findings import Finding, Outcome, Overall
 from gradperf.gate.decision.trial import PLANTED, Pair, Phase, Plan
 from gradperf.gate.measuring.replicate import Replicate, Setting, collect, replicate
 from gradperf.machine import load
 from gradperf.machine.cpus import detect_cpus
+from gradperf.pairs import planting
 from gradperf.pairs.child.fingerprint import difference
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
@@ -223,7 +223,9 @@ def compare(request: Request, progress: Progress) -> Outcome:
     setting, plan, accepted = request.setting, request.plan, request.accepted
     cases = cases_of(*collect([setting.base, setting.head], setting))
     measurement = Measurement(
-        replace(setting, control=next(iter(cases.both), None), planted=_by_case(request.planted, cases.both)),
+        replace(
+            setting, control=next(iter(cases.both), None), planted=planting.by_case(request.planted, cases.both)
+        ),
         random.Random(request.seed),  # noqa: S311 - an order, not a secret
         plan,
         None if request.budget_s is None else start_s + request.budget_s,
@@ -267,18 +269,6 @@ def compare(request: Request, progress: Progress) -> Outcome:
             "steal": load.steal(start.cpu_times, end.cpu_times),
         },
     )
-
-
-def _by_case(planted: Mapping[str, float], cases: Collection[str]) -> dict[str, float]:
-    """Return the slowdown of each case that a pattern means: an id, or parts of ids with ``*`` between them."""
-    slowdowns: dict[str, float] = {}
-    for pattern, share in planted.items():
-        parts = pattern.split("*")
-        matching = [pattern] if pattern in cases else [c for c in cases if all(part in c for part in parts)]
-        if not matching:
-            raise UserError(f"--plant {pattern}: there is no such case")
-        slowdowns.update(dict.fromkeys(matching, share))
-    return slowdowns
 
 
 def _completed(

@@ -90,7 +90,6 @@ def changes(then: Sequence[Benchmark], now: Sequence[Benchmark], basis: Basis, b
     old, new = ({one.case: one for one in run if one.is_compared} for run in (then, now))
     shared = [name for name in new if name in old]
     factor = _factor([(old[name], new[name]) for name in shared])
-    width = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / max(1, len(shared)))
     then_scales, now_scales = (_scales(run, basis, baseline_of) for run in (old, new))
     if basis == "seconds" and max(factor, 1 / factor) >= SLOWER_MACHINE:
         then_scales = dict.fromkeys(old, _Scale(1.0, REFERENCE_ERROR))
@@ -98,10 +97,23 @@ def changes(then: Sequence[Benchmark], now: Sequence[Benchmark], basis: Basis, b
     return Changes(
         basis,
         factor,
-        {name: _change(old[name], new[name], then_scales[name], now_scales[name], width) for name in shared},
+        {name: _change(old[name], new[name], then_scales[name], now_scales[name], len(shared)) for name in shared},
         tuple(name for name in old if name not in new),
         tuple(name for name in new if name not in old),
     )
+
+
+def width(cases: int) -> float:
+    """Return how many standard errors an interval extends to each side if this many cases are compared."""
+    return NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / max(1, cases))
+
+
+def visible(error: float, cases: int) -> float:
+    """Return the smallest slowdown, as a share, that a comparison of this many cases would probably show.
+
+    ``error`` is the standard error of the logarithm of the ratio.
+    """
+    return _exp((width(cases) + NormalDist().inv_cdf(POWER)) * error) - 1
 
 
 def _factor(pairs: Sequence[tuple[Benchmark, Benchmark]]) -> float:
@@ -142,7 +154,7 @@ def _scales(cases: Mapping[str, Benchmark], basis: Basis, baseline_of: BaselineO
 
 
 def _change(
-    then: Benchmark, now: Benchmark, then_scale: _Scale | None, now_scale: _Scale | None, width: float
+    then: Benchmark, now: Benchmark, then_scale: _Scale | None, now_scale: _Scale | None, cases: int
 ) -> Change:
     if not (then.step_s and now.step_s and then_scale and now_scale):
         return Change(then, now, None, None, None)
@@ -160,8 +172,8 @@ def _change(
         then,
         now,
         ratio,
-        (_exp(log_ratio - width * error), _exp(log_ratio + width * error)),
-        _exp((width + NormalDist().inv_cdf(POWER)) * error) - 1,
+        (_exp(log_ratio - width(cases) * error), _exp(log_ratio + width(cases) * error)),
+        visible(error, cases),
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from gradperf.suite.break_even import Cost
 from gradperf.text.printable import NONE
+from gradperf.text.quantities import plural
 
 SCHEMA = 2
 
@@ -157,6 +158,8 @@ class Facts:
     """Why they were not counted."""
     cpu_per_wall: float | None = _fact(_size)
     """CPU seconds per second while the case was timed."""
+    wait_per_wall: float | None = _fact(_size)
+    """Seconds per second that ready threads waited for a CPU, added over all threads."""
     peak_fraction: float | None = _fact(_size)
     """Share of this machine's best speed."""
     ratio_to_baseline: float | None = _fact(_positive)
@@ -187,6 +190,8 @@ class RunFacts:
     """What the user selected (:func:`gradperf.suite.selection.selected`): equal for equal selections."""
     cut_short: str | None = _fact(_name)
     """What kept the run from being complete, other than benchmarks that did not finish."""
+    planted: Mapping[str, float] = _fact(_mapping, default_factory=dict)
+    """By the id of a case: work that was added to it on purpose, as a share of its time."""
     tier: str | None = _fact(_name)
     threads: int | None = _fact(_count)
     seed: int | None = _fact(_whole)
@@ -199,12 +204,13 @@ class RunFacts:
 
     @property
     def partial(self) -> str | None:
-        """Why the run holds only a part of what was selected; None if it is complete, or that was not recorded."""
+        """Why it is no run of all that was selected, unchanged; None if it is, or that was not recorded."""
         selected, finished = self.benchmarks_selected, self.benchmarks_finished
         missing = None
         if selected is not None and finished is not None and finished < selected:
             missing = f"{finished} of {selected} benchmarks"
-        return ", ".join(filter(None, (missing, self.cut_short))) or None
+        planted = f"work planted in {plural(len(self.planted), 'case')}" if self.planted else None
+        return ", ".join(filter(None, (missing, self.cut_short, planted))) or None
 
 
 @dataclass(frozen=True)
@@ -216,8 +222,6 @@ class Benchmark:
     """``framework.style``, or the test's name if neither was recorded."""
     median_call_s: float | None
     """Median of the calls, by pytest-benchmark."""
-    quartiles_s: tuple[float, float] | None
-    """Of a call."""
     iqr_s: float | None
     """Interquartile range of a call."""
 
@@ -285,12 +289,10 @@ def read_benchmark(stored: Mapping[str, Any]) -> Benchmark:
         label = _name(str(stored.get("fullname") or NONE).rpartition("::")[2]) or NONE
     else:
         label = f"{facts.framework or NONE}.{facts.style or NONE}"
-    q1_s, q3_s = _positive(stats.get("q1")), _positive(stats.get("q3"))
     return Benchmark(
         facts=facts,
         label=label,
         median_call_s=_positive(stats.get("median")),
-        quartiles_s=(q1_s, q3_s) if q1_s and q3_s else None,
         iqr_s=_size(stats.get("iqr")),
     )
 

@@ -103,8 +103,8 @@ def _first(folder: Path, fits: Callable[[Run], bool], none: str) -> tuple[Run, l
 
 def comparable(wanted: Run | Conditions, among: Iterable[Run]) -> Iterator[Run]:
     """Yield the complete runs of ``among`` under the same conditions: selection, settings, machine and versions."""
-    conditions = Conditions.of(wanted) if isinstance(wanted, Run) else wanted
-    return (run for run in among if unlike(run, conditions) is None and run != wanted)
+    conditions, own = (Conditions.of(wanted), wanted.file) if isinstance(wanted, Run) else (wanted, None)
+    return (run for run in among if run.file != own and unlike(run, conditions) is None)
 
 
 LAST = "last"

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from gradperf.machine import threads
 from gradperf.machine.cpus import detect_cpus
 from gradperf.machine.gpus import detect_gpus
 from gradperf.machine.libraries import blas
+from gradperf.suite.conditions import differences
 from gradperf.suite.facts import read_run
 from gradperf.suite.selection import SETTINGS
 from gradperf.text.printable import clean
@@ -32,12 +34,6 @@ class ComparedRun:
 
 
 COMPARED = pytest.StashKey[list[ComparedRun]]()
-
-MUST_BE_EQUAL = (
-    *("cpu_model", "logical_cpus", "affinity_cpus", "effective_cpus", "governor", "gpus", "blas"),
-    *("versions", "python_version", "settings"),
-)
-"""What must be equal for a run to be taken as the last one. A comparison warns of all other differences."""
 
 _OWN = pytest.StashKey[dict[str, Any]]()
 
@@ -93,7 +89,9 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     if _OWN in config.stash:
         return
     describe_machine(machine_info)
-    machine_info["settings"] = asdict(config.stash[SETTINGS])
+    settings = config.stash[SETTINGS]
+    waiting = {"waiting": threads.waiting()} if settings.threads > 1 else {}
+    machine_info["settings"] = asdict(settings) | waiting
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark's own, which then has nothing to report
@@ -136,27 +134,6 @@ def _is_number(value: Any) -> bool:
         return isinstance(value, Real) and math.isfinite(value)
     except OverflowError:  # more digits than a float holds
         return False
-
-
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:
-    """Return each value in which two machine infos differ: ``versions.torch: 2.12.0 then, 2.13.0 now``."""
-    lines = []
-    for key in sorted(ours.keys() | theirs.keys()):
-        now, then = ours.get(key), theirs.get(key)
-        if isinstance(now, Mapping) and isinstance(then, Mapping):
-            lines += differences(now, then, f"{path}{key}.")
-        elif now != then:
-            was, is_now = ("not recorded" if value is None else value for value in (then, now))
-            lines.append(clean(f"{path}{key}: {_brief(was)} then, {_brief(is_now)} now", 200))
-    return lines
-
-
-def _brief(value: Any) -> str:
-    """Return a value of a file as text; it may be long, or nested too deeply."""
-    try:
-        return clean(str(value), 60)
-    except RecursionError:
-        return "unreadable"
 
 
 def as_stored(info: Mapping[str, Any]) -> dict[str, Any]:

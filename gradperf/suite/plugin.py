@@ -30,6 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--no-first-calls", action="store_true", help="leave out first calls and memory")
     no_wait = "end with an error, instead of waiting, if another run is timing on this machine"
     group.addoption("--no-wait", action="store_true", help=no_wait)
+    plant = "add this share of work to each step of a case, to see it found: CASE=5%%; * matches any characters"
+    group.addoption("--plant", metavar="CASE=SHARE", type=options.planted, action="append", default=[], help=plant)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its storage option
@@ -54,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
         previous.check_not_a_path(config.option.benchmark_compare)
         config.option.benchmark_storage, folder = storage.place(config.option.benchmark_storage, root)
         own = duties.of(stage(), times=times, first_calls=not config.getoption("no_first_calls"))
+        if config.getoption("plant") and not own.is_recorded:
+            raise UserError("--plant adds work to what `pytest perf` times, and this run times nothing of its own")
         if stage() is None:
             saving.prepare(config, folder, is_recorded=own.is_recorded)
         config.stash[CHOICE] = choice
@@ -80,7 +84,8 @@ def _times(config: pytest.Config, benchmarks: Path) -> bool:
 def pytest_report_header(config: pytest.Config) -> str:
     """Show what all cases of this run have in common."""
     settings = config.stash[SETTINGS]
-    return f"gradperf: tier {settings.tier}, threads {settings.threads}, seed {settings.seed}"
+    waiting = f" ({threads.waiting()})" if settings.threads > 1 else ""
+    return f"gradperf: tier {settings.tier}, threads {settings.threads}{waiting}, seed {settings.seed}"
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

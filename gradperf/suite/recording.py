@@ -13,18 +13,23 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradperf.machine import libraries, load
+from gradperf.errors import UserError
+from gradperf.machine import libraries, load, tasks
+from gradperf.pairs import planting
 from gradperf.suite import baseline, change_words, changes, duties, selection, table
 from gradperf.suite.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.suite.first_calls import FirstCalls, newest_records
 from gradperf.suite.moments import Moments, Ready
 from gradperf.suite.selection import SETTINGS
 from gradperf.suite.storage import MACHINE_ID
+from gradperf.text import quantities
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
 
@@ -59,7 +64,7 @@ class Recording:
 
     settings: "Settings"
     processes: "FreshProcesses"
-    """Where first calls are measured, and some moments."""
+    """Where first calls are measured."""
     start: load.Moment
     selection: Mapping[str, Any] = field(default_factory=dict)
     """What the user selected."""
@@ -67,6 +72,8 @@ class Recording:
     """Benchmarks that are to be timed."""
     cut_short: str | None = None
     """What kept the run from being complete."""
+    planted: Mapping[str, float] = field(default_factory=dict)
+    """By the id of a case: work that is added to its steps, as a share of their time."""
     finished: list[Finished] = field(default_factory=list)
     first_calls: FirstCalls | None = None
     """None if they are not wanted."""
@@ -104,8 +111,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     selected = [item for item in session.items if _is_benchmark(item)]
     recording.selected = len(selected)
     if own.is_recorded:
-        cases = sum(selection.Family.of(item).offers == "prepare" for item in selected)
-        recording.moments = Moments(recording.settings, recording.processes, cases)
+        whole = [item for item in selected if selection.Family.of(item).offers == "prepare"]
+        recording.moments = Moments(recording.settings, len(whole))
+        recording.planted = _planted(session.config, whole)
     if selected and own.skips_at_collection:  # so the frameworks are imported
         # The four frameworks have half a million objects. To look at all of them before every timing would take a
         # quarter of a second each time.
@@ -113,23 +121,46 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         gc.freeze()
 
 
+def _planted(config: pytest.Config, whole: Sequence[pytest.Item]) -> dict[str, float]:
+    """Return what ``--plant`` adds to the cases of these tests; raises ``pytest.UsageError`` if it means none."""
+    ids: list[str] = [item.callspec.params["case"] for item in whole]  # type: ignore[attr-defined]
+    try:
+        return planting.by_case(
+            dict(config.getoption("plant")), [id_ for id_ in ids if not id_.startswith(HARNESS)]
+        )
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def _is_benchmark(item: pytest.Item) -> bool:
     return "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
 
 
 @pytest.fixture
-def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settings") -> "Agreed":
+def announced(request: pytest.FixtureRequest, case: "Case") -> None:
+    """Have the case prepared in the second process too, if its whole steps will be timed."""
+    moments = request.config.stash[KEY].moments
+    if (
+        moments is not None
+        and selection.Family.of(request.node).offers == "prepare"
+        and case.problem.name != HARNESS
+    ):
+        moments.announce(case)
+
+
+@pytest.fixture
+def examined(request: pytest.FixtureRequest, announced: None, agreed: "Agreed", settings: "Settings") -> "Agreed":
     """Return the case with the calls to time, after its conduct was checked. If that fails, all its tests fail."""
     recording, own = request.config.stash[KEY], request.config.stash[duties.KEY]
     if not own.checks_fully:
         return agreed
     if recording.examined is None or recording.examined.ready.agreed is not agreed:
-        recording.examined = _examine(agreed, settings, own)
+        recording.examined = _examine(agreed, settings, own, recording.planted.get(agreed.case.id, 0.0))
     return recording.examined.ready.timed
 
 
-def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties) -> Examined:
-    """Choose the calls to time, and check them."""
+def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties, planted: float) -> Examined:
+    """Choose the calls to time, and check them. ``planted`` is the share of work that is then added to them."""
     from gradperf.checks import agreement, conduct
     from gradperf.timing import lengths
 
@@ -143,7 +174,21 @@ def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties) -> Exam
         conduct.check_compiles_nothing(short)
         conduct.check_work(short, agreed.case.implementation)
     timed = agreement.agree_at(agreed, settings, chosen.long)
-    return Examined(Ready(agreed, timed, chosen), conduct.examine(timed, settings))
+    ready = Ready(agreed, timed, chosen)
+    product_flops = conduct.examine(timed, settings)
+    return Examined(_slower(ready, planted) if planted else ready, product_flops)
+
+
+def _slower(ready: Ready, planted: float) -> Ready:
+    """Return the case with this share of work added to the steps of its timed calls."""
+    from gradperf.timing import moment
+    from gradperf.timing.estimate import estimate
+
+    lengths = ready.lengths
+    taken = moment.take(ready.agreed.run, lengths, "main", None)
+    step_s = estimate([taken], long=lengths.long, short=lengths.short).step_s
+    slower = replace(ready, planted_units=planting.units(planted * step_s))
+    return replace(slower, timed=replace(ready.timed, run=partial(slower.call, lengths.long)))
 
 
 @pytest.fixture
@@ -166,11 +211,14 @@ def timed(
         benchmark.group = f"{agreed.case.group} {part}" if part else agreed.case.group
         known = _facts(agreed, recording, part, first_call=part is None and benchmark.enabled)
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
+        if recording.moments is not None:
+            recording.moments.settle()
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
+        waiting_s = tasks.waiting_s()
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         yield
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
-        known = replace(known, cpu_per_wall=cpu_s / wall_s)
+        known = replace(known, cpu_per_wall=cpu_s / wall_s, wait_per_wall=tasks.waited(waiting_s, wall_s))
         benchmark.extra_info.update(asdict(known))
         if benchmark.enabled:
             stats, name = benchmark.stats, request.node.name
@@ -249,11 +297,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     """Stop the fresh processes, and add the facts that need the whole run, before it is saved."""
     recording = session.config.stash[KEY]
     recording.processes.close()
+    if recording.moments is not None:
+        recording.moments.close()
     _drop_wrong(recording, session)
     recording.cut_short = _cut_short(session, exitstatus)
     if recording.finished:
-        _estimate(recording)
-        _compare(recording)
+        try:
+            _estimate(recording)
+            _compare(recording)
+        except KeyboardInterrupt:  # impatience after all was timed; the times must not be lost
+            recording.cut_short = "interrupted"
     return (yield)
 
 
@@ -347,6 +400,7 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
         benchmarks_finished=finished,
         selection=recording.selection or None,
         cut_short=recording.cut_short,
+        planted=recording.planted,
         **asdict(settings),
         pools=libraries.pool_sizes(),
         environment=libraries.environment(),
@@ -385,7 +439,10 @@ def lines(
     shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
     for line in change_words.summary(found) if found else ():
         shown += terminal.wrap(line)
-    notes = recording.moments.lines() if recording.moments else []
-    for line in (*notes, *(recording.first_calls.lines() if recording.first_calls else ())):
+    if recording.planted:
+        cases = quantities.plural(len(recording.planted), "case")
+        shown += terminal.wrap(f"work was added to {cases} on purpose (--plant): this run shows no real times")
+    told = [part.lines() for part in (recording.moments, recording.first_calls) if part]
+    for line in chain.from_iterable(told):
         shown += terminal.wrap(clean(line))
     return shown

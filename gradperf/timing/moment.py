@@ -26,8 +26,8 @@ PATIENCE = 5
 
 LEAST_ROUNDS = 3
 
-Process = Literal["main", "fresh"]
-"""The process of the run, or one in which no other case was prepared."""
+Process = Literal["main", "second"]
+"""The process of the run, or another one that prepared the same cases."""
 
 
 @dataclass(frozen=True)
