@@ -32,14 +32,14 @@ def recorded(tmp_path_factory):
 
 
 def test_each_case_has_its_moments(recorded):
-    """Four of them, some in this process and some in a fresh one, with all that is known of each."""
+    """Four of them, half in this process and half in the second one, with all that is known of each."""
     done, record = recorded
     assert done.returncode == 0, done.stdout
     assert record["gradperf"]["schema"] == SCHEMA == 2
     assert len(record["benchmarks"]) > 2
     for benchmark in record["benchmarks"]:
         moments = benchmark["extra_info"]["moments"]
-        assert sorted(moment["process"] for moment in moments) == ["second"] * 2 + ["main"] * 2
+        assert sorted(moment["process"] for moment in moments) == ["main"] * 2 + ["second"] * 2
         for moment in moments:
             assert moment.keys() == {field.name for field in fields(Moment)}
             assert datetime.fromisoformat(moment["at"]).tzinfo == UTC
@@ -141,12 +141,12 @@ def test_interrupt_among_the_last_moments(tmp_path):
 
 
 def test_a_moment_that_is_missing_is_named(tmp_path):
-    """If no fresh process can be started, the run passes, has the moments of this process, and says so."""
+    """If the second process has no time, the run passes, has the moments of this process, and says so."""
     (tmp_path / "broken.py").write_text(
-        "from gradperf.first_call import measure\n"
-        "def moment(case, *_):\n"
-        "    raise measure.NotMeasured(f'{case.id}: no process today')\n"
-        "measure.moment = moment\n"
+        "from gradperf.case_pairs import second\n"
+        "def moment(self, id_, *_):\n"
+        "    raise second.NoMoment(f'{id_}: no process today')\n"
+        "second.SecondProcess.moment = moment\n"
     )
     done, record = run(tmp_path, "-p", "broken_later", extra_path=_later(tmp_path, "broken"))
     assert done.returncode == 0, done.stdout

@@ -25,7 +25,7 @@ def executed(order, *, cases=None, until=None):
 
 
 def test_later_moments():
-    """Four moments with the first; the main process and a fresh one have at least one each."""
+    """Four moments with the first; the main process and the second one have at least one each."""
     assert 1 + len(LATER) == 4
     assert {process for _, process in LATER} == {"main", "second"}
 
