@@ -155,6 +155,25 @@ def test_a_moment_that_is_missing_is_named(tmp_path):
         assert [moment["process"] for moment in benchmark["extra_info"]["moments"]] == ["main", "main"]
 
 
+def test_a_second_process_that_dies_costs_its_moments_alone(tmp_path):
+    """The run goes on, records what it has, and says which moments are missing."""
+    (tmp_path / "killed.py").write_text(
+        "import os, signal\n"
+        "from gradperf.case_pairs import second\n"
+        "moment = second.SecondProcess.moment\n"
+        "def killed(self, *arguments):\n"
+        "    os.kill(self._process.pid, signal.SIGKILL)\n"
+        "    return moment(self, *arguments)\n"
+        "second.SecondProcess.moment = killed\n"
+    )
+    done, record = run(tmp_path, "-p", "killed_later", extra_path=_later(tmp_path, "killed"))
+    assert done.returncode == 0, done.stdout
+    assert "a moment is missing: tiny_3x2x1-" in done.stdout
+    for benchmark in record["benchmarks"]:
+        assert [moment["process"] for moment in benchmark["extra_info"]["moments"]] == ["main", "main"]
+        assert read_benchmark(benchmark).step_s > 0
+
+
 def _later(folder, module):
     """Write a plugin that imports ``module`` once the threads are bound; return the folder."""
     (folder / f"{module}_later.py").write_text(f"def pytest_collection_finish():\n    import {module}\n")
