@@ -158,8 +158,7 @@ def _forked(request: Request, control: socket.socket) -> Child:
     """Fork a child, which keeps the other end of the pipe open."""
     from gradperf.first_call import memory
 
-    # A moment times warm calls: the calls before it have loaded the pages that it needs.
-    pages = [] if request.purpose == "moment" else memory.touched()
+    pages = memory.touched()
     if (pid := os.fork()) == 0:
         code = 1
         try:
