@@ -892,6 +892,19 @@ RUN_FAULTS = [
         caught_by=_NOT_RECORDED + r"call\s+after\s+the\s+timed\s+ones",
     ),
     Fault(
+        "an error at a later moment",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        _RUN,
+        _WRONG_WITHIN.format(function="_take_all").replace(
+            'outputs["losses"] *= 2', 'raise MemoryError("of all things")'
+        ),
+        _TINY,
+        spares=_PHASES,
+        caught_by=r"NOT RECORDED, .*\s+tiny_3x2x1-numpy\.by_hand-cpu-float32: +MemoryError: of all things",
+    ),
+    Fault(
         "wrong at a moment in the second process",
         "numpy",
         "by_hand",

@@ -162,7 +162,8 @@ def test_a_second_process_that_dies_costs_its_moments_alone(tmp_path):
         "from gradperf.case_pairs import second\n"
         "moment = second.SecondProcess.moment\n"
         "def killed(self, *arguments):\n"
-        "    os.kill(self._process.pid, signal.SIGKILL)\n"
+        "    if self._lost is None:\n"
+        "        os.kill(self._process.pid, signal.SIGKILL)\n"
         "    return moment(self, *arguments)\n"
         "second.SecondProcess.moment = killed\n"
     )

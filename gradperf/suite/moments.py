@@ -102,6 +102,8 @@ class Moments:
                 self.missed.append(str(reason))
             except (Disagreement, WrongResult) as error:
                 self.wrong[ready.id] = str(error)
+            except Exception as error:  # a framework may raise anything; the other cases go on
+                self.wrong[ready.id] = f"{ready.id}: {type(error).__name__}: {error}"
 
     def _take(self, ready: Ready, process: "Process") -> None:
         from gradperf.checks.agreement import check_timed
