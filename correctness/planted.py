@@ -26,6 +26,7 @@ import gradperf
 from correctness.networks import DEEP, KINK, SQUARE
 from gradperf import cases, problems
 from gradperf.frameworks.contract import Style
+from gradperf.machine import threads
 
 ROOT = Path(__file__).parent.parent
 _COUNT = itertools.count()
@@ -143,9 +144,11 @@ def time_as_a_user(folder, family, *options, timeout_s=300):
     first = [str(folder), str(Path(gradperf.__file__).parent.parent)]
     command += [f"--benchmark-storage=file://{folder / 'results'}", "-o", f"pythonpath={shlex.join(first)}"]
     # The new process must bind the threads itself.
-    bound = [name for name in os.environ if name.endswith("_NUM_THREADS") or name in ("NPROC", "XLA_FLAGS")]
+    bound = {*threads.VARIABLES, *threads.WAITING, "NPROC", "XLA_FLAGS"}
     environment = {name: value for name, value in os.environ.items() if name not in bound}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (*first, environment.get("PYTHONPATH", ""))))
+    # A lock of its own: a test must not wait for a user's run.
+    environment["GRADPERF_LOCK"] = str(folder / "gradperf.lock")
     ran = subprocess.run(
         [str(word) for word in command],
         cwd=folder,

@@ -1,5 +1,7 @@
 """The checks themselves: each one fails when it should, and reports both numbers and where they are."""
 
+import hashlib
+import threading
 import time
 from dataclasses import replace
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradperf import cases, frameworks
-from gradperf.checks import agreement
+from gradperf.checks import agreement, conduct
 from gradperf.checks.agreement import Disagreement
 from gradperf.frameworks.contract import Style
 from gradperf.frameworks.numpy.training import by_hand
@@ -221,3 +223,38 @@ def test_seed_with_an_example_at_a_kink(name, seed, settings):
     )
     if seed:
         assert case.problem.near_a_kink(undisturbed.inputs(seed, "float64")).any()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_threads_may_use_as_many_cpu_seconds_as_were_asked_for(count):
+    """Each thread of those asked for may use one per second, and a tenth for the inexact clocks."""
+    conduct.check_cpu_time("a case", count * 1.09, count)
+    with pytest.raises(conduct.Misconduct, match=f"--threads {count} is not honoured: it uses .* CPU seconds"):
+        conduct.check_cpu_time("a case", count * 1.11, count)
+
+
+def test_an_idle_thread_that_does_not_sleep(tiny, settings, monkeypatch):
+    """Whatever other work leaves it, it has used CPU seconds. A pause in which it had none is measured again."""
+    case = agreement.agree(tiny, settings)
+    stop, data = threading.Event(), bytes(2**20)
+
+    def work():
+        while not stop.is_set():
+            hashlib.sha256(data).digest()  # without the interpreter's lock
+
+    def until_it_used_some(_):
+        start_s = time.process_time()
+        while time.process_time() - start_s < 0.02:
+            stop.wait(0.001)
+
+    conduct.check_idle(case, 2)
+    monkeypatch.setattr(conduct, "IDLE_SHARE", 1e-3)  # for a machine with many busy processes
+    monkeypatch.setattr(conduct.time, "sleep", until_it_used_some)
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        with pytest.raises(conduct.Misconduct, match="idle threads do not sleep"):
+            conduct.check_idle(case, 2)
+    finally:
+        stop.set()
+        worker.join()

@@ -246,8 +246,8 @@ FAULTS = [
     Fault(
         "state of the session carried over",
         *GRAPH,
-        "    def run() -> dict[str, Any]:\n        session.run(initialise)\n",
-        "    session.run(initialise)\n\n    def run() -> dict[str, Any]:\n",
+        "    def run(steps: int = problem.steps) -> dict[str, Any]:\n        session.run(initialise)\n",
+        "    session.run(initialise)\n\n    def run(steps: int = problem.steps) -> dict[str, Any]:\n",
     ),
     Fault(
         "Adam's betas exchanged",

@@ -51,9 +51,9 @@ def copies_of_the_first(copy):
     """Return source code that returns copies of the first call's results at every call."""
     return f"""    kept: dict[str, Any] = {{}}
 
-    def once() -> dict[str, Any]:
+    def once(steps: int = problem.steps) -> dict[str, Any]:
         if not kept:
-            kept.update(run())
+            kept.update(run(steps))
         return {{name: {copy} for name, array in kept.items()}}
 
     return once
@@ -70,10 +70,10 @@ FAULTS = [
     Fault(
         "kept from the last call",
         *SCAN,
-        "    return lambda: jax.block_until_ready(train(initial, x, y))\n",
+        "    return lambda steps=problem.steps: jax.block_until_ready(train(initial, x, y, steps))\n",
         """    import functools
 
-    return functools.cache(lambda: jax.block_until_ready(train(initial, x, y)))
+    return functools.cache(lambda steps=problem.steps: jax.block_until_ready(train(initial, x, y, steps)))
 """,
         caught_by=_KEPT,
     ),
@@ -129,12 +129,12 @@ FAULTS = [
     Fault(
         "weights reset in the first two calls alone",
         *INPLACE,
-        """    def run() -> dict[str, Any]:
+        """    def run(steps: int = problem.steps) -> dict[str, Any]:
         for parameter, start in zip(step.parameters, initial, strict=True):
 """,
         """    calls = itertools.count()
 
-    def run() -> dict[str, Any]:
+    def run(steps: int = problem.steps) -> dict[str, Any]:
         for parameter, start in zip(step.parameters, initial, strict=True) if next(calls) < 2 else ():
 """,
         caught_by=_OVERWRITTEN,
@@ -160,7 +160,7 @@ FAULTS = [
         "the last step guessed from the one before",
         *BY_HAND,
         "            losses[t], tape = forward(parameters)\n",
-        """            if 0 < t == problem.steps - 1:
+        """            if 0 < t == steps - 1:
                 losses[t] = losses[t - 1]
                 update(parameters, gradients)
                 break
@@ -209,12 +209,12 @@ FAULTS = [
     Fault(
         "the last step guessed from all others",
         *SCAN,
-        """        (parameters, _), (losses, gradients) = jax.lax.scan(body, start, length=problem.steps)
+        """        (parameters, _), (losses, gradients) = jax.lax.scan(body, start, length=steps)
 """,
-        """        steps = max(1, problem.steps - 1)
-        (trained, _), (losses, gradients) = jax.lax.scan(body, start, length=steps)
-        if steps < problem.steps:
-            trained = [p + (p - q) / steps for p, q in zip(trained, parameters, strict=True)]
+        """        done = max(1, steps - 1)
+        (trained, _), (losses, gradients) = jax.lax.scan(body, start, length=done)
+        if done < steps:
+            trained = [p + (p - q) / done for p, q in zip(trained, parameters, strict=True)]
             losses = jax.numpy.append(losses, losses[-1])
         parameters = trained
 """,
@@ -257,8 +257,8 @@ FAULTS = [
         "numpy",
         "operator",
         "matmul/operator.py",
-        "[a @ b for a in left]",
-        "[(a @ b, a @ b)[0] for a in left]",
+        "[a @ b for a in left[:steps]]",
+        "[(a @ b, a @ b)[0] for a in left[:steps]]",
         "matmul_5x784x10",
         "float32",
         "matmul",
@@ -332,10 +332,10 @@ FAULTS = [
     Fault(
         "a new jax.jit in every call",
         *JIT,
-        """        for _ in range(problem.steps):
+        """        for _ in range(steps):
             parameters, state, loss, gradients = step(""",
         """        anew = jax.jit(lambda *arguments: step(*arguments))
-        for _ in range(problem.steps):
+        for _ in range(steps):
             parameters, state, loss, gradients = anew(""",
         caught_by="compiles inside the timed part, .*backend_compile",
     ),
@@ -393,8 +393,8 @@ FAULTS = [
         _RUN,
         """    import threading
 
-    def later() -> dict[str, Any]:
-        outputs = run()
+    def later(steps: int = problem.steps) -> dict[str, Any]:
+        outputs = run(steps)
         pending = {name: np.full_like(array, np.nan) for name, array in outputs.items()}
 
         def fill() -> None:
@@ -415,9 +415,13 @@ FAULTS = [
         *BY_HAND,
         _RUN,
         """    class Later(dict[str, Any]):
+        def __init__(self, steps: int = problem.steps) -> None:
+            super().__init__()
+            self.steps = steps
+
         def items(self) -> Any:
             if not self:
-                self.update(run())
+                self.update(run(self.steps))
             return super().items()
 
         def values(self) -> Any:
@@ -438,12 +442,12 @@ FAULTS = [
         "tensorflow",
         "operator",
         "single.py",
-        "    def run() -> dict[str, Any]:\n        with on(device):\n",
+        "    def run(steps: int | None = None) -> dict[str, Any]:\n        with on(device):\n",
         """    from tensorflow.python.eager import context, executor
 
     later = executor.new_executor(True)
 
-    def run() -> dict[str, Any]:
+    def run(steps: int | None = None) -> dict[str, Any]:
         with context.executor_scope(later), on(device):
 """,
         "matmul_256x256x256",
@@ -460,7 +464,7 @@ FAULTS = [
         """    import hashlib
     import threading
 
-    def along() -> dict[str, Any]:
+    def along(steps: int = problem.steps) -> dict[str, Any]:
         data, stop = bytes(2**20), threading.Event()
 
         def work() -> None:
@@ -471,7 +475,7 @@ FAULTS = [
         for worker in workers:
             worker.start()
         try:
-            return run()
+            return run(steps)
         finally:
             stop.set()
             for worker in workers:
@@ -487,10 +491,23 @@ FAULTS = [
 ]
 
 _PROBLEMS = "problems/training.py"
-_PRODUCTS = '    return lambda: {"product": [a @ b for a in left]}\n'
+_PRODUCTS = '    return lambda steps=None: {"product": [a @ b for a in left[:steps]]}\n'
 _PHASES = ("test_forward", "test_backward")
+_TWO_THREADS = ("--threads", "2")
 _MANY_ROUNDS = ("--benchmark-min-rounds=100",)
 _TINY = "tiny_3x2x1"
+_WRONG_WITHIN = """    import sys
+
+    def later(steps: int = problem.steps) -> dict[str, Any]:
+        outputs, caller = run(steps), sys._getframe()
+        while caller is not None and caller.f_code.co_name != "{function}":
+            caller = caller.f_back
+        if caller is not None:
+            outputs["losses"] *= 2
+        return outputs
+
+    return later
+"""
 
 RUN_FAULTS = [
     # Threads.
@@ -499,8 +516,8 @@ RUN_FAULTS = [
         "numpy",
         "by_hand",
         "machine/threads.py",
-        "wanted = str(count)",
-        "wanted = str(count + 1)",
+        "str(count))",
+        "str(count + 1))",
         _TINY,
         cpus=2,
         caught_by=r"--threads 1 is not honoured: openblas \(.*\) has 2",
@@ -524,6 +541,16 @@ RUN_FAULTS = [
         "set_intra_op_parallelism_threads(threads + 1)",
         _TINY,
         caught_by="--threads 1 is not honoured: .*tensorflow has 2",
+    ),
+    Fault(
+        "JAX with a thread too many",
+        "jax",
+        "jit",
+        "frameworks/jax/runtime.py",
+        'os.environ["NPROC"] = str(threads)',
+        'os.environ["NPROC"] = str(threads + 1)',
+        _TINY,
+        caught_by="--threads 1 is not honoured: .*jax has 2",
     ),
     Fault(
         "JAX dispatches on a thread of its own",
@@ -557,6 +584,32 @@ RUN_FAULTS = [
         in_seconds=True,
         spares=("test_training", "test_backward"),
         caught_by=r"test_forward\[.*--threads 1 is not honoured: it uses .* CPU seconds per second",
+    ),
+    Fault(
+        "OpenBLAS whose idle threads do not sleep",
+        "numpy",
+        "by_hand",
+        "machine/threads.py",
+        '"OPENBLAS_THREAD_TIMEOUT": "4"',
+        '"OPENBLAS_THREAD_TIMEOUT": "28"',
+        "two_layer_784x30x10",
+        cpus=2,
+        in_seconds=True,
+        options=_TWO_THREADS,
+        caught_by="idle threads do not sleep: after a call, this process uses .* CPU seconds per second",
+    ),
+    Fault(
+        "torch whose idle threads do not sleep",
+        "torch",
+        "tensors",
+        "machine/threads.py",
+        '"GOMP_SPINCOUNT": "1000"',
+        '"GOMP_SPINCOUNT": "1000000000"',
+        "two_layer_784x30x10",
+        cpus=2,
+        in_seconds=True,
+        options=_TWO_THREADS,
+        caught_by="idle threads do not sleep: after a call, this process uses .* CPU seconds per second",
     ),
     # Arithmetic.
     Fault(
@@ -650,11 +703,11 @@ RUN_FAULTS = [
         "jax",
         "scan",
         "frameworks/jax/training/scan.py",
-        "lambda: jax.block_until_ready(train(initial, x, y))",
-        "lambda: train(initial, x, y)",
+        "jax.block_until_ready(train(initial, x, y, steps))",
+        "train(initial, x, y, steps)",
         "two_layer_1000x100x10",
         cpus=2,
-        options=("--threads", "2"),
+        options=_TWO_THREADS,
         caught_by="the call returned before .* was ready",
     ),
     # Halves of a step that are timed separately.
@@ -680,9 +733,9 @@ RUN_FAULTS = [
 
     calls, kept = itertools.count(), {}
 
-    def once() -> dict[str, Any]:
+    def once(steps: int = problem.steps) -> dict[str, Any]:
         if next(calls) < 60:
-            kept.update(run())
+            kept.update(run(steps))
         return {name: array.copy() for name, array in kept.items()}
 
     return once
@@ -702,7 +755,7 @@ RUN_FAULTS = [
 
     calls, kept = itertools.count(), {}
 
-    def once():
+    def once(steps=None):
         if next(calls) < 30:
             kept.update(product=[a @ b for a in left])
         return {name: [array.copy() for array in arrays] for name, arrays in kept.items()}
@@ -724,7 +777,7 @@ RUN_FAULTS = [
 
     calls, total = itertools.count(), []
 
-    def once():
+    def once(steps=None):
         products = [a @ b for a in left]
         if next(calls) < 30:
             total[:] = products
@@ -738,6 +791,104 @@ RUN_FAULTS = [
         family="matmul",
         options=_MANY_ROUNDS,
         caught_by="of the call after the timed ones disagrees",
+    ),
+    # Right in the calls of all steps alone, or right until a later moment.
+    Fault(
+        "wrong in short calls alone",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        "        return problem.outputs(losses, parameters, gradients)",
+        "        return problem.outputs(losses * (1 if steps > 1 else 2), parameters, gradients)",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by="√losses of the first call disagrees in 1 of 1 entries",
+    ),
+    Fault(
+        "wrong in long calls alone",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        "        return problem.outputs(losses, parameters, gradients)",
+        "        right = steps in (1, problem.steps)\n"
+        "        return problem.outputs(losses * (1 if right else 2), parameters, gradients)",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by="√losses of the first call disagrees",
+    ),
+    Fault(
+        "kept for calls of each length",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        _RUN,
+        """    kept: dict[int, dict[str, Any]] = {}
+
+    def once(steps: int = problem.steps) -> dict[str, Any]:
+        if steps not in kept:
+            kept[steps] = run(steps)
+        return kept[steps] if steps < problem.steps else run(steps)
+
+    return once
+""",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by=_OVERWRITTEN,
+    ),
+    Fault(
+        "copies of the first call of each length",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        _RUN,
+        """    kept: dict[int, dict[str, Any]] = {}
+
+    def once(steps: int = problem.steps) -> dict[str, Any]:
+        if steps not in kept:
+            kept[steps] = run(steps)
+        copies = {name: np.array(array.tolist(), array.dtype) for name, array in kept[steps].items()}
+        return copies if steps < problem.steps else run(steps)
+
+    return once
+""",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by="does less work than the problem takes: 0 operations",
+    ),
+    Fault(
+        "more work in short calls alone, which makes a step seem shorter",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        "        return problem.outputs(losses, parameters, gradients)",
+        "        if steps == 1:\n"
+        "            forward(parameters)\n"
+        "        return problem.outputs(losses, parameters, gradients)",
+        "two_layer_784x30x10",
+        spares=_PHASES,
+        caught_by="does more work than the problem takes: .* counted in 1 steps",
+    ),
+    Fault(
+        "wrong at a later moment in this process",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        _RUN,
+        _WRONG_WITHIN.format(function="rest"),
+        _TINY,
+        spares=_PHASES,
+        caught_by=r"NOT RECORDED.*tiny_3x2x1-numpy\.by_hand-cpu-float32: √losses of the call after the timed ones",
+    ),
+    Fault(
+        "wrong at a moment in a fresh process",
+        "numpy",
+        "by_hand",
+        "frameworks/numpy/backprop.py",
+        _RUN,
+        _WRONG_WITHIN.format(function="_moment"),
+        _TINY,
+        spares=_PHASES,
+        caught_by=r"NOT RECORDED.*tiny_3x2x1-numpy\.by_hand-cpu-float32: √losses of the call in a fresh process",
     ),
 ]
 

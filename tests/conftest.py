@@ -52,7 +52,8 @@ def run_process(command, cwd, extra_path, environment):
     return subprocess.run(
         command,
         cwd=cwd,
-        env={**inherited, "PYTHONPATH": path, **environment},
+        # A lock of their own: tests must not wait for a user's run.
+        env={**inherited, "PYTHONPATH": path, "GRADPERF_LOCK": str(Path(cwd) / "gradperf.lock"), **environment},
         capture_output=True,
         text=True,
         timeout=300,

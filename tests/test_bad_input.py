@@ -97,10 +97,10 @@ def test_results_folder_that_cannot_be_written(run_pytest, tmp_path, where):
         assert "Traceback" not in done.stderr + done.stdout
     else:
         from gradperf import errors
-        from gradperf.suite import storage
+        from gradperf.suite import saving
 
         with pytest.raises(errors.UserError, match="cannot write results"):
-            storage.check_writable(tmp_path / "results")
+            saving.check_writable(tmp_path / "results")
 
 
 @pytest.mark.parametrize("path", ["perf", "perf/test_matmul.py", "perf/test_matmul.py::test_matmul"])

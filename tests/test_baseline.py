@@ -57,7 +57,9 @@ def test_title_names_a_baseline_elsewhere():
     """The title names the baseline only if it is not in the table."""
     on_cuda = record("jax.scan", device="cuda")
     assert lines([record(), on_cuda], width=90)[3 + 1].endswith("1 thread; base: numpy.by_hand on cpu")
-    assert lines([on_cuda], width=110)[0].endswith("; the baseline, numpy.by_hand, was not timed")
+    assert lines([on_cuda], width=110)[0].endswith(
+        "; the baseline, numpy.by_hand, was not timed, so the fastest is 1"
+    )
     assert lines([record(problem="unknown")])[0].endswith("; no baseline")
 
 
@@ -99,17 +101,19 @@ def test_no_break_even_without_both_first_calls():
 
 def total_s(cost, steps):
     """Count the seconds of a training, by the words of the definition."""
-    once_s = max(0, Fraction(cost.first_call_s) - cost.steps * (Fraction(cost.call_s) / cost.steps))
-    return once_s + steps * Fraction(cost.call_s) / cost.steps
+    once_s = max(0, Fraction(cost.first_call_s) - cost.steps * Fraction(cost.step_s))
+    return once_s + steps * Fraction(cost.step_s)
 
 
-whole_seconds = st.builds(Cost, call_s=st.integers(1, 12), steps=st.integers(1, 4), first_call_s=st.integers(1, 30))
+whole_seconds = st.builds(
+    Cost, step_s=st.fractions(1, 12, max_denominator=4), steps=st.integers(1, 4), first_call_s=st.integers(1, 30)
+)
 
 
 @given(whole_seconds, whole_seconds)
 @example(Cost(2, 1, 10), Cost(3, 1, 3))  # 8 + 2n < 3n from 9 on, not from 8
 @example(Cost(3, 1, 3), Cost(2, 1, 10))  # leads at first, then overtaken
-@example(Cost(4, 2, 9), Cost(2, 1, 7))  # the same line
+@example(Cost(2, 2, 9), Cost(2, 1, 7))  # the same line
 @example(Cost(6, 1, 1), Cost(6, 1, 6))  # a lucky first call is no gift: a tie
 @example(Cost(1, 1, 10), Cost(1, 1, 11))  # as fast, and cheaper at once
 def test_break_even_is_what_counting_finds(style, baseline):
@@ -121,7 +125,7 @@ def test_break_even_is_what_counting_finds(style, baseline):
 
 
 seconds = st.floats(1e-9, 1e5)
-costs = st.builds(Cost, call_s=seconds, steps=st.integers(1, 10**6), first_call_s=seconds)
+costs = st.builds(Cost, step_s=seconds, steps=st.integers(1, 10**6), first_call_s=seconds)
 
 
 @given(costs, costs)

@@ -40,7 +40,7 @@ def beyond_margin(found):
 def moments(*factors, reference_s=1e-5):
     """Return moments with calls of 50 steps of 10 µs and of 5, which took longer by these factors."""
     return tuple(
-        Moment("2026-01-01T00:00:00+00:00", "fresh", factor * 52e-5, factor * 7e-5, 90, 9, 0.98, reference_s)
+        Moment("2026-01-01T00:00:00+00:00", "second", factor * 52e-5, factor * 7e-5, 90, 9, 0.98, reference_s)
         for factor in factors
     )
 
@@ -116,19 +116,16 @@ def test_each_kind_of_measurement_is_repeated(monkeypatch):
         assert equal_calls
         return [Value(0.01 * number, 1.0, 1.0, (None, None)) for number, _ in enumerate(first.cases)]
 
-    def take(cases, settings, coin, lengths):
-        given.append(dict(lengths))
-        return {case: (Lengths(50, 5), moments(1.0)[0]) for case in cases}
+    def take(cases, settings, lengths, coin):
+        assert lengths == dict.fromkeys(cases, Lengths(50, 5))
+        return dict.fromkeys(cases, moments(1.0)[0])
 
-    given = []
+    monkeypatch.setattr(noise, "_prepared", lambda case, settings: (case, 50))
+    monkeypatch.setattr(noise, "choose", lambda call, most: Lengths(50, 5))
     monkeypatch.setattr(noise, "moments", take)
     monkeypatch.setattr(noise, "measure", pair)
     one, other = noise.measure_noise(["a", "b"], 1, -1.0)
     assert (one.case, one.moments, one.gate_log_ratios) == ("a", moments(1.0, 1.0), (0.0, 0.0))
-    assert given == [
-        {},
-        {"a": Lengths(50, 5), "b": Lengths(50, 5)},
-    ]  # later processes take the lengths of the first
     assert (other.case, other.gate_log_ratios) == ("b", (0.01, 0.01))
     assert len(noise.measure_noise(["a"], 1, 0.05)[0].moments) > 2
 
@@ -139,6 +136,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIBRARY = {"version": "0.3", "architecture": "Zen", "threading_layer": "pthreads", "num_threads": 1}
 HEALTHY = examination.Examination(
     threads=1,
+    waiting=None,
     start=load.Moment(NOW, 0.1, load.CpuTimes(0, 0)),
     end=load.Moment(NOW + timedelta(seconds=60), 1.0, load.CpuTimes(1000, 5)),
     cpus=Cpus("AMD EPYC", 4, 2, None, "performance"),
@@ -282,6 +280,14 @@ def test_doctor_fits_into_80_columns(examined):
     report = done.stdout.splitlines()[:-1]  # the last one is the user's own path
     assert [line for line in report if len(line) > 80] == []
     assert done.stderr == ""
+
+
+def test_doctor_tells_how_idle_threads_wait():
+    """If there are several; a single one never waits."""
+    assert "idle" not in " ".join(report.lines(HEALTHY))
+    several = replace(HEALTHY, threads=2, waiting="idle threads soon sleep")
+    assert "2, set by gradperf, idle threads soon sleep; before" in " ".join(report.lines(several))
+    assert report.record(several)["threads"]["waiting"] == "idle threads soon sleep"
 
 
 def test_doctor_tells_variables_as_they_were_and_threads_as_they_are(examined):

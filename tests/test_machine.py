@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gradperf.frameworks import versions
-from gradperf.machine import cpus, gpus, libraries, load, memory
-from gradperf.suite import machine_info
+from gradperf.machine import cpus, gpus, libraries, load, memory, tasks, threads
+from gradperf.suite import conditions, machine_info
 
 V2 = "30 1 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = (
@@ -192,6 +192,29 @@ def test_a_process_that_waits_for_a_cpu_is_seen():
     assert max(seconds) > 0.05
 
 
+def test_waiting_is_added_over_all_threads(fake):
+    """The second number of each thread counts, in nanoseconds. A thread without numbers is left out."""
+    root = fake(
+        {
+            "proc/self/task/7/schedstat": "5000000000 1500000000 9\n",
+            "proc/self/task/8/schedstat": "0 250000000 3\n",
+            "proc/self/task/9/schedstat": "",
+        }
+    )
+    assert tasks.waiting_s(root) == 1.75
+    assert tasks.waited(1.25, 2.0, root) == 0.25
+    assert tasks.waited(1.9, 2.0, root) == 0  # a thread that had waited has ended
+    assert tasks.waited(None, 2.0, root) is None
+
+
+def test_threads_are_counted_by_name(fake):
+    """Linux keeps the first 15 characters of a name, so only those are compared."""
+    names = {"7": "python", "8": "tf_XLAPjRtCpuCl", "9": "tf_XLAPjRtCpuCl", "10": "tf_XLAEigen"}
+    root = fake({f"proc/self/task/{thread}/comm": f"{name}\n" for thread, name in names.items()})
+    assert tasks.named("tf_XLAPjRtCpuClient", root) == 2
+    assert tasks.named("tf_", root) == 3
+
+
 def test_no_fact_raises(tmp_path, monkeypatch):
     """Another system, an empty /proc, a missing tool: every fact is None."""
 
@@ -207,6 +230,8 @@ def test_no_fact_raises(tmp_path, monkeypatch):
     moment = load.moment(tmp_path)
     assert (moment.load, moment.cpu_times) == (None, None)
     assert memory.memory_bytes() is None
+    assert (tasks.waiting_s(tmp_path), tasks.waited(1.0, 1.0, tmp_path)) == (None, None)
+    assert tasks.named("", tmp_path) == 0
     assert gpus.detect_gpus(str(tmp_path / "missing")) is None
 
 
@@ -238,7 +263,7 @@ def test_identity_is_equal_twice_and_survives_json():
     """So two runs of one machine differ in nothing."""
     once, again = machine_info.identity(), machine_info.identity()
     assert once == again == json.loads(json.dumps(once))
-    assert machine_info.differences(once, json.loads(json.dumps(again))) == []
+    assert conditions.differences(once, json.loads(json.dumps(again))) == []
     assert once["versions"] == versions.installed()
     assert {
         "cpu_model",
@@ -259,7 +284,7 @@ def test_identity_tells_what_differs():
     theirs["governor"] = "powersave"
     theirs["gpus"]["0"] = {"driver": "550", "name": "T4", "memory": "1 MiB"}
     theirs["blas"]["version"] = "0.0.1"
-    lines = machine_info.differences(
+    lines = conditions.differences(
         {**ours, "gpus": {"0": {"driver": "570", "name": "T4", "memory": "1 MiB"}}}, theirs
     )
     assert [line.partition(":")[0] for line in lines] == ["blas.version", "governor", "gpus.0.driver"]
@@ -310,6 +335,63 @@ def test_blas_has_the_threads_that_were_bound():
     assert blas["name"]
     assert all(one["num_threads"] == 1 for one in blas["loaded"].values())
     assert ".so" not in done.stdout
+
+
+_BOUND = """import json, os, sys
+from gradperf.machine import threads
+threads.bind(int(sys.argv[1]))
+print(json.dumps([{name: os.environ.get(name) for name in threads.WAITING}, threads.waiting()]))
+"""
+
+
+_NONE = dict.fromkeys(threads.WAITING)
+
+
+@pytest.mark.parametrize(
+    ("count", "own", "expected", "told"),
+    [
+        (1, {}, _NONE, "idle threads soon sleep"),
+        (2, {}, threads.WAITING, "idle threads soon sleep"),
+        (
+            2,
+            {"OMP_WAIT_POLICY": "ACTIVE"},
+            {**_NONE, "OPENBLAS_THREAD_TIMEOUT": threads.WAITING["OPENBLAS_THREAD_TIMEOUT"]},
+            "idle threads wait by OMP_WAIT_POLICY=ACTIVE",
+        ),
+        (
+            2,
+            {"OPENBLAS_THREAD_TIMEOUT": "30"},
+            {**threads.WAITING, "OPENBLAS_THREAD_TIMEOUT": "30"},
+            "idle threads wait by OPENBLAS_THREAD_TIMEOUT=30",
+        ),
+    ],
+)
+def test_how_idle_threads_wait(count, own, expected, told):
+    """It is set for several threads only. Where the user decided it, nothing is set, and the decision is told."""
+    done = subprocess.run(
+        [sys.executable, "-c", _BOUND, str(count)],
+        env=_undecided() | own,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [expected, told]
+
+
+def test_a_late_decision_how_idle_threads_wait_is_refused():
+    """OpenBLAS reads it when numpy is imported, so it would not hold."""
+    source = f"import numpy\nimport os\nos.environ.update(dict.fromkeys({threads.VARIABLES}, '2'))\n{_BOUND}"
+    command = [sys.executable, "-c", source, "2"]
+    done = subprocess.run(command, env=_undecided(), capture_output=True, text=True, timeout=60, check=False)
+    words = " ".join(f"{name}={value}" for name, value in threads.WAITING.items())
+    assert f"set the variables yourself: {words}" in done.stderr
+
+
+def _undecided():
+    """Return this process's environment without what decides how idle threads wait."""
+    deciding = {*threads.WAITING, "OMP_WAIT_POLICY", "KMP_LIBRARY"}
+    return {name: value for name, value in os.environ.items() if name not in deciding}
 
 
 def test_machine_info_holds_the_identity():

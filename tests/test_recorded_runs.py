@@ -1,6 +1,7 @@
 """``pytest perf`` records each run, compares with the last, and imports nothing that was not asked for."""
 
 import json
+import re
 import sys
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -66,8 +67,11 @@ def test_each_run_is_one_file(recorded):
 def test_first_run_says_that_there_is_nothing_to_compare_with(recorded):
     """Plainly, and it succeeds; the second compares."""
     (first, second), _ = recorded
-    assert "there was no recorded run to compare with" in first.stdout
-    assert "there was no recorded run to compare with" not in second.stdout
+    assert "gradperf: no run to compare with: no run in " in first.stdout
+    assert "no run to compare with" not in second.stdout
+    assert re.search(
+        r"gradperf: compared with .*0001_.*\.json, recorded \d{4}-.* UTC, 11 benchmarks\n", second.stdout
+    )
     assert "(NOW)" not in first.stdout
     assert "(NOW)" in second.stdout
     assert "recorded under other conditions" not in second.stdout
@@ -112,6 +116,9 @@ def test_runs_at_other_settings_are_not_compared_quietly(run_pytest):
     """Another seed is another problem under the same names: the end of the run says so, with -q too."""
     assert run_pytest(ROOT / "perf", *FEW, "-q").returncode == 0
     done = run_pytest(ROOT / "perf", *FEW, "-q", "--seed", "1", "--benchmark-compare")
+    assert "no run to compare with: 1 run in " in done.stdout
+    assert ": 1 at other settings (settings.seed: 0 then, 1 now)\n" in done.stdout
+    done = run_pytest(ROOT / "perf", *FEW, "-q", "--seed", "1", "--benchmark-compare=0001")
     assert "WARNING: the run compared with was recorded under other conditions" in done.stdout
     assert "settings.seed: 0 then, 1 now" in done.stdout
 
@@ -134,7 +141,7 @@ def test_compare_fail_is_pytest_benchmarks(run_pytest, tmp_path, scale, fails):
 def test_benchmarks_without_a_counterpart_are_counted(run_pytest):
     """A comparison with a run that lacks some benchmarks reports how many."""
     assert run_pytest(ROOT / "perf", *FEW, "-k", "tiny_bias or harness").returncode == 0
-    done = run_pytest(ROOT / "perf", *FEW, "--benchmark-compare")
+    done = run_pytest(ROOT / "perf", *FEW, "--benchmark-compare=0001")
     assert "1 of 11 benchmarks are not in the run compared with" in done.stdout
 
 
@@ -235,20 +242,9 @@ def test_nothing_is_saved_where_nothing_is_timed(run_pytest, tmp_path):
 
 def test_default_results_lie_in_the_repository(tmp_path, monkeypatch):
     """Pytest may be started from any directory."""
-
-    class Option:
-        benchmark_compare = None
-        benchmark_storage = "file://./.benchmarks"
-        benchmark_save = None
-        benchmark_autosave = None
-        benchmark_json = None
-
     monkeypatch.chdir("/")
-    option = Option()
-    storage.prepare_storage(option, tmp_path, saves=True)
-    assert option.benchmark_storage == f"file://{tmp_path / 'results'}"
-    assert option.benchmark_autosave
-    assert (tmp_path / "results").is_dir()
+    results = tmp_path / "results"
+    assert storage.place("file://./.benchmarks", tmp_path) == (f"file://{results}", results)
 
 
 def test_run_says_what_went_on_meanwhile(recorded):
@@ -270,7 +266,8 @@ def test_facts_of_a_run(monkeypatch):
     end = load.Moment(datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), 1.5, load.CpuTimes(1100, 15))
     command = ["pytest", "perf", "--benchmark-storage=elasticsearch+https://me:secret@host/x", "a@b"]
     monkeypatch.setattr(ceilings, "known", dict)  # other tests of this process may have measured some
-    begun = recording.Recording(Settings("quick", 1, 7), processes=None, start=start, selected=3)
+    asked = {"paths": ["perf"]}
+    begun = recording.Recording(Settings("quick", 1, 7), None, start, asked, selected=3, cut_short="interrupted")
     run = recording.run_facts(begun, command, end, finished=2)
     assert json.loads(json.dumps(asdict(run))) == {
         "schema": 1,
@@ -281,6 +278,8 @@ def test_facts_of_a_run(monkeypatch):
         "steal": 0.05,
         "benchmarks_selected": 3,
         "benchmarks_finished": 2,
+        "selection": {"paths": ["perf"]},
+        "cut_short": "interrupted",
         "tier": "quick",
         "threads": 1,
         "seed": 7,
@@ -314,7 +313,9 @@ def test_stored_run_shows_the_same_table(recorded, tmp_path, run_gradperf):
 def test_no_summary_leaves_the_tables_out_and_not_the_warnings(run_pytest):
     """The option is pytest's own; the warning about unlike runs is still shown."""
     assert run_pytest(ROOT / "perf", *FEW, "-k", "harness").returncode == 0
-    done = run_pytest(ROOT / "perf", *FEW, "-k", "harness", "--no-summary", "--seed", "3", "--benchmark-compare")
+    done = run_pytest(
+        ROOT / "perf", *FEW, "-k", "harness", "--no-summary", "--seed", "3", "--benchmark-compare=0001"
+    )
     assert "harness: an empty style" not in done.stdout
     assert "settings.seed: 0 then, 3 now" in done.stdout
 
@@ -367,6 +368,6 @@ def test_halves_stand_and_fall_with_their_case(run_pytest, tmp_path):
         ({"benchmarks_selected": "31", "benchmarks_finished": None}, None),
     ],
 )
-def test_incomplete_run_is_reported(run, text):
+def test_partial_run_is_reported(run, text):
     """By its own count; a record without counts has no message."""
-    assert read_run({"gradperf": run} if run is not None else {}).incomplete == text
+    assert read_run({"gradperf": run} if run is not None else {}).partial == text

@@ -15,7 +15,7 @@ PACKAGE = Path(gradperf.__file__).parent
 
 GROUND = {"errors", "files", "stage", "stats", "text", "machine", "pairs"}
 CASES = GROUND | {"options", "problems", "frameworks", "cases"}
-SUITE = CASES | {"checks", "first_call", "timing"}
+SUITE = CASES | {"checks", "first_call", "timing", "case_pairs"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -31,10 +31,10 @@ MAY_IMPORT = {
     "cases": CASES,
     "checks": CASES,
     "timing": {"pairs"},
-    "first_call": CASES | {"checks", "timing"},
+    "first_call": CASES | {"checks"},
     "suite": SUITE,
     "stability": GROUND | {"problems", "timing", "suite"},
-    "case_pairs": CASES | {"timing"},
+    "case_pairs": CASES | {"checks", "timing"},
     "doctor": CASES | {"timing", "case_pairs", "gate", "suite"},
     "gate": GROUND,
     "certificate": GROUND | {"gate", ""},

@@ -296,3 +296,17 @@ def test_cases_that_waited_for_a_cpu_are_counted():
     printed = " ".join(line.strip() for line in lines(records))
     assert "1 of 2 cases waited for a CPU" in printed
     assert "waited for a CPU" not in " ".join(lines(records[:1]))
+    assert "asked for" not in printed
+
+
+def test_several_threads_that_were_not_had_are_told():
+    """A CPU second per second is not enough for two threads. What they waited for counts, whatever they used."""
+    waits = (
+        record("numpy.by_hand", threads=2, cpu_per_wall=1.4, wait_per_wall=0.5),
+        record("torch.autograd", threads=2, cpu_per_wall=0.7, wait_per_wall=0.05),  # for each other
+        record("jax.jit", threads=2, cpu_per_wall=0.7),  # not known how long they were ready
+    )
+    printed = " ".join(line.strip() for line in lines(waits))
+    assert "2 of 3 cases waited for a CPU" in printed
+    assert "they did not have the threads that were asked for" in printed
+    assert "waited for a CPU" not in " ".join(lines(waits[1:2]))

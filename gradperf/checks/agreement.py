@@ -39,6 +39,8 @@ class Agreed:
 
     case: Case
     runtime: Runtime
+    prepared: Problem
+    """What the style was prepared for. The problem of ``case`` may be only its first steps (:func:`agree_at`)."""
     run: Run
     inputs: Arrays
     inputs_sha256: str
@@ -105,7 +107,7 @@ def _agreed(case: Case, settings: Settings, runtime: Runtime, run: Run, outputs:
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     error = largest_error(outputs, truth(case.problem, case.problem, settings.seed, case.dtype))
     loss = float(outputs["losses"][-1]) if "losses" in outputs else None
-    return Agreed(case, runtime, run, inputs, digest, runtime.version(), outputs, error, loss)
+    return Agreed(case, runtime, case.problem, run, inputs, digest, runtime.version(), outputs, error, loss)
 
 
 def _trained(

@@ -22,7 +22,7 @@ _PRODUCT_SIZES = {"cpu": (512, 1024), "cuda": (4096, 8192)}
 _COPIED_BYTES = {"cpu": [2**k for k in range(14, 27, 2)], "cuda": [2**k for k in range(20, 31, 2)]}
 """From the size of the smallest cache to more than the largest."""
 
-_LONGEST_S = 0.15
+_LONGEST_S = 0.06
 """Seconds for one ceiling. The best try counts, as a busy machine only slows down."""
 
 

@@ -4,8 +4,10 @@
 the clock does not run.
 """
 
+import math
 import time
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,21 @@ from gradperf.checks import agreement
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
 from gradperf.frameworks.contract import Backward, Forward, Run, Style, each
+from gradperf.machine import threads
 from gradperf.machine.libraries import pool_sizes
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training
 
 CPU_MARGIN = 1.1
 """Allowed CPU seconds per second and thread; above 1, as the two clocks are not read at one instant."""
+
+IDLE_S = 0.05
+"""How long idle threads are watched. A pool may look for more work for a millisecond after a call."""
+
+IDLE_SHARE = 0.05
+"""Allowed CPU seconds per second and idle thread meanwhile. One that does not sleep uses what other work leaves it.
+
+Seen: 0.001 to 0.01 of threads that sleep, and 0.1 to 1 of threads that do not, on two CPUs with a load of 6."""
 
 _MOST_COUNTED = 1000
 """With more steps than this, a short training is counted instead."""
@@ -37,6 +48,8 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
     """
     check_arithmetic(agreed)
     check_pools(agreed, settings.threads)
+    if settings.threads > 1 and not threads.waiting_by_user():
+        check_idle(agreed, settings.threads)
     check_computes_anew(agreed)
     check_compiles_nothing(agreed)
     try:
@@ -133,6 +146,25 @@ def check_pools(agreed: Agreed, count: int) -> None:
         raise Misconduct(f"{agreed.case.id}: --threads {count} is not honoured: {sizes}")
 
 
+def check_idle(agreed: Agreed, count: int) -> None:
+    """Check that the threads of this process sleep when nothing is computed: others would wait for their CPUs.
+
+    The lowest of three shares counts: something else in this process may work once, and other work on the machine
+    only lowers them.
+    """
+    most, shares = IDLE_SHARE * (count - 1), list[float]()
+    while len(shares) < 3 and min(shares, default=math.inf) > most:
+        agreed.run()
+        start_s, cpu_start_s = time.perf_counter(), time.process_time()
+        time.sleep(IDLE_S)
+        shares.append((time.process_time() - cpu_start_s) / (time.perf_counter() - start_s))
+    if (share := min(shares)) > most:
+        raise Misconduct(
+            f"{agreed.case.id}: idle threads do not sleep: after a call, this process uses {share:.2f} CPU seconds "
+            "per second and computes nothing"
+        )
+
+
 def check_computes_anew(agreed: Agreed) -> None:
     """Overwrite what a call returned, and call again: a kept result is then lost, or the same object."""
     case, runtime = agreed.case, agreed.runtime
@@ -165,14 +197,15 @@ def check_work(agreed: Agreed, style: Style) -> int | None:
     case = agreed.case
     if style.uncounted is not None:
         return None
-    problem, run = case.problem, agreed.run
+    problem, prepared, run = case.problem, agreed.prepared, agreed.run
     if isinstance(problem, Training) and problem.steps > _MOST_COUNTED:
         # Programs are counted step by step, so a short training stands for a long one.
-        problem = replace(problem, steps=10)
+        problem = prepared = replace(problem, steps=10)
         run = style.prepare(problem, agreed.inputs, case.device, case.dtype)
 
     def prepare(inputs: Arrays) -> Run:
-        return style.prepare(problem, inputs, case.device, case.dtype)
+        prepared_run = style.prepare(prepared, inputs, case.device, case.dtype)
+        return prepared_run if problem == prepared else partial(prepared_run, problem.steps)
 
     counted = agreed.runtime.product_flops(run, prepare, agreed.inputs)
     needed = problem.steps * problem.work(case.dtype).product_flops

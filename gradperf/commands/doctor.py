@@ -22,7 +22,7 @@ def add(add_parser: AddParser) -> None:
 
 def examine_machine(parsed: argparse.Namespace) -> int:
     """Report what this machine is, what disturbs measuring on it, and the smallest change that it can show."""
-    variables = {name: os.environ[name] for name in threads.VARIABLES if name in os.environ}
+    variables = {name: os.environ[name] for name in (*threads.VARIABLES, *threads.WAITING) if name in os.environ}
     threads.bind(parsed.threads)
     from gradperf.doctor import examination, report
 

@@ -8,7 +8,7 @@ from datetime import UTC
 from pathlib import Path
 
 from gradperf.commands import AddParser
-from gradperf.suite import storage, table
+from gradperf.suite import history, storage, table
 from gradperf.text import streams
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
@@ -26,7 +26,7 @@ def add(add_parser: AddParser) -> None:
 def show_run(parsed: argparse.Namespace) -> int:
     """Print the tables of ``parsed.run``, a file or a folder."""
     if parsed.run.is_dir():
-        run, reasons = storage.newest(parsed.run)
+        run, reasons = history.newest(parsed.run)
         for reason in reasons:
             streams.say(clean(f"gradperf: left out: {reason}"))
     else:
@@ -42,8 +42,8 @@ def lines(run: storage.Run, terminal: Terminal) -> list[str]:
         title.append(f"recorded {run.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
     if run.cpu is not None:
         title.append(f"on {run.cpu}")
-    if run.incomplete is not None:
-        title.append(f"INCOMPLETE: {run.incomplete}")
+    if run.partial is not None:
+        title.append(f"PARTIAL: {run.partial}")
     from gradperf import problems  # imports numpy
 
     tables = table.lines(run.benchmarks, baseline_of=problems.baseline_of, terminal=terminal)

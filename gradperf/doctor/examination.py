@@ -9,7 +9,7 @@ from typing import Any
 from gradperf.case_pairs.measure import busy_cpus
 from gradperf.doctor.noise import Noise, measure_noise
 from gradperf.frameworks import versions
-from gradperf.machine import load
+from gradperf.machine import load, threads
 from gradperf.machine.cpus import Cpus, detect_cpus
 from gradperf.machine.gpus import Gpu, detect_gpus
 from gradperf.machine.libraries import blas
@@ -48,6 +48,8 @@ class Examination:
     """Everything that was measured or read."""
 
     threads: int
+    waiting: str | None
+    """How idle threads wait, if there is more than one."""
     start: load.Moment
     end: load.Moment
     cpus: Cpus
@@ -85,16 +87,17 @@ class Examination:
         return max(noise.smallest_gate for noise in self.noise)
 
 
-def examine(threads: int, seconds: float, variables: Mapping[str, str]) -> Examination:
-    """Measure for about ``seconds``. The threads must be bound; ``variables`` is what was set before."""
+def examine(count: int, seconds: float, variables: Mapping[str, str]) -> Examination:
+    """Measure for about ``seconds`` with ``count`` threads, already bound; ``variables`` is what was set before."""
     start_s, start = time.perf_counter(), load.moment()
     cpus = detect_cpus()
     processes = cpus.affinity or cpus.logical or 1
     measured_cpus = busy_cpus(processes, BUSY_S)
     timer = examine_timer()
-    noise = measure_noise(CASES, threads, seconds - (time.perf_counter() - start_s))
+    noise = measure_noise(CASES, count, seconds - (time.perf_counter() - start_s))
     return Examination(
-        threads=threads,
+        threads=count,
+        waiting=threads.waiting() if count > 1 else None,
         start=start,
         end=load.moment(),
         cpus=cpus,

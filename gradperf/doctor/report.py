@@ -102,6 +102,7 @@ def _facts(found: Examination) -> dict[str, str]:
     mask = "an unknown mask" if cpus.affinity is None else f"{cpus.affinity} in the mask of this process"
     gpus = "none: nvidia-smi is missing, or does not answer" if found.gpus is None else "none"
     variables = ", ".join(f"{name}={value}" for name, value in found.variables.items())
+    waiting = f", {found.waiting}" if found.waiting else ""
     absent = [name for name in frameworks.names() if name not in found.versions]
     return {
         "CPU": f"{cpus.model or 'of unknown model'}; {plural(cpus.logical or 0, 'logical CPU')}, {mask}, {quota}: "
@@ -118,7 +119,7 @@ def _facts(found: Examination) -> dict[str, str]:
         "GPU": "; ".join(f"{gpu.name}, {gpu.memory}, driver {gpu.driver}" for gpu in found.gpus or ()) or gpus,
         "timer": f"steps of {short_time(timer.step_s)}, {short_time(timer.call_s)} per reading, "
         f"{'monotonic' if timer.monotonic else 'NOT monotonic'}",
-        "threads": f"{found.threads}, set by gradperf; before: {variables or 'no thread variable'}",
+        "threads": f"{found.threads}, set by gradperf{waiting}; before: {variables or 'no thread variable'}",
         "BLAS": _blas(found.blas),
         "versions": ", ".join(f"{name} {number}" for name, number in found.versions.items())
         + (f"; not installed: {', '.join(absent)}" if absent else ""),
@@ -153,7 +154,7 @@ def record(found: Examination) -> dict[str, Any]:
         "memory_bytes": found.memory_bytes,
         "gpus": None if found.gpus is None else [asdict(gpu) for gpu in found.gpus],
         "timer": asdict(found.timer),
-        "threads": {"asked": found.threads, "variables_found": dict(found.variables)},
+        "threads": {"asked": found.threads, "waiting": found.waiting, "variables_found": dict(found.variables)},
         "blas": found.blas,
         "versions": dict(found.versions),
         "spreads": [

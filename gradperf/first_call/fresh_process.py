@@ -25,7 +25,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -35,10 +35,9 @@ from gradperf.machine import load, threads
 
 if TYPE_CHECKING:  # they import numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Settings
-    from gradperf.frameworks.contract import Outputs, Run, Runtime, Style
-    from gradperf.timing.lengths import Lengths
+    from gradperf.frameworks.contract import Outputs, Style
 
-Purpose = Literal["install", "time", "memory", "moment"]
+Purpose = Literal["install", "time", "memory"]
 
 CACHES = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton", "CUDA_CACHE_PATH": "cuda"}
 """Caches of compilers. Each case has its own folders, empty before its first call."""
@@ -64,7 +63,7 @@ class Request:
     """The folder of this case, for its caches and files."""
     purpose: Purpose
     """Time and memory are measured in two processes, as one would disturb the other. ``install`` comes before both,
-    once in a run. ``moment`` times warm calls (:mod:`gradperf.timing.moment`), with the caches of this user."""
+    once in a run."""
     case: "Case"
     settings: "Settings"
     limit_s: float
@@ -73,12 +72,6 @@ class Request:
     stand_in: StandIn | None = None
     installed: str | None = None
     """The folder of the ``install`` request of this style. The caches start as copies of those in it."""
-    lengths: "Lengths | None" = None
-    """The lengths of the calls of a moment."""
-    cpu: int | None = None
-    """The CPU on which half of a moment is spent."""
-    planted_units: float = 0.0
-    """Work that is added to each step of a moment (:mod:`gradperf.pairs.planting`)."""
 
     def file(self, kind: Literal["request", "answer", "outputs", "log"]) -> Path:
         """Return the path of the request itself, or of a file that its child writes."""
@@ -212,16 +205,19 @@ def answer(request: Request) -> int:
 
 
 def measured(request: Request) -> dict[str, Any]:
-    """Configure the framework and import the style, untimed; then measure what the request asks for."""
-    for name, folder in CACHES.items() if request.purpose != "moment" else ():
+    """Configure the framework and import the style, untimed; then measure their first use."""
+    for name, folder in CACHES.items():
         os.environ[name] = str(Path(request.folder, folder))
         if request.installed and request.purpose == "time" and Path(request.installed, folder).exists():
             shutil.copytree(Path(request.installed, folder), Path(request.folder, folder))
     # A folder of this run: compilers write files there, and so does ``install``.
     os.environ["TMPDIR"] = tempfile.tempdir = str(Path(request.folder).parent)
 
+    import numpy as np
+
     from gradperf import frameworks
     from gradperf.checks import agreement
+    from gradperf.first_call import memory
 
     case, settings = request.case, request.settings
     runtime = frameworks.load(case.framework, settings.threads)
@@ -231,63 +227,28 @@ def measured(request: Request) -> dict[str, Any]:
         style.install()
         return {}
     inputs, digest = agreement.drawn(case.problem, settings.seed, case.dtype)
-    answer = _ANSWERS[request.purpose](
-        request, runtime, lambda: style.prepare(case.problem, inputs, case.device, case.dtype)
-    )
-    agreement.check_unchanged(case, inputs, digest)
-    return answer
 
-
-def _memory(request: Request, runtime: "Runtime", prepare: Callable[[], "Run"]) -> dict[str, Any]:
-    from gradperf.first_call import memory
-
-    grown_bytes = memory.growth()
-    run = prepare()
-    run()
-    return {
-        "memory_peak_bytes": grown_bytes(),
-        "device_memory_peak_bytes": runtime.device_peak_bytes(request.case.device),
-    }
-
-
-def _moment(request: Request, runtime: "Runtime", prepare: Callable[[], "Run"]) -> dict[str, Any]:
-    from gradperf.pairs import planting
-    from gradperf.timing.moment import take
-
-    assert request.lengths is not None
-    run = planting.with_work(prepare(), request.planted_units)
-    for steps in request.lengths.each:
-        run(steps)
-    moment = take(run, request.lengths, "fresh", request.cpu)
-    _save(request, runtime, run(request.lengths.long))
-    return {"moment": asdict(moment)}
-
-
-def _time(request: Request, runtime: "Runtime", prepare: Callable[[], "Run"]) -> dict[str, Any]:
-    from gradperf.checks import agreement
+    if request.purpose == "memory":
+        grown_bytes = memory.growth()
+        run = style.prepare(case.problem, inputs, case.device, case.dtype)
+        run()
+        return {
+            "memory_peak_bytes": grown_bytes(),
+            "device_memory_peak_bytes": runtime.device_peak_bytes(case.device),
+        }
 
     waited_s = load.waited()
     start_s = time.perf_counter()
-    run = prepare()
+    run = style.prepare(case.problem, inputs, case.device, case.dtype)
     prepared_s = time.perf_counter()
     returned: Outputs = run()
     end_s = time.perf_counter()  # Copying the results to numpy is not part of the call.
     waiting_s = waited_s()
-    agreement.check_ready(request.case, runtime, returned, " of the first call")
-    _save(request, runtime, returned)
-    return {"prepare_s": prepared_s - start_s, "call_s": end_s - prepared_s, "waited_s": waiting_s}
-
-
-_ANSWERS: dict[Purpose, Callable[..., dict[str, Any]]] = {"memory": _memory, "moment": _moment, "time": _time}
-"""From the purpose, but for ``install``, to what measures it. ``prepare()`` prepares the case."""
-
-
-def _save(request: Request, runtime: "Runtime", returned: "Outputs") -> None:
-    """Write the outputs of a call to a file, for the parent to check."""
-    import numpy as np
-
+    agreement.check_ready(case, runtime, returned, " of the first call")
     with request.file("outputs").open("wb") as file:
         np.savez(file, allow_pickle=False, **{name: runtime.to_numpy(array) for name, array in returned.items()})
+    agreement.check_unchanged(case, inputs, digest)
+    return {"prepare_s": prepared_s - start_s, "call_s": end_s - prepared_s, "waited_s": waiting_s}
 
 
 def _style(request: Request) -> "Style":

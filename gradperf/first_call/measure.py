@@ -29,9 +29,7 @@ from gradperf.checks import agreement
 from gradperf.first_call import fresh_process
 from gradperf.first_call.fresh_process import Purpose, Request, StandIn
 from gradperf.pairs.process import exit_text
-from gradperf.problems import Arrays, Problem
-from gradperf.timing.lengths import Lengths
-from gradperf.timing.moment import Moment
+from gradperf.problems import Arrays
 
 LIMIT_S = 120.0
 """Longest time of a child; torch.compile takes a fifth of it."""
@@ -143,51 +141,14 @@ def measure(
     return FirstCall(**{field.name: replies[field.name] for field in fields(FirstCall)})
 
 
-def moment(
-    case: Case,
-    settings: Settings,
-    processes: FreshProcesses,
-    lengths: Lengths,
-    cpu: int | None,
-    *,
-    planted_units: float = 0.0,
-) -> Moment:
-    """Time a moment of ``case`` in a fresh process, half of it on ``cpu``. Raises as :func:`measure`.
-
-    ``planted_units`` of work are added to each step.
-    """
-    launcher = processes.launcher(case.framework, settings.threads)
-    folder = tempfile.mkdtemp(prefix="case-", dir=launcher.home)
-    request = Request(
-        folder,
-        "moment",
-        case,
-        settings,
-        LIMIT_S,
-        processes.fork,
-        lengths=lengths,
-        cpu=cpu,
-        planted_units=planted_units,
-    )
-    try:
-        reply = launcher.ask(request)
-        with np.load(request.file("outputs"), allow_pickle=False) as saved:
-            outputs = dict(saved)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    check(case, settings, outputs, case.problem.with_steps(lengths.long))
-    return Moment(**reply["moment"])
-
-
-def check(case: Case, settings: Settings, outputs: Arrays, problem: Problem | None = None) -> None:
-    """Check the outputs of a call in a fresh process, of ``problem`` or else of the case's, as those of any other."""
-    where = " of the call in a fresh process"
-    problem = problem or case.problem
+def check(case: Case, settings: Settings, outputs: Arrays) -> None:
+    """Check the outputs of the first call as those of any other."""
+    where = " of the first call in a fresh process"
     inputs, _ = agreement.drawn(case.problem, settings.seed, case.dtype)
-    reference = agreement.truth(problem, case.problem, settings.seed, case.dtype)
+    reference = agreement.truth(case.problem, case.problem, settings.seed, case.dtype)
     found = agreement.to_numpy(case, frameworks.load("numpy", settings.threads), outputs, reference, where)
     agreement.check_entries(case, found, reference, where)
-    agreement.check_way(case, problem.steps, inputs, found, reference)
+    agreement.check_way(case, case.problem.steps, inputs, found, reference)
 
 
 class _Launcher:
@@ -275,7 +236,6 @@ _PURPOSES: dict[Purpose, str] = {
     "install": "the installation",
     "time": "the first call",
     "memory": "the process that measures memory",
-    "moment": "the process that times a moment",
 }
 
 

@@ -47,8 +47,8 @@ class Style:
     prepare: Callable[[Any, Arrays, str, str], Run]
     """``prepare(problem, inputs, device, dtype) -> run``. Untimed: transfer, build, trace. ``run()`` is timed. Each
     call starts from the same initial state, does all steps of the problem, returns when its results are ready, and
-    returns what ``problem.reference`` computes, under the same names, as arrays of the framework. ``run(steps)`` does
-    only the first ``steps``, so that a timed call can be short."""
+    returns what ``problem.reference`` computes, under the same names, as arrays of the framework. ``run(steps)``
+    does only the first ``steps``, so that a timed call can be short."""
     supports: Callable[[Any, str, str], str | None] = lambda problem, device, dtype: None
     """``supports(problem, device, dtype)`` returns why the style cannot run that case, on one line, or None."""
     install: Callable[[], None] | None = None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gradperf.machine.files import ROOT, read
+from gradperf.machine.tasks import waiting_s
 
 
 @dataclass(frozen=True)
@@ -74,19 +75,12 @@ def waited(root: Path = ROOT) -> Callable[[], float]:
     That is the time in which its threads were ready to run, and the time that the host of this virtual machine gave
     to others. 0 if the system does not report them. What threads waited that have ended is missed.
     """
-    before_s, before = _ready_s(root), cpu_times(root)
+    before_s, before = waiting_s(root) or 0.0, cpu_times(root)
 
     def seconds() -> float:
-        ready_s, after = _ready_s(root) - before_s, cpu_times(root)
+        ready_s, after = (waiting_s(root) or 0.0) - before_s, cpu_times(root)
         stolen_ticks = after.stolen_ticks - before.stolen_ticks if before and after else 0
         stolen_s = stolen_ticks / os.sysconf("SC_CLK_TCK") if stolen_ticks > 0 else 0.0
         return max(0.0, ready_s) + stolen_s
 
     return seconds
-
-
-def _ready_s(root: Path) -> float:
-    """Return the seconds that the threads of this process were ready to run and did not run."""
-    files = (root / "proc/self/task").glob("*/schedstat")
-    waits_ns = (re.match(r"\d+ (\d+)", read(file)) for file in files)  # time on a CPU, time ready, turns
-    return sum(int(found.group(1)) for found in waits_ns if found) / 1e9

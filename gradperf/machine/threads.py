@@ -17,22 +17,54 @@ VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+WAITING = {
+    # Clock cycles until an idle thread sleeps, as a power of 2: from 4. The default, 28, is a tenth of a second.
+    "OPENBLAS_THREAD_TIMEOUT": "4",
+    # Turns of the loop in GNU's OpenMP: its own number for more threads than CPUs. The default, 300,000, is 6 ms.
+    "GOMP_SPINCOUNT": "1000",
+    # Milliseconds in Intel's and LLVM's OpenMP. The default is 200.
+    "KMP_BLOCKTIME": "1",
+}
+"""How several threads wait for work: in a loop, but soon asleep. docs/threads.md has the measurements."""
+
+_CHOICES = (
+    ("OPENBLAS_THREAD_TIMEOUT",),
+    ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY"),
+)
+"""The variables that decide it, by library. If a user has set one of them, the others are left alone."""
+
 
 def bind(count: int) -> None:
     """Bind every library that is loaded from now on to ``count`` threads, then import numpy.
 
+    How idle threads wait is set only for more than one, and only where the user did not set it.
     Raises UserError if numpy was imported before with another setting, or cannot be imported.
     """
-    wanted = str(count)
-    late = [name for name in VARIABLES if os.environ.get(name) != wanted]
+    wanted = dict.fromkeys(VARIABLES, str(count))
+    if count > 1:
+        open_ = {name for choice in _CHOICES if not os.environ.keys() & set(choice) for name in choice}
+        wanted |= {name: value for name, value in WAITING.items() if name in open_}
+    late = {name: value for name, value in wanted.items() if os.environ.get(name) != value}
     if late and "numpy" in sys.modules:
         raise UserError(
             f"numpy was imported before its threads could be set to {count}, probably by a pytest plugin. "
             f"Switch that plugin off (-p no:NAME), or set the variables yourself: "
-            f"{' '.join(f'{name}={wanted}' for name in late)}"
+            f"{' '.join(f'{name}={value}' for name, value in late.items())}"
         )
-    os.environ.update(dict.fromkeys(VARIABLES, wanted))
+    os.environ.update(wanted)
     try:
         import numpy  # noqa: F401 - to check that it can be imported
     except Exception as error:  # a broken installation can raise anything
         raise UserError(f"numpy cannot be imported: {type(error).__name__}: {error}") from None
+
+
+def waiting_by_user() -> dict[str, str]:
+    """Return the variables by which the user decided how idle threads wait, other than :data:`WAITING` does."""
+    found = {name: os.environ[name] for choice in _CHOICES for name in choice if name in os.environ}
+    return {name: value for name, value in found.items() if value != WAITING.get(name)}
+
+
+def waiting() -> str:
+    """Return how idle threads wait, if there are several."""
+    by_user = ", ".join(f"{name}={value}" for name, value in waiting_by_user().items())
+    return f"idle threads wait by {by_user}" if by_user else "idle threads soon sleep"

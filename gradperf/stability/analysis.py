@@ -202,7 +202,7 @@ OTHERS: Mapping[str, TimeOf] = {
     "the median of the moments, not the fastest": lambda case: median(_each_moment(case)),
     "the fastest moment, both lengths of call from it": lambda case: min(_each_moment(case)),
     "the long call only, what it pays once included": _of(lambda case: replace(case, short_steps=None)),
-    "without the fresh processes": _of(_only_main),
+    "without the second process": _of(_only_main),
     "the reference ignored": _of(_without_reference),
     "divided by the reference": lambda case: step_s(case) / min(moment.reference_s for moment in case.moments),
 }

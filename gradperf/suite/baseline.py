@@ -18,12 +18,19 @@ class Comparison:
     """The baseline's; None if the problem has no baseline, or the benchmark is no whole step."""
     baseline: Benchmark | None = None
     """None if it was not timed."""
-    ratio_to_baseline: float | None = None
-    """Time per step as a multiple of the baseline's."""
+    base: Benchmark | None = None
+    """What the time is a multiple of: the baseline or, if that was not timed, the fastest of the same table."""
+    ratio: float | None = None
+    """Time per step as a multiple of the base's."""
     break_even_steps: BreakEven | None = None
     """See :mod:`gradperf.suite.break_even`; None for the baseline itself, and if a one-off cost is not known."""
     near: bool = False
     """Whether the times per step differ by less than their spreads: another run may turn the break-even around."""
+
+    @property
+    def ratio_to_baseline(self) -> float | None:
+        """Time per step as a multiple of the baseline's; None if that was not timed."""
+        return None if self.baseline is None else self.ratio
 
 
 def compare(benchmarks: Sequence[Benchmark], baseline_of: BaselineOf) -> list[Comparison]:
@@ -32,26 +39,38 @@ def compare(benchmarks: Sequence[Benchmark], baseline_of: BaselineOf) -> list[Co
     problems = {one.facts.problem for one in compared}
     labels = {problem: baseline_of(problem) if problem else None for problem in problems}
     baselines = [one for one in compared if one.label == labels[one.facts.problem]]
-    return [_compare(one, labels, baselines) if one.is_compared else Comparison() for one in benchmarks]
+    fastest: dict[tuple[str | None, ...], Benchmark] = {}
+    for one in sorted((one for one in compared if one.step_s), key=lambda one: one.step_s or 0):
+        fastest.setdefault(one.table, one)
+    return [
+        _compare(one, labels, baselines, fastest.get(one.table)) if one.is_compared else Comparison()
+        for one in benchmarks
+    ]
 
 
 def _compare(
-    style: Benchmark, labels: Mapping[str | None, str | None], baselines: Sequence[Benchmark]
+    style: Benchmark,
+    labels: Mapping[str | None, str | None],
+    baselines: Sequence[Benchmark],
+    fastest: Benchmark | None,
 ) -> Comparison:
     facts, label = style.facts, labels[style.facts.problem]
     alike = [one for one in baselines if (one.facts.problem, one.facts.dtype) == (facts.problem, facts.dtype)]
     # The one on the same device; if that device has none, the one on another.
     baseline = min(alike, key=lambda one: one.facts.device != facts.device, default=None)
     if baseline is None:
-        return Comparison(label)
-    ratio, near, steps = None, False, None
+        return Comparison(label, None, fastest, _ratio(style, fastest))
+    near, steps = False, None
     if style.step_s and baseline.step_s:
-        ratio = style.step_s / baseline.step_s
         spread_s = style.step_s * (style.spread or 0) + baseline.step_s * (baseline.spread or 0)
         near = abs(style.step_s - baseline.step_s) <= spread_s
     if style is not baseline and style.cost and baseline.cost:
         steps = break_even(style.cost, baseline.cost)
-    return Comparison(label, baseline, ratio, steps, near and style is not baseline)
+    return Comparison(label, baseline, baseline, _ratio(style, baseline), steps, near and style is not baseline)
+
+
+def _ratio(style: Benchmark, base: Benchmark | None) -> float | None:
+    return style.step_s / base.step_s if style.step_s and base is not None and base.step_s else None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Compares two runs, case by case: faster, slower, or nothing seen.
 
-The interval of a ratio holds the errors of both times, which are known from their moments. It is so wide that all
-intervals of a comparison are right at once with a probability of 99 %: a run with forty cases must not call one of
-them slower by chance. So the smallest change that a comparison can show grows with the number of its cases.
+The interval of a ratio holds the errors of both times, which are known from their moments, and of what they are
+divided by. It is so wide that all intervals of a comparison are right at once with a probability of 99 %: a run
+with forty cases must not call one of them slower by chance. So the smallest change that a comparison can show grows
+with the number of its cases.
 
 Seconds are compared if both runs are from one machine. Other machines are compared by their ratios: to the
 reference computation, or, if its numpy or BLAS differs, to the baseline of the problem.
@@ -26,6 +27,10 @@ POWER = 0.8
 LENGTHS_ERROR = 0.02
 """Standard error, of the logarithm, if calls of different lengths were timed."""
 
+REFERENCE_ERROR = 0.01
+"""Standard error, of the logarithm, of the time of the reference in a run: 0.014 to 0.02 at a moment, of which the
+fastest of four counts."""
+
 SLOWER_MACHINE = 1.03
 """From this ratio of the references on, a run met a slower machine, and its times are divided by the reference."""
 
@@ -45,6 +50,13 @@ class Change:
     """None if an error is not known, as in records before schema 2."""
     visible: float | None
     """The smallest slowdown, as a share, that these two runs would probably have shown."""
+
+    @property
+    def shown(self) -> str | None:
+        """Return the ratio and its interval as text."""
+        if self.ratio is None or self.interval is None:
+            return None if self.ratio is None else f"{self.ratio:.2f}"
+        return f"{self.ratio:.2f} ({self.interval[0]:.2f}–{self.interval[1]:.2f})"
 
     @property
     def verdict(self) -> Verdict:
@@ -78,16 +90,15 @@ def changes(then: Sequence[Benchmark], now: Sequence[Benchmark], basis: Basis, b
     old, new = ({one.case: one for one in run if one.is_compared} for run in (then, now))
     shared = [name for name in new if name in old]
     factor = _factor([(old[name], new[name]) for name in shared])
-    scales = {run: _scales(by_case, basis, baseline_of) for run, by_case in (("then", old), ("now", new))}
-    slower_machine = basis == "seconds" and max(factor, 1 / factor) >= SLOWER_MACHINE
-    divisor = factor if slower_machine else 1.0
+    count = len(shared)
+    then_scales, now_scales = (_scales(run, basis, baseline_of) for run in (old, new))
+    if basis == "seconds" and max(factor, 1 / factor) >= SLOWER_MACHINE:
+        then_scales = dict.fromkeys(old, _Scale(1.0, REFERENCE_ERROR))
+        now_scales = dict.fromkeys(new, _Scale(factor, REFERENCE_ERROR))
     return Changes(
         basis,
         factor,
-        {
-            name: _change(old[name], new[name], scales["then"][name], scales["now"][name], divisor, len(shared))
-            for name in shared
-        },
+        {name: _change(old[name], new[name], then_scales[name], now_scales[name], count) for name in shared},
         tuple(name for name in old if name not in new),
         tuple(name for name in new if name not in old),
     )
@@ -103,43 +114,65 @@ def visible(error: float, cases: int) -> float:
 
     ``error`` is the standard error of the logarithm of the ratio.
     """
-    return math.expm1((width(cases) + NormalDist().inv_cdf(POWER)) * error)
+    return _exp((width(cases) + NormalDist().inv_cdf(POWER)) * error) - 1
 
 
 def _factor(pairs: Sequence[tuple[Benchmark, Benchmark]]) -> float:
     """Return the ratio of the references of two runs, the median over the cases."""
-    ratios = [
-        one.reference_s / other.reference_s
-        for other, one in pairs
-        if one.reference_s is not None and other.reference_s is not None
+    logs = [
+        math.log(now.reference_s) - math.log(then.reference_s)
+        for then, now in pairs
+        if now.reference_s is not None and then.reference_s is not None
     ]
-    return median(ratios) if ratios else 1.0
+    return _exp(median(logs)) if logs else 1.0
 
 
-def _scales(cases: Mapping[str, Benchmark], basis: Basis, baseline_of: BaselineOf) -> dict[str, float | None]:
-    """Return what the time of each case is divided by."""
+@dataclass(frozen=True)
+class _Scale:
+    """What a time is divided by."""
+
+    seconds: float
+    error: float | None
+    """Standard error of its logarithm; None if it is not known."""
+
+
+def _scales(cases: Mapping[str, Benchmark], basis: Basis, baseline_of: BaselineOf) -> dict[str, _Scale | None]:
+    """Return what the time of each case is divided by; None if it is not known."""
     match basis:
         case "seconds":
-            return dict.fromkeys(cases, 1.0)
+            return dict.fromkeys(cases, _Scale(1.0, 0.0))
         case "reference":
-            return {name: one.reference_s for name, one in cases.items()}
+            return {
+                name: _Scale(one.reference_s, REFERENCE_ERROR) if one.reference_s else None
+                for name, one in cases.items()
+            }
         case "baseline":
             found = compare([*cases.values()], baseline_of)
             return {
-                name: comparison.baseline.step_s if comparison.baseline else None
-                for name, comparison in zip(cases, found, strict=True)
+                name: _Scale(one.step_s, one.facts.step_error) if one is not None and one.step_s else None
+                for name, one in zip(cases, (comparison.baseline for comparison in found), strict=True)
             }
 
 
 def _change(
-    then: Benchmark, now: Benchmark, old_scale: float | None, new_scale: float | None, divisor: float, cases: int
+    then: Benchmark, now: Benchmark, then_scale: _Scale | None, now_scale: _Scale | None, cases: int
 ) -> Change:
-    if not (then.step_s and now.step_s and old_scale and new_scale):
+    if not (then.step_s and now.step_s and then_scale and now_scale):
         return Change(then, now, None, None, None)
-    ratio = now.step_s / new_scale / (then.step_s / old_scale) / divisor
-    if then.facts.step_error is None or now.facts.step_error is None:
+    # In logarithms, as a file may hold any number.
+    log_ratio = math.log(now.step_s) - math.log(now_scale.seconds)
+    log_ratio -= math.log(then.step_s) - math.log(then_scale.seconds)
+    ratio = _exp(log_ratio)
+    errors = [then.facts.step_error, now.facts.step_error, then_scale.error, now_scale.error]
+    known = [error for error in errors if error is not None]
+    if len(known) < len(errors):
         return Change(then, now, ratio, None, None)
     same_calls = (then.facts.steps, then.facts.short_steps) == (now.facts.steps, now.facts.short_steps)
-    error = math.hypot(then.facts.step_error, now.facts.step_error, 0.0 if same_calls else LENGTHS_ERROR)
-    factor = math.exp(width(cases) * error)
-    return Change(then, now, ratio, (ratio / factor, ratio * factor), visible(error, cases))
+    error = math.hypot(*known, 0.0 if same_calls else LENGTHS_ERROR)
+    reach = width(cases) * error
+    return Change(then, now, ratio, (_exp(log_ratio - reach), _exp(log_ratio + reach)), visible(error, cases))
+
+
+def _exp(logarithm: float) -> float:
+    """Return the exponential; the largest or smallest number if a file held nonsense."""
+    return math.exp(max(-700.0, min(logarithm, 700.0)))

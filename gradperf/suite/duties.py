@@ -23,22 +23,25 @@ class Duties:
     checks_fully: bool
     """Whether it makes all checks of a case, before and after the timing, and records the facts of the timing.
     Otherwise it checks only that the timed call is right."""
-    takes_moments: bool
-    """Whether it chooses how long a timed call is, and times each case at several moments. The gate takes turns
-    instead."""
     measures_first_calls: bool
     """Whether it measures first calls and memory, in processes of their own."""
+    is_recorded: bool
+    """Whether it is a run of the user that times. Such a run waits for others on this machine, chooses how long a
+    timed call is, times each case at several moments, and is saved. The gate takes turns instead."""
 
 
 KEY = pytest.StashKey[Duties]()
 
 
 def of(stage: Stage | None, *, times: bool, first_calls: bool) -> Duties:
-    """Return the duties at ``stage`` of the gate; None is a user's own run, which may time and want ``first_calls``."""
+    """Return the duties at ``stage`` of the gate; None is a user's own run, which may want ``first_calls``.
+
+    ``times``: whether it will time anything.
+    """
     return Duties(
         refuses_named=stage in (None, "list"),
         skips_at_collection=stage is None,
         checks_fully=stage != "repeat",
-        takes_moments=stage is None and times,
         measures_first_calls=stage is None and times and first_calls,
+        is_recorded=stage is None and times,
     )

@@ -23,6 +23,9 @@ from gradperf.text.quantities import plural
 
 SCHEMA = 2
 
+DISTURBED = 0.1
+"""From this relative error on, a time was disturbed too much to be ranked."""
+
 HARNESS = "nothing"
 """The problem whose style is empty: its time is what the harness itself takes."""
 
@@ -155,6 +158,8 @@ class Facts:
     """Why they were not counted."""
     cpu_per_wall: float | None = _fact(_size)
     """CPU seconds per second while the case was timed."""
+    wait_per_wall: float | None = _fact(_size)
+    """Seconds per second that ready threads waited for a CPU, added over all threads."""
     peak_fraction: float | None = _fact(_size)
     """Share of this machine's best speed."""
     ratio_to_baseline: float | None = _fact(_positive)
@@ -181,6 +186,10 @@ class RunFacts:
     """Benchmarks that were to be timed."""
     benchmarks_finished: int | None = _fact(_whole)
     """Benchmarks that were timed and kept; those that failed are not."""
+    selection: Mapping[str, Any] | None = _fact(lambda value: _mapping(value) or None)
+    """What the user selected (:func:`gradperf.suite.selection.selected`): equal for equal selections."""
+    cut_short: str | None = _fact(_name)
+    """What kept the run from being complete, other than benchmarks that did not finish."""
     planted: Mapping[str, float] = _fact(_mapping, default_factory=dict)
     """By the id of a case: work that was added to it on purpose, as a share of its time."""
     tier: str | None = _fact(_name)
@@ -194,14 +203,14 @@ class RunFacts:
     """The best speed of each device and dtype."""
 
     @property
-    def incomplete(self) -> str | None:
-        """How many benchmarks finished, if some did not, or that work was planted: not a run to compare with."""
-        if self.planted:
-            return f"work planted in {plural(len(self.planted), 'case')}"
+    def partial(self) -> str | None:
+        """Why it is no run of all that was selected, unchanged; None if it is, or that was not recorded."""
         selected, finished = self.benchmarks_selected, self.benchmarks_finished
-        if selected is None or finished is None or finished >= selected:
-            return None
-        return f"{finished} of {selected} benchmarks"
+        missing = None
+        if selected is not None and finished is not None and finished < selected:
+            missing = f"{finished} of {selected} benchmarks"
+        planted = f"work planted in {plural(len(self.planted), 'case')}" if self.planted else None
+        return ", ".join(filter(None, (missing, self.cut_short, planted))) or None
 
 
 @dataclass(frozen=True)
@@ -225,6 +234,11 @@ class Benchmark:
         return "-".join((facts.problem or NONE, self.label, facts.device or NONE, facts.dtype or NONE))
 
     @property
+    def table(self) -> tuple[str | None, ...]:
+        """Problem, device and dtype: what the styles of a table have in common."""
+        return self.facts.problem, self.facts.device, self.facts.dtype
+
+    @property
     def is_compared(self) -> bool:
         """Whether a table shows it: a whole step, not a half of one or the harness."""
         return self.facts.part == "all" and self.facts.problem != HARNESS
@@ -237,6 +251,11 @@ class Benchmark:
         return self.median_call_s / self.facts.steps or None if self.median_call_s and self.facts.steps else None
 
     @property
+    def is_disturbed(self) -> bool:
+        """Whether its moments differ too much."""
+        return self.facts.step_error is not None and self.facts.step_error >= DISTURBED
+
+    @property
     def reference_s(self) -> float | None:
         """Time of the reference computation at the fastest moment of the case."""
         times_s = [_positive(moment.get("reference_s")) for moment in self.facts.moments]
@@ -244,7 +263,7 @@ class Benchmark:
 
     @property
     def spread(self) -> float | None:
-        """Half the width of the interval as a fraction of the time; in an older record, half the interquartile range."""
+        """Half the width of the interval, as a fraction of the time; of older records, of the quartiles."""
         if self.facts.step_s and self.facts.step_interval_s:
             low_s, high_s = self.facts.step_interval_s
             return (high_s - low_s) / 2 / self.facts.step_s

@@ -3,18 +3,24 @@
 Machines are compared value by value, without the measured clock, which is never the same twice.
 """
 
+import copy
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import pytest
 
+from gradperf.machine import threads
 from gradperf.machine.cpus import detect_cpus
 from gradperf.machine.gpus import detect_gpus
 from gradperf.machine.libraries import blas
+from gradperf.suite.conditions import differences
 from gradperf.suite.facts import read_run
 from gradperf.suite.selection import SETTINGS
+from gradperf.text.printable import clean
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,26 @@ class ComparedRun:
 
 
 COMPARED = pytest.StashKey[list[ComparedRun]]()
+
+_OWN = pytest.StashKey[dict[str, Any]]()
+
+
+def own(config: pytest.Config) -> dict[str, Any]:
+    """Return the machine info of this run, as pytest-benchmark stores it; it takes a second, the first time.
+
+    The threads must be bound.
+    """
+    if _OWN not in config.stash:
+        info: dict[str, Any] = config.hook.pytest_benchmark_generate_machine_info(config=config)
+        config.hook.pytest_benchmark_update_machine_info(config=config, machine_info=info)
+        config.stash[_OWN] = info
+    return copy.deepcopy(config.stash[_OWN])
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-benchmark's own, which is asked if this returns None
+def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any] | None:
+    """Return what is known already."""
+    return copy.deepcopy(config.stash.get(_OWN, None))
 
 
 def identity() -> dict[str, Any]:
@@ -60,33 +86,60 @@ def describe_machine(info: dict[str, Any]) -> None:
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Add the facts of the machine, and the settings that all cases of a run have in common."""
+    if _OWN in config.stash:
+        return
     describe_machine(machine_info)
-    machine_info["settings"] = asdict(config.stash[SETTINGS])
+    settings = config.stash[SETTINGS]
+    waiting = {"waiting": threads.waiting()} if settings.threads > 1 else {}
+    machine_info["settings"] = asdict(settings) | waiting
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark's own, which then has nothing to report
 def pytest_benchmark_compare_machine_info(
     config: pytest.Config, machine_info: dict[str, Any], compared_benchmark: dict[str, Any]
 ) -> None:
-    """Note a run compared with, and how its machine or settings differ."""
+    """Note a run compared with, and how its machine or settings differ.
+
+    What pytest-benchmark cannot compare in it is left out, in memory alone: it would end in an internal error.
+    """
     warnings = [compare_machines(machine_info, compared_benchmark)]
-    if incomplete := read_run(compared_benchmark).incomplete:
-        warnings.append(f"the run compared with is incomplete: {incomplete}")
-    ids = frozenset(benchmark["fullname"] for benchmark in compared_benchmark["benchmarks"])
+    if partial := read_run(compared_benchmark).partial:
+        warnings.append(f"the run compared with is partial: {clean(partial)}")
+    stored = compared_benchmark["benchmarks"]
+    usable = [one for one in stored if is_usable(one)] if isinstance(stored, list) else []
+    if unusable := len(stored) - len(usable):
+        warnings.append(f"{unusable} of {len(stored)} benchmarks of the run compared with lack a name or a time")
+    compared_benchmark["benchmarks"] = usable
+    ids = frozenset(benchmark["fullname"] for benchmark in usable)
     config.stash[COMPARED].append(ComparedRun(ids, [text for text in warnings if text]))
 
 
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:
-    """Return each value in which two machine infos differ: ``versions.torch: 2.12.0 then, 2.13.0 now``."""
-    lines = []
-    for key in sorted(ours.keys() | theirs.keys()):
-        now, then = ours.get(key), theirs.get(key)
-        if isinstance(now, Mapping) and isinstance(then, Mapping):
-            lines += differences(now, then, f"{path}{key}.")
-        elif now != then:
-            was, is_now = ("not recorded" if value is None else value for value in (then, now))
-            lines.append(f"{path}{key}: {was} then, {is_now} now")
-    return lines
+def is_usable(benchmark: Any) -> bool:
+    """Return whether pytest-benchmark can compare with this entry of ``benchmarks``."""
+    if not isinstance(benchmark, Mapping) or not isinstance(benchmark.get("fullname"), str):
+        return False
+    stats = benchmark.get("stats")
+    return (
+        isinstance(stats, Mapping)
+        and all(_is_number(stats.get(name)) for name in _NUMBERS)
+        and isinstance(stats.get("outliers"), str)
+    )
+
+
+_NUMBERS = ("min", "max", "mean", "stddev", "median", "iqr", "ops", "rounds", "iterations")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # more digits than a float holds
+        return False
+
+
+def as_stored(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a machine info as it comes back from a file: a tuple is a list then."""
+    stored: dict[str, Any] = json.loads(json.dumps(info, default=str))
+    return stored
 
 
 def compare_machines(ours: Mapping[str, Any], compared: dict[str, Any]) -> str | None:
@@ -95,8 +148,8 @@ def compare_machines(ours: Mapping[str, Any], compared: dict[str, Any]) -> str |
     Its machine info is then replaced by ours, in memory alone: pytest-benchmark compares them too, and fails if the
     storage is not below the working directory.
     """
-    # Through JSON, as the recorded one went: a tuple comes back as a list.
-    lines = differences(json.loads(json.dumps(ours, default=str)), compared.get("machine_info") or {})
+    theirs = compared.get("machine_info")
+    lines = differences(as_stored(ours), theirs if isinstance(theirs, Mapping) else {})
     compared["machine_info"] = dict(ours)
     if not lines:
         return None

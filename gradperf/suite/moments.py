@@ -12,9 +12,8 @@ from gradperf.pairs import planting
 from gradperf.pairs.child.cpu import usable_cpus
 
 if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
-    from gradperf.cases import Settings
+    from gradperf.cases import Case, Settings
     from gradperf.checks.agreement import Agreed
-    from gradperf.first_call.measure import FreshProcesses
     from gradperf.timing.lengths import Lengths
     from gradperf.timing.moment import Moment, Process
 
@@ -45,24 +44,37 @@ class Ready:
 class Moments:
     """The moments of the cases of a run; ``cases`` is the number of cases that are to be timed."""
 
-    def __init__(self, settings: "Settings", processes: "FreshProcesses", cases: int) -> None:
+    def __init__(self, settings: "Settings", cases: int) -> None:
+        from gradperf.case_pairs.second import SecondProcess
         from gradperf.timing.plan import Plan
 
-        self._settings, self._processes = settings, processes
+        self._settings, self._second = settings, SecondProcess(settings)
         self._plan: Plan[Ready] = Plan(cases)
         self._coin = Random(settings.seed)  # noqa: S311 - an order, not a secret
         self.taken: dict[str, list[Moment]] = {}
         """By the id of the case."""
         self.missed: list[str] = []
-        """Why a moment in a fresh process has no time."""
+        """Why a moment in the second process has no time."""
         self.wrong: dict[str, str] = {}
         """Cases that returned something else at a later moment, and what."""
 
+    def announce(self, case: "Case") -> None:
+        """Have the second process prepare a case that will be timed."""
+        self._second.prepare(case.id)
+
+    def settle(self) -> None:
+        """Wait until the second process rests, so that it disturbs no timing."""
+        self._second.wait()
+
+    def close(self) -> None:
+        """End the second process."""
+        self._second.close()
+
     def begin(self, ready: Ready) -> None:
         """Take the first moment of a case, and plan the others. Raises ``agreement.Disagreement``."""
-        self._plan.begin(ready)
         self.taken[ready.id] = []
         self._take(ready, "main")
+        self._plan.begin(ready)
 
     def due(self) -> None:
         """Take the moments that are due after a test."""
@@ -72,37 +84,40 @@ class Moments:
         """Take the moments that are left when all tests have run."""
         self._take_all(self._plan.rest())
 
+    def lines(self) -> list[str]:
+        """Return which cases are not recorded although their test passed, and which moments have no time."""
+        wrong = [f"NOT RECORDED, as it went wrong at a later moment: {reason}" for reason in self.wrong.values()]
+        return wrong + [f"a moment is missing: {reason}" for reason in dict.fromkeys(self.missed)]
+
     def _take_all(self, due: "Iterable[tuple[Ready, Process]]") -> None:
+        from gradperf.case_pairs.second import NoMoment, WrongResult
         from gradperf.checks.agreement import Disagreement
-        from gradperf.first_call.measure import NotMeasured
 
         for ready, process in due:
             if ready.id in self.wrong:
                 continue
             try:
                 self._take(ready, process)
-            except NotMeasured as reason:
+            except NoMoment as reason:
                 self.missed.append(str(reason))
-            except Disagreement as error:
+            except (Disagreement, WrongResult) as error:
                 self.wrong[ready.id] = str(error)
 
     def _take(self, ready: Ready, process: "Process") -> None:
         from gradperf.checks.agreement import check_timed
-        from gradperf.first_call import measure
         from gradperf.timing import moment
 
-        case, cpu = ready.agreed.case, self._cpu(ready)
-        if process == "fresh":
-            taken = measure.moment(
-                case, self._settings, self._processes, ready.lengths, cpu, planted_units=ready.planted_units
-            )
+        cpu = self._cpu(ready)
+        if process == "second":
+            taken = self._second.moment(ready.id, ready.lengths, cpu, ready.planted_units)
         else:
+            self.settle()
             taken = moment.take(ready.call, ready.lengths, process, cpu)
             check_timed(ready.timed, ready.timed.run())
         self.taken[ready.id].append(taken)
 
     def _cpu(self, ready: Ready) -> int | None:
-        """Draw the CPU on which half of a moment is spent; None if the case may compute on several, or elsewhere."""
+        """Draw the CPU on which half of a moment is spent; None if the case may use several, or a GPU."""
         cpus = usable_cpus()
         alone = self._settings.threads == 1 and ready.agreed.case.device == "cpu"
         return self._coin.choice(cpus) if cpus and alone else None

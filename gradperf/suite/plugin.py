@@ -4,7 +4,6 @@ A test that takes the fixture ``case`` runs once for each case of its family, wh
 ``pytestmark = pytest.mark.family("training")``. With the fixture ``agreed`` it gets the case prepared and checked.
 """
 
-import warnings
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,9 @@ from gradperf.checks import clock
 from gradperf.errors import UserError
 from gradperf.machine import threads
 from gradperf.stage import stage
-from gradperf.suite import duties, machine_info, recording, selection, storage
+from gradperf.suite import conditions, duties, machine_info, previous, recording, saving, selection, storage, turn
 from gradperf.suite.selection import CHOICE, SETTINGS
+from gradperf.text.printable import clean_lines
 from gradperf.text.table import Terminal
 
 pytest_plugins = ["gradperf.suite.fixtures"]
@@ -28,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     first_calls = "measure first calls and memory anew; else they are remembered where nothing changed"
     group.addoption("--first-calls", action="store_true", help=first_calls)
     group.addoption("--no-first-calls", action="store_true", help="leave out first calls and memory")
+    no_wait = "end with an error, instead of waiting, if another run is timing on this machine"
+    group.addoption("--no-wait", action="store_true", help=no_wait)
     plant = "add this share of work to each step of a case, to see it found: CASE=5%%; * matches any characters"
     group.addoption("--plant", metavar="CASE=SHARE", type=options.planted, action="append", default=[], help=plant)
 
@@ -51,24 +53,24 @@ def pytest_configure(config: pytest.Config) -> None:
             raise UserError("benchmarks cannot be timed by several processes at once: run perf without -n")
         if times:
             clock.check("--benchmark-timer", config.getoption("benchmark_timer"))
-        storage.prepare_storage(config.option, root, saves=times)
+        previous.check_not_a_path(config.option.benchmark_compare)
+        config.option.benchmark_storage, folder = storage.place(config.option.benchmark_storage, root)
+        own = duties.of(stage(), times=times, first_calls=not config.getoption("no_first_calls"))
+        if config.getoption("plant") and not own.is_recorded:
+            raise UserError("--plant adds work to what `pytest perf` times, and this run times nothing of its own")
+        if stage() is None:
+            saving.prepare(config, folder, is_recorded=own.is_recorded)
+        config.stash[CHOICE] = choice
+        config.stash[SETTINGS] = cases.Settings(**{name: config.getoption(name) for name in options.SETTINGS})
+        config.stash[duties.KEY] = own
+        config.stash[machine_info.COMPARED] = []
+        recording.begin(config, root, folder, first_calls=own.measures_first_calls)
+        for part in (selection, recording, machine_info, saving, turn):  # these have hooks and fixtures too
+            config.pluginmanager.register(part)
+        if own.is_recorded and folder and config.option.benchmark_compare:
+            previous.prepare(config, folder)
     except UserError as error:
-        raise pytest.UsageError(str(error)) from None
-    config.stash[CHOICE] = choice
-    config.stash[SETTINGS] = cases.Settings(**{name: config.getoption(name) for name in options.SETTINGS})
-    own = duties.of(stage(), times=times, first_calls=not config.getoption("no_first_calls"))
-    if config.getoption("plant") and not own.takes_moments:
-        raise pytest.UsageError(
-            "--plant adds work to what `pytest perf` times, and this run times nothing of its own"
-        )
-    config.stash[duties.KEY] = own
-    recording.begin(config, first_calls=own.measures_first_calls)
-    config.stash[machine_info.COMPARED] = []
-    for part in (selection, recording, machine_info):  # these have hooks and fixtures too
-        config.pluginmanager.register(part)
-    if config.option.benchmark_compare is True:
-        # Reported at the end of the run.
-        warnings.filterwarnings("ignore", message="Can't compare. No benchmark files")
+        raise pytest.UsageError(clean_lines(str(error))) from None
 
 
 def _times(config: pytest.Config, benchmarks: Path) -> bool:
@@ -82,7 +84,8 @@ def _times(config: pytest.Config, benchmarks: Path) -> bool:
 def pytest_report_header(config: pytest.Config) -> str:
     """Show what all cases of this run have in common."""
     settings = config.stash[SETTINGS]
-    return f"gradperf: tier {settings.tier}, threads {settings.threads}, seed {settings.seed}"
+    waiting = f" ({threads.waiting()})" if settings.threads > 1 else ""
+    return f"gradperf: tier {settings.tier}, threads {settings.threads}{waiting}, seed {settings.seed}"
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -90,17 +93,22 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from gradperf import cases
 
     config = session.config
-    wanted = config.option.benchmark_compare
-    if isinstance(wanted, str) and not config.stash[machine_info.COMPARED]:
-        raise pytest.UsageError(
-            f"--benchmark-compare={wanted}: no such recorded run in {config.option.benchmark_storage}"
-        )
     choice, settings = config.stash[CHOICE], config.stash[SETTINGS]
-    if config.stash[duties.KEY].refuses_named and any(values for _, values in choice.items()):
-        try:
+    try:
+        previous.check_loaded(config)
+        if config.stash[duties.KEY].refuses_named and any(values for _, values in choice.items()):
             cases.check_named_can_run(cases.chosen(choice, settings), choice, settings.threads)
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
+    except UserError as error:
+        raise pytest.UsageError(clean_lines(str(error))) from None
+
+
+def _tables(config: pytest.Config) -> list[str]:
+    """Return the tables; with the changes since the run compared with, if that is one run."""
+    runs = config.stash.get(previous.KEY, previous.Previous()).runs
+    if len(runs) != 1:
+        return recording.lines(config, Terminal.of_output(), None, "seconds")
+    basis = conditions.basis(runs[0], machine_info.as_stored(machine_info.own(config)))
+    return recording.lines(config, Terminal.of_output(), runs[0].benchmarks, basis)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables
@@ -108,14 +116,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Show the tables, and warn if the runs compared differ in more than the code."""
     compared, write_line = config.stash[machine_info.COMPARED], terminalreporter.write_line
     # pytest's own option; the warnings below stay.
-    if not config.getoption("no_summary") and (tables := recording.lines(config, Terminal.of_output())):
+    if not config.getoption("no_summary") and (tables := _tables(config)):
         terminalreporter.section("gradperf", sep="-", bold=True)
         for line in tables:
             write_line(line)
     passed: set[str] = {report.nodeid for report in terminalreporter.getreports("passed") if report.when == "call"}
     if compared and (alone := passed.difference(*(run.benchmarks for run in compared))):
         write_line(f"gradperf: {len(alone)} of {len(passed)} benchmarks are not in the run compared with")
-    if config.option.benchmark_compare is True and not compared:
-        write_line("gradperf: there was no recorded run to compare with")
     for warning in (warning for run in compared for warning in run.warnings):
         write_line(f"gradperf: WARNING: {warning}")
+    if previous.KEY in config.stash:
+        for note in config.stash[previous.KEY].notes:
+            write_line(f"gradperf: {note}")
+    if saving.KEY in config.stash:
+        for line in config.stash[saving.KEY].lines:
+            write_line(f"gradperf: {line}")

@@ -14,19 +14,21 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gradperf.errors import UserError
-from gradperf.machine import libraries, load
+from gradperf.machine import libraries, load, tasks
 from gradperf.pairs import planting
-from gradperf.suite import baseline, duties, selection, table
+from gradperf.suite import baseline, change_words, changes, duties, selection, table
 from gradperf.suite.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.suite.first_calls import FirstCalls, newest_records
 from gradperf.suite.moments import Moments, Ready
 from gradperf.suite.selection import SETTINGS
-from gradperf.suite.storage import machine_folder
+from gradperf.suite.storage import MACHINE_ID
 from gradperf.text import quantities
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
@@ -62,10 +64,14 @@ class Recording:
 
     settings: "Settings"
     processes: "FreshProcesses"
-    """Where first calls are measured, and some moments."""
+    """Where first calls are measured."""
     start: load.Moment
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    """What the user selected."""
     selected: int = 0
     """Benchmarks that are to be timed."""
+    cut_short: str | None = None
+    """What kept the run from being complete."""
     planted: Mapping[str, float] = field(default_factory=dict)
     """By the id of a case: work that is added to its steps, as a share of their time."""
     finished: list[Finished] = field(default_factory=list)
@@ -84,15 +90,19 @@ class Recording:
 KEY: "pytest.StashKey[Recording]" = pytest.StashKey()
 
 
-def begin(config: pytest.Config, *, first_calls: bool) -> None:
-    """Begin the recording of a run, before any process is started."""
+def begin(config: pytest.Config, root: Path, folder: Path | None, *, first_calls: bool) -> None:
+    """Begin the recording of a run, before any process is started.
+
+    Its paths are recorded relative to ``root``. ``folder`` is where runs are stored; None if not in files.
+    """
     from gradperf.first_call.measure import FreshProcesses
 
     settings, processes = config.stash[SETTINGS], FreshProcesses()
-    config.stash[KEY] = recording = Recording(settings, processes, load.moment())
+    selected = selection.selected(config, root)
+    config.stash[KEY] = recording = Recording(settings, processes, load.moment(), selected)
     if first_calls:
-        folder = None if config.getoption("first_calls") else machine_folder(config.option.benchmark_storage)
-        recording.first_calls = FirstCalls(settings, processes, newest_records(folder))
+        records = [] if config.getoption("first_calls") or folder is None else newest_records(folder / MACHINE_ID)
+        recording.first_calls = FirstCalls(settings, processes, records)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -100,9 +110,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     recording, own = session.config.stash[KEY], session.config.stash[duties.KEY]
     selected = [item for item in session.items if _is_benchmark(item)]
     recording.selected = len(selected)
-    if own.takes_moments:
+    if own.is_recorded:
         whole = [item for item in selected if selection.Family.of(item).offers == "prepare"]
-        recording.moments = Moments(recording.settings, recording.processes, len(whole))
+        recording.moments = Moments(recording.settings, len(whole))
         recording.planted = _planted(session.config, whole)
     if selected and own.skips_at_collection:  # so the frameworks are imported
         # The four frameworks have half a million objects. To look at all of them before every timing would take a
@@ -127,8 +137,20 @@ def _is_benchmark(item: pytest.Item) -> bool:
 
 
 @pytest.fixture
-def examined(request: pytest.FixtureRequest, agreed: "Agreed", settings: "Settings") -> "Agreed":
-    """Return the case with the calls to time, after its conduct was checked. If it fails, all its benchmarks fail."""
+def announced(request: pytest.FixtureRequest, case: "Case") -> None:
+    """Have the case prepared in the second process too, if its whole steps will be timed."""
+    moments = request.config.stash[KEY].moments
+    if (
+        moments is not None
+        and selection.Family.of(request.node).offers == "prepare"
+        and case.problem.name != HARNESS
+    ):
+        moments.announce(case)
+
+
+@pytest.fixture
+def examined(request: pytest.FixtureRequest, announced: None, agreed: "Agreed", settings: "Settings") -> "Agreed":
+    """Return the case with the calls to time, after its conduct was checked. If that fails, all its tests fail."""
     recording, own = request.config.stash[KEY], request.config.stash[duties.KEY]
     if not own.checks_fully:
         return agreed
@@ -143,13 +165,14 @@ def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties, planted
     from gradperf.timing import lengths
 
     most = agreed.case.problem.steps
-    if not own.takes_moments:
+    if not own.is_recorded:
         return Examined(Ready(agreed, agreed, lengths.Lengths(most, None)), conduct.examine(agreed, settings))
     chosen = lengths.choose(agreed.run, most)
     if chosen.short is not None:
         short = agreement.agree_at(agreed, settings, chosen.short)
         conduct.check_computes_anew(short)
         conduct.check_compiles_nothing(short)
+        conduct.check_work(short, agreed.case.implementation)
     timed = agreement.agree_at(agreed, settings, chosen.long)
     ready = Ready(agreed, timed, chosen)
     product_flops = conduct.examine(timed, settings)
@@ -188,11 +211,14 @@ def timed(
         benchmark.group = f"{agreed.case.group} {part}" if part else agreed.case.group
         known = _facts(agreed, recording, part, first_call=part is None and benchmark.enabled)
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
+        if recording.moments is not None:
+            recording.moments.settle()
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
+        waiting_s = tasks.waiting_s()
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         yield
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
-        known = replace(known, cpu_per_wall=cpu_s / wall_s)
+        known = replace(known, cpu_per_wall=cpu_s / wall_s, wait_per_wall=tasks.waited(waiting_s, wall_s))
         benchmark.extra_info.update(asdict(known))
         if benchmark.enabled:
             stats, name = benchmark.stats, request.node.name
@@ -245,15 +271,42 @@ def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_ca
     )
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's wrapper, which saves
-def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count a benchmark no longer that turns out to be skipped: it is not missing in the record."""
+    report = yield
+    if report.skipped and "benchmark" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("skip"):
+        item.config.stash[KEY].selected -= 1
+    return report
+
+
+def _cut_short(session: pytest.Session, exitstatus: int) -> str | None:
+    """Return what kept the run from being complete, if more than benchmarks that did not finish."""
+    option = session.config.option
+    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return "interrupted"
+    if session.testsfailed:
+        return f"{session.testsfailed} failed"
+    if getattr(option, "lf", False) or getattr(option, "stepwise", False):
+        return "only those that failed before"
+    return None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around the wrapper that saves
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """Stop the fresh processes, and add the facts that need the whole run, before it is saved."""
     recording = session.config.stash[KEY]
     recording.processes.close()
+    if recording.moments is not None:
+        recording.moments.close()
     _drop_wrong(recording, session)
+    recording.cut_short = _cut_short(session, exitstatus)
     if recording.finished:
-        _estimate(recording)
-        _compare(recording)
+        try:
+            _estimate(recording)
+            _compare(recording)
+        except KeyboardInterrupt:  # impatience after all was timed; the times must not be lost
+            recording.cut_short = "interrupted"
     return (yield)
 
 
@@ -268,10 +321,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """After the last test, take the moments that are left."""
+    """After the last test, take the moments that are left. What went wrong in one is counted as a failed test."""
     result = yield
-    if (moments := session.config.stash[KEY].moments) is not None and not session.shouldstop:
-        moments.rest()
+    recording = session.config.stash[KEY]
+    if recording.moments is not None and not session.shouldstop:
+        recording.moments.rest()
+        _drop_wrong(recording, session)  # pytest looks at the number of failed tests before the session finishes
     return result
 
 
@@ -336,14 +391,15 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
     start, settings = recording.start, recording.settings
     return RunFacts(
         schema=SCHEMA,
-        # A storage's address may hold a password.
-        command=tuple(re.sub(r"(://)[^/@\s]+@", r"\1***@", word) for word in command),
+        command=without_passwords(command),
         started=start.at.isoformat(timespec="seconds"),
         finished=end.at.isoformat(timespec="seconds"),
         load={"start": start.load, "end": end.load},
         steal=load.steal(start.cpu_times, end.cpu_times),
         benchmarks_selected=recording.selected,
         benchmarks_finished=finished,
+        selection=recording.selection or None,
+        cut_short=recording.cut_short,
         planted=recording.planted,
         **asdict(settings),
         pools=libraries.pool_sizes(),
@@ -355,25 +411,38 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
     )
 
 
+def command(config: pytest.Config) -> list[str]:
+    """Return the command line of this run."""
+    return ["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
+
+
+def without_passwords(words: Sequence[str]) -> tuple[str, ...]:
+    """Return a command line without passwords: a storage's address may hold one."""
+    return tuple(re.sub(r"(://)[^/@\s]+@", r"\1***@", word) for word in words)
+
+
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Add the facts of the run to the JSON that pytest-benchmark is about to save."""
-    command = ["pytest", *os.environ.get("PYTEST_ADDOPTS", "").split(), *map(str, config.invocation_params.args)]
-    run = run_facts(config.stash[KEY], command, load.moment(), len(output_json["benchmarks"]))
+    run = run_facts(config.stash[KEY], command(config), load.moment(), len(output_json["benchmarks"]))
     output_json["gradperf"] = asdict(run)
 
 
-def lines(config: pytest.Config, terminal: Terminal) -> list[str]:
-    """Return the tables of the run, and which first calls are remembered or missing."""
+def lines(
+    config: pytest.Config, terminal: Terminal, then: Sequence[Benchmark] | None, basis: changes.Basis
+) -> list[str]:
+    """Return the tables of the run, what changed since the run ``then``, and which first calls are remembered."""
     from gradperf import problems
 
     recording = config.stash[KEY]
-    shown = table.lines(recording.benchmarks(), baseline_of=problems.baseline_of, terminal=terminal)
+    benchmarks, baseline_of = recording.benchmarks(), problems.baseline_of
+    found = changes.changes(then, benchmarks, basis, baseline_of) if then is not None else None
+    shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
+    for line in change_words.summary(found) if found else ():
+        shown += terminal.wrap(line)
     if recording.planted:
         cases = quantities.plural(len(recording.planted), "case")
-        shown += [
-            "",
-            *terminal.wrap(f"work was added to {cases} on purpose (--plant): this run shows no real times"),
-        ]
-    for line in recording.first_calls.lines() if recording.first_calls else ():
+        shown += terminal.wrap(f"work was added to {cases} on purpose (--plant): this run shows no real times")
+    told = [part.lines() for part in (recording.moments, recording.first_calls) if part]
+    for line in chain.from_iterable(told):
         shown += terminal.wrap(clean(line))
     return shown

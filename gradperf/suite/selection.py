@@ -1,8 +1,9 @@
 """Selects the cases of each test: those that the user chose, and the order in which they run."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -19,6 +20,30 @@ MARKERS = (
     "without_case: a test to which the options leave no case; it is deselected",
     "gate(group, control): timed by `gradperf gate` by default",
 )
+
+
+def selected(config: pytest.Config, root: Path) -> dict[str, Any]:
+    """Return what the user selected, ready for JSON: equal for two runs that were asked for the same benchmarks.
+
+    The paths are relative to ``root``. What stops a run early, or runs again what failed, is not in it: such a run
+    has only a part of what was selected.
+    """
+    option = config.option
+    return {
+        "paths": sorted({_relative(config.invocation_params.dir, argument, root) for argument in config.args}),
+        "keyword": " ".join(option.keyword.split()) or None,
+        "markers": " ".join(option.markexpr.split()) or None,
+        "deselected": sorted(set(option.deselect or ())),
+        "ignored": sorted({str(pattern) for pattern in (*(option.ignore or ()), *(option.ignore_glob or ()))}),
+        **{axis: sorted(names) for axis, names in config.stash[CHOICE].items()},
+    }
+
+
+def _relative(start: Path, argument: str, root: Path) -> str:
+    name, separator, test = argument.partition("::")
+    path = (start / name).resolve()
+    within = path.relative_to(root.resolve()) if path.is_relative_to(root.resolve()) else path
+    return f"{within.as_posix()}{separator}{test}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +124,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for place, item in enumerate(items):
         case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
         places[item] = first.setdefault(case, place) if case else place
-    if config.stash[duties.KEY].takes_moments:
+    if config.stash[duties.KEY].is_recorded:
         shuffled = sorted(set(places.values()))
         Random(config.stash[SETTINGS].seed).shuffle(shuffled)  # noqa: S311 - an order, not a secret
         new = dict(zip(sorted(set(places.values())), shuffled, strict=True))

@@ -1,75 +1,45 @@
-"""Finds and reads the files of recorded runs, and tells pytest-benchmark where to store them."""
+"""Where recorded runs are stored, and how one is read.
+
+A file may hold anything: reading it raises UserError and nothing else.
+"""
 
 import json
 import os
 import platform
-import tempfile
+import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gradperf.errors import UserError
-from gradperf.files import check_can_write
-from gradperf.suite.facts import SCHEMA, Benchmark, read_benchmark, read_run
+from gradperf.suite.facts import SCHEMA, Benchmark, RunFacts, read_benchmark, read_run
 
 FOLDER = "results"
 """In the repository, wherever pytest is started."""
 
-_PYTEST_BENCHMARK_DEFAULT = "file://./.benchmarks"
-
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
-_MACHINE_ID = "-".join((platform.system(), platform.python_implementation(), _PYTHON, platform.architecture()[0]))
+MACHINE_ID = "-".join((platform.system(), platform.python_implementation(), _PYTHON, platform.architecture()[0]))
 """The folder in which pytest-benchmark keeps the runs of this system and Python."""
 
+_PYTEST_BENCHMARK_DEFAULT = "file://./.benchmarks"
 
-def prepare_storage(option: Any, root: Path, *, saves: bool) -> None:
-    """Set pytest-benchmark's options: an absolute storage, and a name to save under if the run ``saves``.
+LARGEST_BYTES = 256 * 2**20
+"""A run takes 1 to 2 MB, with all rounds some tens. What is larger is none, and may not fit into memory."""
 
-    ``option`` is ``config.option``. A storage or a name that the user gave is left alone. Raises UserError if a
-    folder or file of results cannot be written, or ``--benchmark-compare`` would swallow a path.
+
+def place(storage: str, root: Path) -> tuple[str, Path | None]:
+    """Return the value for pytest-benchmark's option, and the folder of files; None if it is a database.
+
+    ``storage`` is what the user gave. Raises UserError if it is no place to store runs.
     """
-    compare = option.benchmark_compare
-    if isinstance(compare, str) and not compare.endswith(".json") and Path(compare.partition("::")[0]).exists():
-        raise UserError(
-            f"--benchmark-compare took {compare!r} as the run to compare with. "
-            f"Put it after the path: pytest {compare} --benchmark-compare"
-        )
-    if option.benchmark_storage == _PYTEST_BENCHMARK_DEFAULT:
-        option.benchmark_storage = f"file://{root / FOLDER}"
-    scheme, _, path = option.benchmark_storage.rpartition("://")
+    if storage == _PYTEST_BENCHMARK_DEFAULT:
+        storage = f"file://{root / FOLDER}"
+    scheme, _, path = storage.rpartition("://")
     if not path or scheme not in ("", "file", "elasticsearch+http", "elasticsearch+https"):
-        raise UserError(
-            f"--benchmark-storage={option.benchmark_storage} is not a place to store runs; use file:///absolute/path"
-        )
-    if saves and scheme in ("", "file"):
-        check_writable(Path(path).absolute() / _MACHINE_ID)
-    if saves and option.benchmark_json:
-        check_can_write("--benchmark-json", option.benchmark_json)
-    if saves and not option.benchmark_save and not option.benchmark_autosave:
-        # pytest-benchmark numbers files by looking at those that are there, so two runs may draw one number. With
-        # the process in the name neither overwrites the other.
-        option.benchmark_autosave = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{os.getpid()}"
-
-
-def machine_folder(address: str) -> Path | None:
-    """Return where runs of this system and Python are kept in the storage at ``address``; None if in no folder."""
-    scheme, _, path = address.rpartition("://")
-    return Path(path).absolute() / _MACHINE_ID if scheme in ("", "file") else None
-
-
-def check_writable(folder: Path) -> None:
-    """Raise UserError if no file can be made in ``folder``. A folder that does not exist is made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"cannot write results to {folder}: {error.strerror}. "
-            "Give another folder with --benchmark-storage=file:///absolute/path"
-        ) from None
+        raise UserError(f"--benchmark-storage={storage} is not a place to store runs; use file:///absolute/path")
+    return storage, Path(path).absolute() if scheme in ("", "file") else None
 
 
 @dataclass(frozen=True)
@@ -78,16 +48,35 @@ class Run:
 
     file: Path
     recorded_at: datetime | None
-    cpu: str | None
     benchmarks: tuple[Benchmark, ...]
-    incomplete: str | None = None
-    """How many of the selected benchmarks finished, if some did not."""
+    facts: RunFacts = field(default_factory=RunFacts)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    """The machine, the versions and the settings, as :mod:`gradperf.suite.machine_info` describes them."""
+    commit: Mapping[str, Any] = field(default_factory=dict)
+    """By pytest-benchmark: ``id``, ``dirty``, ``branch``, ``time``."""
+
+    @property
+    def partial(self) -> str | None:
+        """Why it holds only a part of what was selected; None if it is complete, or that was not recorded."""
+        return self.facts.partial
+
+    @property
+    def cpu(self) -> str | None:
+        """The model of the CPU."""
+        model = self.machine.get("cpu_model")
+        return model if isinstance(model, str) and model else None
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The version of each framework and its companions."""
+        versions = _mapping(self.machine.get("versions"))
+        return {str(name): version for name, version in versions.items() if isinstance(version, str)}
 
 
 def read(file: Path) -> Run:
     """Read a run as pytest-benchmark stores it; raises UserError if the file holds none."""
     try:
-        stored = json.loads(file.read_bytes())
+        stored = json.loads(_bytes(file))
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
@@ -102,37 +91,41 @@ def read(file: Path) -> Run:
     for index, benchmark in enumerate(benchmarks):
         if not isinstance(benchmark, Mapping):
             raise UserError(f"{file}: benchmarks[{index}] is not an object")
-    run = read_run(stored)
-    if run.schema is not None and run.schema > SCHEMA:
-        raise UserError(f"{file}: has schema {run.schema}, from a later gradperf; this one reads up to {SCHEMA}")
-    cpu = _cpu(stored.get("machine_info"))
-    return Run(file, _moment(stored.get("datetime")), cpu, tuple(map(read_benchmark, benchmarks)), run.incomplete)
+    facts = read_run(stored)
+    if facts.schema is not None and facts.schema > SCHEMA:
+        raise UserError(f"{file}: has schema {facts.schema}, from a later gradperf; this one reads up to {SCHEMA}")
+    return Run(
+        file=file,
+        recorded_at=_moment(stored.get("datetime")),
+        benchmarks=tuple(map(read_benchmark, benchmarks)),
+        facts=facts,
+        machine=_mapping(stored.get("machine_info")),
+        commit=_mapping(stored.get("commit_info")),
+    )
 
 
-def newest(folder: Path) -> tuple[Run, list[str]]:
-    """Return the run in or below ``folder`` that was recorded last, and why other files hold no run.
+def _bytes(file: Path) -> bytes:
+    with open(file, "rb", opener=_without_waiting) as opened:
+        found = os.fstat(opened.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(f"{file}: not a file")
+        if found.st_size > LARGEST_BYTES:
+            most, size = LARGEST_BYTES // 2**20, found.st_size // 2**20
+            raise UserError(f"{file}: {size:,} MiB are too large for a recorded run; at most {most} are read")
+        return opened.read(LARGEST_BYTES)
 
-    Raises UserError if there is no run.
-    """
-    runs, reasons = [], []
-    for file in sorted(folder.rglob("*.json")):
-        try:
-            runs.append(read(file))
-        except UserError as error:
-            reasons.append(str(error))
-    if not runs:
-        raise UserError("\n  ".join([f"{folder}: there is no recorded run in it", *reasons]))
-    return max(runs, key=lambda run: run.recorded_at or datetime.min.replace(tzinfo=UTC)), reasons
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe without a writer would wait for ever
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _moment(text: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _cpu(machine: Any) -> str | None:
-    model = machine.get("cpu_model") if isinstance(machine, Mapping) else None
-    return model if isinstance(model, str) and model else None

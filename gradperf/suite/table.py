@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gradperf.suite.baseline import BaselineOf, Comparison, HarnessCost, compare, harness_cost
+from gradperf.suite.changes import Change, Changes
 from gradperf.suite.facts import Benchmark, Facts
+from gradperf.suite.ranks import ranks
 from gradperf.text import quantities, table
 from gradperf.text.printable import NONE, clean
 from gradperf.text.quantities import duration, magnitude, memory, number, percent_number
@@ -29,6 +31,9 @@ HARNESS_SHARE = 0.01
 class _Row:
     benchmark: Benchmark
     comparison: Comparison
+    rank: int | None
+    change: Change | None
+    """Since the run compared with."""
     unit: quantities.Unit
     """Of the table's times per step."""
 
@@ -52,9 +57,29 @@ def _quartiles(row: _Row) -> str | None:
 
 
 def _ratio(row: _Row) -> str | None:
-    if row.comparison.baseline is row.benchmark:
-        return "base"
-    return _shown(number, row.comparison.ratio_to_baseline)
+    if row.comparison.base is row.benchmark:
+        return "base" if row.comparison.baseline is not None else "1"
+    return _shown(number, row.comparison.ratio)
+
+
+def _rank(row: _Row) -> str | None:
+    return "noisy" if row.benchmark.is_disturbed else _shown(str, row.rank)
+
+
+def _change(row: _Row) -> str | None:
+    if row.change is None:
+        return "new"
+    text, seen = row.change.shown, row.change.verdict in ("faster", "slower")
+    return f"{text} {row.change.verdict.upper()}" if seen else text
+
+
+def _visible(row: _Row) -> str | None:
+    return _shown(percent_number, row.change.visible if row.change else None)
+
+
+def _steps(row: _Row) -> str | None:
+    long, short = row.facts.steps, row.facts.short_steps
+    return _shown(str, long) if short is None else f"{long}, {short}"
 
 
 def _break_even(row: _Row) -> str | None:
@@ -73,40 +98,71 @@ def _cores(cores: float) -> str:
 
 
 _PATH = "error of all that the call returned"
-_STEP = "median call, divided by its steps"
-_SPREAD = "half the interquartile range (other processes differ by more)"
+_STEP = "fastest of several moments, without what a call pays once"
+_SPREAD = "half its interval, from how far the moments and the two processes agree"
+_RANK = "styles that this run cannot tell apart share one; noisy: disturbed too much for a rank"
+_BASE = "multiple of the baseline's time; if that was not timed, of the fastest"
+_CHANGE = "time now as a multiple of the time then, with its interval; SLOWER or FASTER if that leaves out 1"
+_VISIBLE = "smallest slowdown in % that these two runs would probably have shown"
 _FIRST = "preparing and first call, fresh process, cold caches, no imports"
 _EVEN = "steps from which it stays ahead of the baseline, one-off costs counted (~: times within their spreads)"
 _COLUMNS: tuple[Column[_Row], ...] = (
     Column("{unit}/step", lambda row: _shown(row.in_unit, row.benchmark.step_s), _STEP, 7, term="time per step"),
     Column("±%", lambda row: _shown(percent_number, row.benchmark.spread), _SPREAD, 4),
     Column("middle half", _quartiles, "the quartiles, in the same unit", 15, rank=1),
-    Column("× base", _ratio, "multiple of the baseline's time", 7),
-    Column("first", lambda row: _shown(duration, row.facts.first_call_s), _FIRST, 7),
-    Column("even at", _break_even, _EVEN, 7),
-    Column("peak%", lambda row: _shown(_share, row.facts.peak_fraction), "share of this machine's best speed", 5),
-    Column("error", lambda row: _shown(magnitude, row.facts.gradient_error), "of the first gradients", 6),
+    Column("rank", _rank, _RANK, 5),
+    Column("× base", _ratio, _BASE, 7),
+    Column("since then", _change, _CHANGE, rank=9),
+    Column("visible", _visible, _VISIBLE, 7, rank=9),
+    Column("steps", _steps, "steps of a long and of a short call, as timed", 7, rank=4),
+    Column("call", lambda row: _shown(duration, row.facts.call_s), "what a call pays once", 7, rank=4),
+    Column("first", lambda row: _shown(duration, row.facts.first_call_s), _FIRST, 7, rank=8),
+    Column("even at", _break_even, _EVEN, 7, rank=7),
+    Column(
+        "peak%",
+        lambda row: _shown(_share, row.facts.peak_fraction),
+        "share of this machine's best speed",
+        5,
+        rank=6,
+    ),
+    Column("error", lambda row: _shown(magnitude, row.facts.gradient_error), "of the first gradients", 6, rank=3),
     Column("path", lambda row: _shown(magnitude, row.facts.trajectory_error), _PATH, 6, rank=3),
-    Column("memory", lambda row: _shown(memory, row.facts.memory_peak_bytes), "growth of the process", 7),
-    Column("device", lambda row: _shown(memory, row.facts.device_memory_peak_bytes), "peak on it", 7, rank=4),
+    Column("memory", lambda row: _shown(memory, row.facts.memory_peak_bytes), "growth of the process", 7, rank=5),
+    Column("device", lambda row: _shown(memory, row.facts.device_memory_peak_bytes), "peak on it", 7, rank=5),
     Column("cores", lambda row: _shown(_cores, row.facts.cpu_per_wall), "CPU seconds per second", 5, rank=2),
 )
-_ONLY_WIDE = ("middle half", "path", "cores")
+_ONLY_WIDE = ("middle half", "steps", "call", "error", "path", "cores")
+_ONLY_COMPARED = ("since then", "visible")
 _NAMES: table.Names[_Row] = table.Names(lambda row: clean(row.benchmark.label))
 
 
-def lines(benchmarks: Sequence[Benchmark], *, baseline_of: BaselineOf, terminal: Terminal) -> list[str]:
-    """Return the tables, their legend, and the time of the harness; no line if nothing was timed."""
+def lines(
+    benchmarks: Sequence[Benchmark],
+    *,
+    baseline_of: BaselineOf,
+    terminal: Terminal,
+    changes: Changes | None = None,
+) -> list[str]:
+    """Return the tables, their legend, and the time of the harness; no line if nothing was timed.
+
+    ``changes`` since another run add two columns.
+    """
     tables: dict[tuple[str | None, ...], list[tuple[Benchmark, Comparison]]] = {}
     for one, comparison in zip(benchmarks, compare(benchmarks, baseline_of), strict=True):
         if one.is_compared:
-            key = (one.facts.problem, one.facts.device, one.facts.dtype)
-            tables.setdefault(key, []).append((one, comparison))
+            tables.setdefault(one.table, []).append((one, comparison))
     shown: list[str] = []
     if tables:
-        in_rows = [_rows(pairs) for pairs in tables.values()]
+        in_rows = [_rows(pairs, changes) for pairs in tables.values()]
         all_rows = [row for rows in in_rows for row in rows]
-        layout = table.layout(terminal, _NAMES, _columns(all_rows, terminal), all_rows, ["style"], gaps=(1, 2))
+        layout = table.layout(
+            terminal,
+            _NAMES,
+            _columns(all_rows, terminal, compared=changes is not None),
+            all_rows,
+            ["style"],
+            gaps=(1, 2),
+        )
         for rows in in_rows:
             shown += terminal.wrap(clean(_title(rows)))
             shown += [*layout.table("style", rows, unit=rows[0].unit.name), ""]
@@ -120,18 +176,24 @@ def lines(benchmarks: Sequence[Benchmark], *, baseline_of: BaselineOf, terminal:
     return shown
 
 
-def _rows(pairs: Sequence[tuple[Benchmark, Comparison]]) -> list[_Row]:
+def _rows(pairs: Sequence[tuple[Benchmark, Comparison]], changes: Changes | None) -> list[_Row]:
     """Return the rows of a table, the fastest first, the untimed last."""
     ordered = sorted(pairs, key=lambda pair: pair[0].step_s or math.inf)
     steps_s = [one.step_s for one, _ in ordered if one.step_s]
     # The unit of the style in the middle: a style much slower than the others must not choose it.
     unit = quantities.unit_for(steps_s[len(steps_s) // 2] if steps_s else 0.0, quantities.TIMES)
-    return [_Row(one, comparison, unit) for one, comparison in ordered]
+    since = changes.cases if changes else {}
+    return [
+        _Row(one, comparison, rank, since.get(one.case), unit)
+        for (one, comparison), rank in zip(ordered, ranks([one for one, _ in ordered]), strict=True)
+    ]
 
 
-def _columns(rows: Sequence[_Row], terminal: Terminal) -> list[Column[_Row]]:
+def _columns(rows: Sequence[_Row], terminal: Terminal, *, compared: bool) -> list[Column[_Row]]:
     """Return the columns for these rows and this width; some may not fit."""
     hidden = [] if terminal.width >= WIDE else [*_ONLY_WIDE]
+    if not compared:
+        hidden += _ONLY_COMPARED
     if all(row.facts.device_memory_peak_bytes is None for row in rows):
         hidden.append("device")
     return [column for column in _COLUMNS if column.head not in hidden]
@@ -139,14 +201,13 @@ def _columns(rows: Sequence[_Row], terminal: Terminal) -> list[Column[_Row]]:
 
 def _title(rows: Sequence[_Row]) -> str:
     facts, comparison = rows[0].facts, rows[0].comparison
-    steps = _counts((row.facts.steps for row in rows), "step")
-    title = f"{facts.problem or NONE}, {facts.device or NONE}, {facts.dtype or NONE}: {steps} per call"
+    title = f"{facts.problem or NONE}, {facts.device or NONE}, {facts.dtype or NONE}"
     if any(row.facts.threads for row in rows):
         title += f", {_counts((row.facts.threads for row in rows), 'thread')}"
     if comparison.label is None:
         return f"{title}; no baseline"
     if comparison.baseline is None:
-        return f"{title}; the baseline, {comparison.label}, was not timed"
+        return f"{title}; the baseline, {comparison.label}, was not timed, so the fastest is 1"
     if (device := comparison.baseline.facts.device) != facts.device:
         return f"{title}; base: {comparison.label} on {device}"
     return title
@@ -172,14 +233,26 @@ def _first_call_dates(benchmarks: Sequence[Benchmark]) -> str | None:
 def _waited(benchmarks: Sequence[Benchmark]) -> str | None:
     """Return a sentence if cases waited for a CPU: their times include the waiting."""
     on_cpu = [one.facts for one in benchmarks if one.is_compared and one.facts.device == "cpu"]
-    known = [facts.cpu_per_wall for facts in on_cpu if facts.cpu_per_wall is not None]
-    waiting = sum(share < WAITED for share in known)
+    known = [facts for facts in on_cpu if facts.cpu_per_wall is not None]
+    waiting = sum(map(_has_waited, known))
     if not waiting:
         return None
+    several = max(facts.threads or 1 for facts in known) > 1
     return (
         f"{waiting} of {len(known)} cases waited for a CPU for more than a tenth of their time, "
-        "because other work was running; see gradperf doctor"
+        f"because other work was running{_NOT_HAD if several else ''}; see gradperf doctor"
     )
+
+
+_NOT_HAD = ": they did not have the threads that were asked for, and a style may take much longer than with one"
+
+
+def _has_waited(facts: Facts) -> bool:
+    """Return whether a case waited for more than a tenth of its time, on average over its threads."""
+    threads = facts.threads or 1
+    if threads > 1 and facts.wait_per_wall is not None:
+        return facts.wait_per_wall > (1 - WAITED) * threads
+    return facts.cpu_per_wall is not None and facts.cpu_per_wall < WAITED
 
 
 def _harness_line(cost: HarnessCost) -> str:

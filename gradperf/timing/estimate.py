@@ -2,12 +2,12 @@
 
 Other work only adds time. So the fastest call of all moments is the best estimate of the time of a call, and the
 difference of a long and a short call is the time of the steps by which they differ. How far the moments agree tells
-how far the estimate can be trusted: if only one of them reached the fastest time, perhaps none reached the true one.
-The same holds for processes, as some cases draw a speed when they are prepared.
+how far the estimate can be trusted: if only one of them reached the fastest time, perhaps none reached the true
+one. The same holds for processes, as some cases draw a speed when they are prepared.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradperf.timing.moment import Moment
@@ -21,8 +21,8 @@ WIDTH = 2.0
 SLOW = 1.1
 """A moment was slow if its reference took this many times as long as the fastest of the case."""
 
-DISTURBED = 0.1
-"""Above this relative error a case was disturbed too much for a rank."""
+ALONE = 0.1
+"""The spread of a single moment, which cannot show it."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,10 @@ def _times(moments: Sequence[Moment], long: int, short: int | None) -> tuple[flo
 def _spread(moments: Sequence[Moment], long: int, short: int | None) -> float:
     """Return how much the logarithm of a step's time changes, at most, without one moment or one process."""
     if len(moments) < 2:
-        return DISTURBED
-    without: list[Callable[[Moment], bool]] = [lambda moment, left=left: moment is not left for left in moments]  # type: ignore[misc]
+        return ALONE
+    rests = [[*moments[:place], *moments[place + 1 :]] for place in range(len(moments))]
     processes = {moment.process for moment in moments}
     if len(processes) > 1:
-        without += [lambda moment, name=name: moment.process != name for name in processes]  # type: ignore[misc]
+        rests += [[moment for moment in moments if moment.process != left] for left in processes]
     step_s, _ = _times(moments, long, short)
-    others = (_times([moment for moment in moments if keep(moment)], long, short)[0] for keep in without)
-    return max(abs(math.log(other_s / step_s)) for other_s in others)
+    return max(abs(math.log(_times(rest, long, short)[0] / step_s)) for rest in rests)

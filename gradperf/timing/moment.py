@@ -1,8 +1,9 @@
 """Times the calls of a case at one moment: calls of both lengths in turns, and the fastest of each.
 
-Half of the time all threads of the process are kept on one CPU, if the case computes in one thread at a time. Threads
-that hand work to each other, such as TensorFlow's, take a quarter longer on two CPUs, and in some minutes half as long
-again. The other half they run where the system puts them, as the CPU that was chosen may be the busy one.
+Half of the time all threads of the process are kept on one CPU, if the case computes in one thread at a time.
+Threads that hand work to each other, such as TensorFlow's, take a quarter longer on two CPUs, and in some minutes
+half as long again. The other half they run where the system puts them, as the CPU that was chosen may be the busy
+one.
 """
 
 import gc
@@ -25,8 +26,8 @@ PATIENCE = 5
 
 LEAST_ROUNDS = 3
 
-Process = Literal["main", "fresh"]
-"""The process of the run, or one in which no other case was prepared."""
+Process = Literal["main", "second"]
+"""The process of the run, or another one that prepared the same cases."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Moment:
 
 
 def take(call: Callable[[int], Any], lengths: Lengths, process: Process, cpu: int | None) -> Moment:
-    """Time ``call(steps)``, which was called before in all lengths; half of the time on ``cpu``, if there is one."""
+    """Time ``call(steps)``, which was called before in all lengths; half of the time on ``cpu``, if given."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     before_s = reference_s()
     with _no_collection():

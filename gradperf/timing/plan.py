@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from gradperf.timing.moment import Process
 
-LATER: tuple[tuple[float, Process], ...] = ((0.25, "fresh"), (0.5, "main"), (0.75, "fresh"))
+LATER: tuple[tuple[float, Process], ...] = ((0.25, "second"), (0.5, "main"), (0.75, "second"))
 """The moments after the first, which is in the main process: how much later, as a share of the run, and where."""
 
 Case = TypeVar("Case")

@@ -506,6 +506,14 @@ def test_parallel_on_a_busy_machine(monkeypatch, others, all_shares, may_stay):
     assert ready(benchmark)["cpus"] == ([0, 1] if may_stay else [])
 
 
+def test_several_threads_that_were_asked_for_keep_their_cpus():
+    """Beside other work two threads in parallel look as if they took turns. One thread alone takes one CPU."""
+    looks_alike = [Usage(1.0, 0.5, 1.0)]
+    assert cpu.takes_one_cpu(looks_alike)
+    assert not cpu.takes_one_cpu(looks_alike, several_threads=True)
+    assert cpu.takes_one_cpu([Usage(1.0, 0.98, 1.0)], several_threads=True)
+
+
 def burn(seconds):
     """Use so much of the CPU."""
     end = time.thread_time() + seconds

@@ -18,6 +18,7 @@ import jax
 
 from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
 from gradperf.frameworks.jax import counting
+from gradperf.machine import tasks
 
 _compiled: list[str] = []
 
@@ -48,11 +49,21 @@ def configure(threads: int) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
 
 
+_POOL = "tf_XLAEigen"
+"""The name of the threads among which XLA divides an operation on the CPU."""
+
+_threads: int | None = None
+"""How many of them JAX started; None if there are none by this name."""
+
+
 def missing(device: str) -> str | None:
+    global _threads
+    before = tasks.named(_POOL)  # TensorFlow's XLA has such threads too
     try:
         jax.devices(device)
     except RuntimeError:
         return f"jax sees no {'CUDA' if device == 'cuda' else device} device"
+    _threads = tasks.named(_POOL) - before or _threads
     return None
 
 
@@ -78,8 +89,9 @@ def wait(value: Any) -> None:
 
 
 def facts() -> RuntimeFacts:
-    """Leave out the threads: JAX does not report them."""
+    """Return the threads that were counted: JAX does not report them."""
     return RuntimeFacts(
+        _threads,
         asynchronous=jax.config.read("jax_cpu_enable_async_dispatch"),
         reduced_precision=jax.config.jax_default_matmul_precision != "highest",  # type: ignore[attr-defined]  # dynamic
     )

@@ -6,7 +6,6 @@ them can end a line, a cell or a tag.
 
 import html
 import math
-import re
 import shlex
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from gradperf.gate.decision.findings import Finding, Outcome
 from gradperf.gate.report.sentences import describe_control, describe_reasons, headline, sentence
 from gradperf.gate.report.words import COLUMNS, QUIET, by_urgency, counts_text, exact_percent, min_effect_text
 from gradperf.text import quantities
+from gradperf.text.escaping import markdown as escaped
 from gradperf.text.printable import NONE, clean
 from gradperf.text.quantities import plural
 
@@ -30,10 +30,10 @@ def markdown(outcome: Outcome) -> str:
     moved = [group for group in groups if group.verdict in ("regressed", "improved")]
     matters = by_urgency([case for case in cases if case.verdict not in QUIET] + moved)
     page = _Page(LIMIT - 1_000)  # the rest is for the notes that something was left out
-    page.add(f"## gradperf gate: {outcome.verdict} – {_text(headline(outcome), 500)}", "")
-    page.add(_text(sentence(outcome), 4_000), "")
+    page.add(f"## gradperf gate: {outcome.verdict} – {escaped(headline(outcome), 500)}", "")
+    page.add(escaped(sentence(outcome), 4_000), "")
     for warning in outcome.warnings[:MOST_SHOWN]:
-        page.add(f"> **Warning:** {_text(warning, 1_000)}", "")
+        page.add(f"> **Warning:** {escaped(warning, 1_000)}", "")
     if (more := len(outcome.warnings) - MOST_SHOWN) > 0:
         page.add(f"> {more} more warnings are in the JSON record.", "")
     if matters:
@@ -43,11 +43,11 @@ def markdown(outcome: Outcome) -> str:
         page.add("")
     if reasons := describe_reasons(cases)[:MOST_SHOWN]:
         for reason in reasons:
-            page.add(f"- {_text(reason, 1_000)}")
+            page.add(f"- {escaped(reason, 1_000)}")
         page.add("")
     page.details("How to read and repeat this", [*_reading(outcome), "", *_repeating(outcome)])
     if outcome.controls:
-        page.details("Controls", [f"- {_text(describe_control(control), 1_000)}" for control in outcome.controls])
+        page.details("Controls", [f"- {escaped(describe_control(control), 1_000)}" for control in outcome.controls])
     if groups:
         page.details(f"{plural(len(groups), 'group')}: {counts_text(groups)}", _HEADS, list(map(_row, groups)))
     if cases:
@@ -65,7 +65,7 @@ _HEADS = [
 
 def _row(finding: Finding, whole: bool = False) -> str:
     cells = [html.escape(column.cell(finding) or NONE) for column in COLUMNS]
-    name = f"{'the whole group ' if whole else ''}<code>{_text(finding.id, LONGEST_NAME)}</code>"
+    name = f"{'the whole group ' if whole else ''}<code>{escaped(finding.id, LONGEST_NAME)}</code>"
     return f"| {' | '.join(cells)} | {name} |"
 
 
@@ -89,21 +89,10 @@ def _repeating(outcome: Outcome) -> list[str]:
     if command := outcome.environment.get("command"):
         facts["command"] = command if isinstance(command, str) else shlex.join(map(str, command))
     lines = [
-        _text(f"{clean(str(key), 100)}: {clean(str(value), 1_000)}") for key, value in list(facts.items())[:30]
+        escaped(f"{clean(str(key), 100)}: {clean(str(value), 1_000)}") for key, value in list(facts.items())[:30]
     ]
     described = ["", "<pre>", *lines, "</pre>"] if lines else []
     return [f"The random choices came from the seed {outcome.seed}; the noise will differ.", *described]
-
-
-_MARKUP = str.maketrans({sign: f"&#{ord(sign)};" for sign in "|`*[\\~$"} | {"@": "@<!-- -->"})
-"""The comment after @ keeps GitHub from notifying a person whose name is in a traceback."""
-_LOOSE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-"""An underscore inside a word means nothing to Markdown."""
-
-
-def _text(text: str, longest: int | None = None) -> str:
-    """Return ``text`` in one line, escaped so that Markdown and HTML show it as it is."""
-    return _LOOSE_UNDERSCORE.sub("&#95;", html.escape(clean(text, longest), quote=False).translate(_MARKUP))
 
 
 class _Page:
@@ -138,7 +127,7 @@ class _Page:
     def details(self, summary: str, lines: Sequence[str], rows: Sequence[str] = ()) -> None:
         """Add lines that are folded away under a summary, and rows as :meth:`rows`."""
         self._room -= (end := len("\n</details>\n\n"))
-        if self.add(f"<details><summary>{_text(summary)}</summary>", ""):
+        if self.add(f"<details><summary>{escaped(summary)}</summary>", ""):
             self.rows(lines, rows)
             self._lines += ["", "</details>", ""]
         else:

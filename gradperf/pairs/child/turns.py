@@ -93,6 +93,8 @@ class Turns:
         self.case = ""
         self.was_ready = False
         self.disable_gc = False
+        self.several_threads = False
+        """Whether several threads were asked for."""
 
     def take(self, benchmark: Benchmark) -> None:
         """Warm up, report how long a call takes, and take turns until the order to leave."""
@@ -115,7 +117,7 @@ class Turns:
                     slices.append(cpu.difference(after, before))
                     before = after
             # The first call may have compiled in many threads.
-            may_be_kept = cpu.takes_one_cpu(slices[1:] or slices)
+            may_be_kept = cpu.takes_one_cpu(slices[1:] or slices, several_threads=self.several_threads)
         benchmark.result = None
         self._report_ready(
             call_s=call_s,
