@@ -36,7 +36,7 @@ class SecondProcess:
         coin = random.Random()  # noqa: S311 - a length, not a secret
         self._process = Process(
             "second process",
-            [sys.executable, "-P", "-m", "gradperf.case_pairs.worker"],  # -P: no file here may shadow numpy
+            [sys.executable, "-P", "-m", "gradperf.case_pairs.second_worker"],  # -P: no file here may shadow numpy
             [],
             output=Path(self._folder.name, "output.txt"),
             environment={**os.environ, **padding(coin)},
@@ -44,7 +44,7 @@ class SecondProcess:
         self._lost: str | None = None
         self._preparing: deque[str] = deque()
         self._unprepared: dict[str, Exception] = {}
-        self._tell(lambda: self._process.send(do="moments", **asdict(settings)))
+        self._tell(lambda: self._process.send(**asdict(settings)))
 
     def prepare(self, id_: str) -> None:
         """Have it prepare a case, without waiting."""

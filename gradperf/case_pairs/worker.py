@@ -6,11 +6,6 @@ It reads one order from the file descriptor ORDERS, obeys and ends. Orders and a
     Import and use the frameworks ``beside``. Then prepare each case, and take turns at it as
     :mod:`gradperf.pairs.child.turns` describes; answer ``{"ended": case, "outcome", "reason"}``. At the end answer
     ``{"bye": 0, "errors": []}``.
-``{"do": "moments", "threads", "tier", "seed"}``
-    Then, for each order ``{"prepare": case}``, prepare and check the case; answer ``{"prepared": case}``.
-    For each order ``{"moment": case, "long", "short", "cpu", "planted_units"}`` time a moment of it; answer
-    ``{"moment": …}``.
-    Instead of either, ``{"wrong": what}`` if the case is wrong, ``{"failed": why}`` if it cannot run.
 ``{"do": "count"}``
     Answer ``{}``; at the next order ``{"seconds": …}`` count for that long, and answer ``{"cpu_s", "wall_s"}``.
 """
@@ -18,7 +13,6 @@ It reads one order from the file descriptor ORDERS, obeys and ends. Orders and a
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from gradperf.errors import UserError
@@ -34,8 +28,6 @@ def main() -> int:
     match order["do"]:
         case "turns":
             _take_turns(channel, order)
-        case "moments":
-            _take_moments(channel, order)
         case "count":
             channel.answer()
             channel.answer(**_count(channel.order()["seconds"]))
@@ -57,43 +49,6 @@ def _take_turns(channel: Channel, order: Mapping[str, Any]) -> None:
             outcome, reason = "failed", str(error)
         channel.answer(ended=id_, outcome=outcome, reason=reason)
     channel.answer(bye=0, errors=[])
-
-
-def _take_moments(channel: Channel, order: Mapping[str, Any]) -> None:
-    threads.bind(order["threads"])
-    from gradperf import cases
-    from gradperf.checks import agreement
-
-    settings = cases.Settings(order["tier"], order["threads"], order["seed"])
-    agreed: dict[str, agreement.Agreed] = {}
-    while True:
-        step = channel.order()
-        id_ = step.get("prepare") or step["moment"]
-        try:
-            if "prepare" in step:
-                agreed[id_] = agreement.agree_again(cases.find(id_, settings), settings)
-                channel.answer(prepared=id_)
-            else:
-                channel.answer(moment=_moment(agreed[id_], settings, step))
-        except agreement.Disagreement as error:
-            channel.answer(wrong=f"in the second process: {error}")
-        except Exception as error:  # a framework may raise anything; the other cases go on
-            channel.answer(failed=f"{id_}: {type(error).__name__}: {error}")
-
-
-def _moment(agreed: Any, settings: Any, order: Mapping[str, Any]) -> dict[str, Any]:
-    """Check and time the calls of a moment."""
-    from gradperf.checks import agreement
-    from gradperf.pairs import planting
-    from gradperf.timing import moment
-    from gradperf.timing.lengths import Lengths
-
-    lengths = Lengths(order["long"], order["short"])
-    timed = [agreement.agree_at(agreed, settings, steps) for steps in lengths.each]
-    call = planting.with_work(agreed.run, order["planted_units"])
-    taken = moment.take(call, lengths, "second", order["cpu"])
-    agreement.check_timed(timed[-1], timed[-1].run())
-    return asdict(taken)
 
 
 def prepared(id_: str, order: Mapping[str, Any]) -> Callable[..., Any]:

@@ -59,7 +59,7 @@ def _benchmark(id_: str, case: Case) -> Benchmark:
         disturbed=found.disturbed,
         moments=tuple(vars(moment) for moment in case.moments),
     )
-    return Benchmark(facts, label, median_call_s=None, quartiles_s=None, iqr_s=None)
+    return Benchmark(facts, label, median_call_s=None, iqr_s=None)
 
 
 def _estimate(case: Case) -> Estimate:

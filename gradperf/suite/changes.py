@@ -90,7 +90,6 @@ def changes(then: Sequence[Benchmark], now: Sequence[Benchmark], basis: Basis, b
     old, new = ({one.case: one for one in run if one.is_compared} for run in (then, now))
     shared = [name for name in new if name in old]
     factor = _factor([(old[name], new[name]) for name in shared])
-    count = len(shared)
     then_scales, now_scales = (_scales(run, basis, baseline_of) for run in (old, new))
     if basis == "seconds" and max(factor, 1 / factor) >= SLOWER_MACHINE:
         then_scales = dict.fromkeys(old, _Scale(1.0, REFERENCE_ERROR))
@@ -98,7 +97,7 @@ def changes(then: Sequence[Benchmark], now: Sequence[Benchmark], basis: Basis, b
     return Changes(
         basis,
         factor,
-        {name: _change(old[name], new[name], then_scales[name], now_scales[name], count) for name in shared},
+        {name: _change(old[name], new[name], then_scales[name], now_scales[name], len(shared)) for name in shared},
         tuple(name for name in old if name not in new),
         tuple(name for name in new if name not in old),
     )
@@ -169,8 +168,13 @@ def _change(
         return Change(then, now, ratio, None, None)
     same_calls = (then.facts.steps, then.facts.short_steps) == (now.facts.steps, now.facts.short_steps)
     error = math.hypot(*known, 0.0 if same_calls else LENGTHS_ERROR)
-    reach = width(cases) * error
-    return Change(then, now, ratio, (_exp(log_ratio - reach), _exp(log_ratio + reach)), visible(error, cases))
+    return Change(
+        then,
+        now,
+        ratio,
+        (_exp(log_ratio - width(cases) * error), _exp(log_ratio + width(cases) * error)),
+        visible(error, cases),
+    )
 
 
 def _exp(logarithm: float) -> float:

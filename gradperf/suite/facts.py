@@ -222,8 +222,6 @@ class Benchmark:
     """``framework.style``, or the test's name if neither was recorded."""
     median_call_s: float | None
     """Median of the calls, by pytest-benchmark."""
-    quartiles_s: tuple[float, float] | None
-    """Of a call."""
     iqr_s: float | None
     """Interquartile range of a call."""
 
@@ -291,12 +289,10 @@ def read_benchmark(stored: Mapping[str, Any]) -> Benchmark:
         label = _name(str(stored.get("fullname") or NONE).rpartition("::")[2]) or NONE
     else:
         label = f"{facts.framework or NONE}.{facts.style or NONE}"
-    q1_s, q3_s = _positive(stats.get("q1")), _positive(stats.get("q3"))
     return Benchmark(
         facts=facts,
         label=label,
         median_call_s=_positive(stats.get("median")),
-        quartiles_s=(q1_s, q3_s) if q1_s and q3_s else None,
         iqr_s=_size(stats.get("iqr")),
     )
 

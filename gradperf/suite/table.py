@@ -49,13 +49,6 @@ def _shown(text: Callable[[float], str], value: float | None) -> str | None:
     return None if value is None else text(value)
 
 
-def _quartiles(row: _Row) -> str | None:
-    quartiles_s, steps = row.benchmark.quartiles_s, row.facts.steps
-    if quartiles_s is None or steps is None:
-        return None
-    return "–".join(row.in_unit(call_s / steps) for call_s in quartiles_s)
-
-
 def _ratio(row: _Row) -> str | None:
     if row.comparison.base is row.benchmark:
         return "base" if row.comparison.baseline is not None else "1"
@@ -98,23 +91,22 @@ def _cores(cores: float) -> str:
 
 
 _PATH = "error of all that the call returned"
-_STEP = "fastest of several moments, without what a call pays once"
-_SPREAD = "half its interval, from how far the moments and the two processes agree"
-_RANK = "styles that this run cannot tell apart share one; noisy: disturbed too much for a rank"
-_BASE = "multiple of the baseline's time; if that was not timed, of the fastest"
-_CHANGE = "time now as a multiple of the time then, with its interval; SLOWER or FASTER if that leaves out 1"
+_STEP = "fastest of several moments, less what a call pays once"
+_SPREAD = "half its interval"
+_RANK = "shared by styles that this run cannot tell apart"
+_BASE = "multiple of the baseline's time, or else of the fastest"
+_CHANGE = "time now / time then, with its interval"
 _VISIBLE = "smallest slowdown in % that these two runs would probably have shown"
 _FIRST = "preparing and first call, fresh process, cold caches, no imports"
 _EVEN = "steps from which it stays ahead of the baseline, one-off costs counted (~: times within their spreads)"
 _COLUMNS: tuple[Column[_Row], ...] = (
     Column("{unit}/step", lambda row: _shown(row.in_unit, row.benchmark.step_s), _STEP, 7, term="time per step"),
     Column("±%", lambda row: _shown(percent_number, row.benchmark.spread), _SPREAD, 4),
-    Column("middle half", _quartiles, "the quartiles, in the same unit", 15, rank=1),
     Column("rank", _rank, _RANK, 5),
     Column("× base", _ratio, _BASE, 7),
     Column("since then", _change, _CHANGE, rank=9),
     Column("visible", _visible, _VISIBLE, 7, rank=9),
-    Column("steps", _steps, "steps of a long and of a short call, as timed", 7, rank=4),
+    Column("steps", _steps, "steps of a long and a short call", 7, rank=4),
     Column("call", lambda row: _shown(duration, row.facts.call_s), "what a call pays once", 7, rank=4),
     Column("first", lambda row: _shown(duration, row.facts.first_call_s), _FIRST, 7, rank=8),
     Column("even at", _break_even, _EVEN, 7, rank=7),
@@ -131,7 +123,7 @@ _COLUMNS: tuple[Column[_Row], ...] = (
     Column("device", lambda row: _shown(memory, row.facts.device_memory_peak_bytes), "peak on it", 7, rank=5),
     Column("cores", lambda row: _shown(_cores, row.facts.cpu_per_wall), "CPU seconds per second", 5, rank=2),
 )
-_ONLY_WIDE = ("middle half", "steps", "call", "error", "path", "cores")
+_ONLY_WIDE = ("steps", "call", "error", "path", "cores")
 _ONLY_COMPARED = ("since then", "visible")
 _NAMES: table.Names[_Row] = table.Names(lambda row: clean(row.benchmark.label))
 

@@ -1,0 +1,161 @@
+"""A run of ``pytest perf`` takes each case at several moments, and records them."""
+
+import json
+import sys
+from dataclasses import fields
+from datetime import UTC, datetime
+
+import pytest
+
+from gradperf.suite.facts import SCHEMA, read_benchmark
+from gradperf.timing.estimate import HIDDEN_ERROR, estimate
+from gradperf.timing.moment import LEAST_ROUNDS, Moment
+from tests.conftest import ROOT, run_process
+
+ONE = ("--framework", "numpy", "--problem", "tiny_3x2x1", "--no-first-calls", "--benchmark-max-time=0.01")
+MOMENTS = 4
+
+
+def run(folder, *options, extra_path="", test="test_training.py"):
+    """Run the trainings in a process; return it and the one record that it wrote."""
+    command = [sys.executable, "-m", "pytest", str(ROOT / "perf" / test), *ONE, *options, "-p", "no:cacheprovider"]
+    command += [f"--benchmark-storage=file://{folder / 'results'}"]
+    done = run_process(command, folder, extra_path, {})
+    (file,) = (folder / "results").rglob("*.json")
+    return done, json.loads(file.read_text())
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Return the process and its record."""
+    return run(tmp_path_factory.mktemp("moments"))
+
+
+def test_each_case_has_its_moments(recorded):
+    """Four of them, some in this process and some in a fresh one, with all that is known of each."""
+    done, record = recorded
+    assert done.returncode == 0, done.stdout
+    assert record["gradperf"]["schema"] == SCHEMA == 2
+    assert len(record["benchmarks"]) > 2
+    for benchmark in record["benchmarks"]:
+        moments = benchmark["extra_info"]["moments"]
+        assert sorted(moment["process"] for moment in moments) == ["second"] * 2 + ["main"] * 2
+        for moment in moments:
+            assert moment.keys() == {field.name for field in fields(Moment)}
+            assert datetime.fromisoformat(moment["at"]).tzinfo == UTC
+            assert moment["rounds"] >= LEAST_ROUNDS
+            assert 0 <= moment["disturbed"] <= moment["rounds"]
+            assert 0 < moment["short_s"] < moment["long_s"]
+            assert moment["reference_s"] > 0
+            assert moment["cpu_per_wall"] > 0
+
+
+def test_what_the_moments_show_is_recorded(recorded):
+    """Time of a step, its interval and error, and what a call pays once: those that follow from the moments."""
+    for benchmark in recorded[1]["benchmarks"]:
+        info, read = benchmark["extra_info"], read_benchmark(benchmark)
+        moments = [Moment(**moment) for moment in info["moments"]]
+        expected = estimate(moments, long=info["steps"], short=info["short_steps"])
+        assert (info["step_s"], info["step_error"], info["call_s"]) == (
+            expected.step_s,
+            expected.error,
+            expected.call_s,
+        )
+        assert tuple(info["step_interval_s"]) == expected.interval_s
+        assert info["disturbed"] == expected.disturbed
+        low_s, high_s = read.facts.step_interval_s
+        assert low_s < read.step_s == info["step_s"] < high_s
+        assert info["step_error"] >= HIDDEN_ERROR
+        assert read.reference_s == min(moment["reference_s"] for moment in info["moments"])
+
+
+def test_calls_are_short(recorded):
+    """pytest-benchmark times the long calls too: its statistics are those of the call that the record describes."""
+    for benchmark in recorded[1]["benchmarks"]:
+        info = benchmark["extra_info"]
+        assert info["short_steps"] == max(1, info["steps"] // 10)
+        assert info["steps"] <= info["first_call_steps"]
+        fastest_s = min(moment["long_s"] for moment in info["moments"])
+        assert benchmark["stats"]["min"] > fastest_s / 4
+
+
+def test_cases_are_in_an_order_that_the_seed_repeats(run_pytest, tmp_path):
+    """Another seed, another order of the same cases; the tests of a case stay together."""
+    (tmp_path / "order.py").write_text(
+        "import pytest\n"
+        "@pytest.hookimpl(trylast=True)\n"
+        "def pytest_collection_finish(session):\n"
+        "    print(*(f'case {item.name}' for item in session.items), '', sep='\\n')\n"
+        "    pytest.exit('enough', 0)\n"
+    )
+
+    def order(seed):
+        done = run_pytest(ROOT / "perf", *ONE[:2], "--seed", seed, "-p", "order", "-s", extra_path=tmp_path)
+        return [line for line in done.stdout.splitlines() if line.startswith("case ")]
+
+    first, again, other = order(0), order(0), order(1)
+    assert len(first) > 20
+    assert first == again != other
+    assert sorted(first) == sorted(other)
+    cases = [line.partition("[")[2] for line in other]
+    assert len([case for case, before in zip(cases, ["", *cases], strict=False) if case != before]) == len(
+        set(cases)
+    )
+
+
+def test_interrupted_run_keeps_the_moments_that_it_has(tmp_path):
+    """Ctrl-C in the second case: the first is recorded with its moments, and its time can be read."""
+    (tmp_path / "interrupt.py").write_text(
+        "import os, signal\n"
+        "seen = []\n"
+        "def pytest_runtest_setup(item):\n"
+        "    seen.append(item)\n"
+        "    if len(seen) == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    done, record = run(tmp_path, "-p", "interrupt", extra_path=tmp_path)
+    assert done.returncode == pytest.ExitCode.INTERRUPTED
+    (benchmark,) = record["benchmarks"]
+    assert 1 <= len(benchmark["extra_info"]["moments"]) < MOMENTS
+    assert read_benchmark(benchmark).step_s > 0
+    assert record["gradperf"]["cut_short"] == "interrupted"
+
+
+def test_interrupt_among_the_last_moments(tmp_path):
+    """Ctrl-C when all tests have run: every case is recorded, with the moments that it has."""
+    (tmp_path / "interrupt.py").write_text(
+        "import os, signal\n"
+        "from gradperf.timing import plan\n"
+        "def rest(plan):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    yield from ()\n"
+        "plan.Plan.rest = rest\n"
+    )
+    done, record = run(tmp_path, "-p", "interrupt_later", extra_path=_later(tmp_path, "interrupt"))
+    assert done.returncode == pytest.ExitCode.INTERRUPTED
+    assert len(record["benchmarks"]) == record["gradperf"]["benchmarks_selected"] > 2
+    counts = [len(benchmark["extra_info"]["moments"]) for benchmark in record["benchmarks"]]
+    assert all(1 <= count <= MOMENTS for count in counts)
+    assert sum(counts) < MOMENTS * len(counts)
+    assert all(read_benchmark(benchmark).step_s for benchmark in record["benchmarks"])
+
+
+def test_a_moment_that_is_missing_is_named(tmp_path):
+    """If no fresh process can be started, the run passes, has the moments of this process, and says so."""
+    (tmp_path / "broken.py").write_text(
+        "from gradperf.first_call import measure\n"
+        "def moment(case, *_):\n"
+        "    raise measure.NotMeasured(f'{case.id}: no process today')\n"
+        "measure.moment = moment\n"
+    )
+    done, record = run(tmp_path, "-p", "broken_later", extra_path=_later(tmp_path, "broken"))
+    assert done.returncode == 0, done.stdout
+    assert "a moment is missing: tiny_3x2x1-numpy.by_hand-cpu-float32: no process today" in done.stdout
+    for benchmark in record["benchmarks"]:
+        assert [moment["process"] for moment in benchmark["extra_info"]["moments"]] == ["main", "main"]
+
+
+def _later(folder, module):
+    """Write a plugin that imports ``module`` once the threads are bound; return the folder."""
+    (folder / f"{module}_later.py").write_text(f"def pytest_collection_finish():\n    import {module}\n")
+    return folder
