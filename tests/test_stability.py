@@ -293,6 +293,8 @@ def test_page_of_bad_runs():
     assert row(page, f"`{TORCH}`")[1] == "3"  # of three pairs
     assert row(page.partition("## From run to run")[2], "torch") == ["torch", "1", *["24 %"] * 3]
     assert row(page, "10 %")[1:] == ["numpy", "3", "100 %", "1.100×"]
+    planted = page.partition("## Planted work that was found")[2].partition("##")[0]
+    assert planted.count("| **all** | 3 |") == 2  # each share by itself
 
 
 def test_other_machines_and_versions_are_left_out():
