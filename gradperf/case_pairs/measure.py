@@ -21,7 +21,7 @@ from gradperf.cases import Settings
 from gradperf.errors import UserError
 from gradperf.pairs.child.cpu import usable_cpus
 from gradperf.pairs.meeting import failure, leave, meet
-from gradperf.pairs.process import Process, SideError, WorkerLost, padding
+from gradperf.pairs.process import Process, SideError, WorkerLost, padding, same_modules
 from gradperf.pairs.turns import Value, Waiting, take_turns
 from gradperf.stats import hodges_lehmann, signed_rank_interval
 from gradperf.timing.lengths import Lengths
@@ -139,7 +139,7 @@ def started(names: Sequence[str], coin: random.Random | None = None) -> Iterator
             # -P: a file in the working directory must not shadow numpy.
             program = [sys.executable, "-P", "-m", "gradperf.case_pairs.worker"]
             output = Path(folder, f"{name}.txt")
-            environment = {**os.environ, **(padding(coin) if coin else {})}
+            environment = {**os.environ, **same_modules(), **(padding(coin) if coin else {})}
             processes[name] = Process("measurement", program, [], output=output, environment=environment)
             stack.callback(processes[name].close)
         try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gradperf.cases import Settings
-from gradperf.pairs.process import Process, WorkerLost, padding
+from gradperf.pairs.process import Process, WorkerLost, padding, same_modules
 from gradperf.timing.lengths import Lengths
 from gradperf.timing.moment import Moment
 
@@ -39,7 +39,7 @@ class SecondProcess:
             [sys.executable, "-P", "-m", "gradperf.case_pairs.second_worker"],  # -P: no file here may shadow numpy
             [],
             output=Path(self._folder.name, "output.txt"),
-            environment={**os.environ, **padding(coin)},
+            environment={**os.environ, **same_modules(), **padding(coin)},
         )
         self._lost: str | None = None
         self._preparing: deque[str] = deque()

@@ -28,7 +28,7 @@ from gradperf.cases import Case, Settings
 from gradperf.checks import agreement
 from gradperf.first_call import fresh_process
 from gradperf.first_call.fresh_process import Purpose, Request, StandIn
-from gradperf.pairs.process import exit_text
+from gradperf.pairs.process import exit_text, same_modules
 from gradperf.problems import Arrays
 
 LIMIT_S = 120.0
@@ -246,9 +246,7 @@ def environment() -> dict[str, str]:
         if name in variables:
             variables[name] = " ".join(word for word in variables[name].split() if not word.startswith(starts))
     variables["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    # Modules are imported from the same files as here.
-    variables["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    return variables
+    return variables | same_modules()
 
 
 def _last_line(log: Path) -> str:

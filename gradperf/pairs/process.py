@@ -10,6 +10,7 @@ import random
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +36,11 @@ def padding(coin: random.Random) -> dict[str, str]:
     (Mytkowicz et al., "Producing wrong data without doing anything obviously wrong", ASPLOS 2009).
     """
     return {"GRADPERF_GATE_PADDING": "x" * coin.randrange(PADDING)}
+
+
+def same_modules() -> dict[str, str]:
+    """Return the variable with which a child imports its modules from the same files as this process."""
+    return {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
 
 
 def exit_text(code: int) -> str:

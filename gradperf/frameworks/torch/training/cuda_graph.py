@@ -10,6 +10,8 @@ from gradperf.frameworks.torch import functional, network
 from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import Training
 
+UNCOUNTED = "what a graph replays cannot be traced from outside"
+
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:
     return None if device == "cuda" else "a CUDA graph needs a CUDA device"
