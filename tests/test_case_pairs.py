@@ -139,17 +139,16 @@ def test_a_case_against_itself(tmp_path, monkeypatch):
 
 
 def test_moments_of_a_process():
-    """One process takes a moment of each case; it chooses the lengths of its calls once, and keeps given ones."""
-    coin, given = random.Random(0), Lengths(20, 2)  # noqa: S311 - an order, not a secret
-    found = measure.moments([NUMPY, OTHER], SETTINGS, coin, {NUMPY: given})
+    """One process takes a moment of each case, in calls of the given lengths; what it cannot run is reported."""
+    coin, lengths = random.Random(0), {NUMPY: Lengths(20, 2), OTHER: Lengths(10, 1)}  # noqa: S311 - an order
+    found = measure.moments([NUMPY, OTHER], SETTINGS, lengths, coin)
     assert found.keys() == {NUMPY, OTHER}
-    assert found[NUMPY][0] == given
-    for lengths, moment in found.values():
-        assert lengths.short
+    for moment in found.values():
         assert 0 < moment.short_s < moment.long_s
-        assert moment.process == "fresh"
+        assert moment.process == "second"
+    unknown = "tiny_3x2x1-numpy.by_foot-cpu-float32"
     with pytest.raises(UserError, match="by_foot"):
-        measure.moments(["tiny_3x2x1-numpy.by_foot-cpu-float32"], SETTINGS, coin, {})
+        measure.moments([unknown], SETTINGS, {unknown: Lengths(20, 2)}, coin)
 
 
 def test_busy_cpus():

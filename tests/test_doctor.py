@@ -40,7 +40,7 @@ def beyond_margin(found):
 def moments(*factors, reference_s=1e-5):
     """Return moments with calls of 50 steps of 10 µs and of 5, which took longer by these factors."""
     return tuple(
-        Moment("2026-01-01T00:00:00+00:00", "fresh", factor * 52e-5, factor * 7e-5, 90, 9, 0.98, reference_s)
+        Moment("2026-01-01T00:00:00+00:00", "second", factor * 52e-5, factor * 7e-5, 90, 9, 0.98, reference_s)
         for factor in factors
     )
 
@@ -116,19 +116,16 @@ def test_each_kind_of_measurement_is_repeated(monkeypatch):
         assert equal_calls
         return [Value(0.01 * number, 1.0, 1.0, (None, None)) for number, _ in enumerate(first.cases)]
 
-    def take(cases, settings, coin, lengths):
-        given.append(dict(lengths))
-        return {case: (Lengths(50, 5), moments(1.0)[0]) for case in cases}
+    def take(cases, settings, lengths, coin):
+        assert lengths == dict.fromkeys(cases, Lengths(50, 5))
+        return dict.fromkeys(cases, moments(1.0)[0])
 
-    given = []
+    monkeypatch.setattr(noise, "_prepared", lambda case, settings: (case, 50))
+    monkeypatch.setattr(noise, "choose", lambda call, most: Lengths(50, 5))
     monkeypatch.setattr(noise, "moments", take)
     monkeypatch.setattr(noise, "measure", pair)
     one, other = noise.measure_noise(["a", "b"], 1, -1.0)
     assert (one.case, one.moments, one.gate_log_ratios) == ("a", moments(1.0, 1.0), (0.0, 0.0))
-    assert given == [
-        {},
-        {"a": Lengths(50, 5), "b": Lengths(50, 5)},
-    ]  # later processes take the lengths of the first
     assert (other.case, other.gate_log_ratios) == ("b", (0.01, 0.01))
     assert len(noise.measure_noise(["a"], 1, 0.05)[0].moments) > 2
 

@@ -49,7 +49,7 @@ def case(step_s, factors=(1.0, 1.0, 1.01, 1.01), start=START):
     """Return a case with a moment for each factor by which calls took longer, every second in another process."""
     moments = tuple(
         moment(
-            step_s, at=start + timedelta(seconds=30 * place), process=("main", "fresh")[place % 2], factor=factor
+            step_s, at=start + timedelta(seconds=30 * place), process=("main", "second")[place % 2], factor=factor
         )
         for place, factor in enumerate(factors)
     )
@@ -101,7 +101,7 @@ def test_a_run_is_read_as_it_was_stored(tmp_path):
     found = runs.read(store)
     assert [one.kind for one in found] == ["busy", "planted"]
     assert [one.entry() for one in found] == [earlier.entry(), later.entry()]
-    assert found[1].cases[HAND].moments[1].process == "fresh"
+    assert found[1].cases[HAND].moments[1].process == "second"
     assert found[1].cases[HAND].moments[1].at == (START + timedelta(hours=5, seconds=30)).isoformat()
     assert found[1].cases[HAND].moments[0].long_s == pytest.approx(later.cases[HAND].moments[0].long_s, rel=1e-4)
     assert found[1].seconds == 130
@@ -249,8 +249,8 @@ def test_other_estimators():
             "divided by the reference": 1.04,
         }
     )
-    slow, _, _, fresh = one.moments
-    hidden = replace(one, moments=(slow, replace(fresh, reference_s=2e-5)))
+    slow, _, _, second = one.moments
+    hidden = replace(one, moments=(slow, replace(second, reference_s=2e-5)))
     assert analysis.step_s(hidden) == pytest.approx(1.5e-5)  # the faster one was at a slow moment
     assert analysis.OTHERS["the reference ignored"](hidden) == pytest.approx(1.1e-5)
     assert analysis.OTHERS["without the second process"](hidden) == pytest.approx(1.5e-5)
@@ -293,6 +293,8 @@ def test_page_of_bad_runs():
     assert row(page, f"`{TORCH}`")[1] == "3"  # of three pairs
     assert row(page.partition("## From run to run")[2], "torch") == ["torch", "1", *["24 %"] * 3]
     assert row(page, "10 %")[1:] == ["numpy", "3", "100 %", "1.100×"]
+    planted = page.partition("## Planted work that was found")[2].partition("##")[0]
+    assert planted.count("| **all** | 3 |") == 2  # each share by itself
 
 
 def test_other_machines_and_versions_are_left_out():
@@ -383,7 +385,8 @@ def test_the_command(run_gradperf, tmp_path):
     (found,) = runs.read(store)
     assert sorted(found.cases) == [f"matmul_5x784x10-numpy.{style}-cpu-float32" for style in ("einsum", "operator")]
     assert all(
-        [one.process for one in made.moments] == ["main", "fresh", "main", "fresh"] for made in found.cases.values()
+        [one.process for one in made.moments] == ["main", "second", "main", "second"]
+        for made in found.cases.values()
     )
     assert (found.kind, found.planted, found.failed) == ("quiet", {}, 0)
     assert "1 run of 2 cases: 1 quiet" in page.read_text()

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from gradperf.case_pairs.second import NoMoment, SecondProcess, WrongResult
 from gradperf.cases import Settings
 from gradperf.errors import UserError
 from gradperf.pairs.child.cpu import usable_cpus
@@ -96,19 +97,23 @@ def measure(
 
 
 def moments(
-    cases: Sequence[str], settings: Settings, coin: random.Random, lengths: Mapping[str, Lengths]
-) -> dict[str, tuple[Lengths, Moment]]:
+    cases: Sequence[str], settings: Settings, lengths: Mapping[str, Lengths], coin: random.Random
+) -> dict[str, Moment]:
     """Take a moment of each case in one fresh process, as ``pytest perf`` does, half of it on a CPU that is drawn.
 
-    The process chooses the lengths of a case that has none in ``lengths``.
+    Raise UserError if the process cannot run a case, or is lost.
     """
     cpus = usable_cpus()
     cpu = coin.choice(cpus) if cpus and settings.threads == 1 else None
-    known = {id_: asdict(chosen) for id_, chosen in lengths.items()}
-    with started(["only"]) as processes:
-        order = {"cases": cases, "lengths": known, "cpu": cpu, **asdict(settings)}
-        answer = processes["only"].ask(do="moments", **order)["moments"]
-    return {id_: (Lengths(**one["lengths"]), Moment(**one["moment"])) for id_, one in answer.items()}
+    process = SecondProcess(settings)
+    try:
+        for case in cases:
+            process.prepare(case)
+        return {case: process.moment(case, lengths[case], cpu, planted_units=0.0) for case in cases}
+    except (NoMoment, WrongResult) as error:
+        raise UserError(str(error)) from None
+    finally:
+        process.close()
 
 
 def busy_cpus(count: int, seconds: float) -> float:

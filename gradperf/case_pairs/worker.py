@@ -6,9 +6,6 @@ It reads one order from the file descriptor ORDERS, obeys and ends. Orders and a
     Import and use the frameworks ``beside``. Then prepare each case, and take turns at it as
     :mod:`gradperf.pairs.child.turns` describes; answer ``{"ended": case, "outcome", "reason"}``. At the end answer
     ``{"bye": 0, "errors": []}``.
-``{"do": "moments", "cases": […], "threads", "tier", "seed", "lengths": {case: {"long", "short"}}, "cpu"}``
-    Take a moment of each case, as ``pytest perf`` does (:mod:`gradperf.timing.moment`), half of it on that CPU.
-    Choose the lengths of a case that has none. Answer ``{"moments": {case: {"lengths", "moment"}}}``.
 ``{"do": "count"}``
     Answer ``{}``; at the next order ``{"seconds": …}`` count for that long, and answer ``{"cpu_s", "wall_s"}``.
 """
@@ -16,7 +13,6 @@ It reads one order from the file descriptor ORDERS, obeys and ends. Orders and a
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from gradperf.errors import UserError
@@ -32,8 +28,6 @@ def main() -> int:
     match order["do"]:
         case "turns":
             _take_turns(channel, order)
-        case "moments":
-            channel.answer(moments={id_: _moment(id_, order) for id_ in order["cases"]})
         case "count":
             channel.answer()
             channel.answer(**_count(channel.order()["seconds"]))
@@ -80,21 +74,6 @@ def _use(names: list[str], count: int) -> None:
         frameworks.load(name, count)
         inputs = problem.inputs(0, "float32")
         frameworks.style(name, problem.family, "operator").prepare(problem, inputs, "cpu", "float32")()
-
-
-def _moment(id_: str, order: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the lengths of the calls of a case, and its moment."""
-    run = prepared(id_, order)
-    from gradperf import cases
-    from gradperf.timing.lengths import Lengths, choose
-    from gradperf.timing.moment import take
-
-    known = order["lengths"].get(id_)
-    settings = cases.Settings(order["tier"], order["threads"], order["seed"])
-    lengths = Lengths(**known) if known else choose(run, cases.find(id_, settings).problem.steps)
-    for steps in lengths.each:
-        run(steps)
-    return {"lengths": asdict(lengths), "moment": asdict(take(run, lengths, "second", order["cpu"]))}
 
 
 def _count(seconds: float) -> dict[str, float]:

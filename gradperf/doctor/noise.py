@@ -14,13 +14,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from gradperf import frameworks
 from gradperf.case_pairs.measure import Role, measure, moments
-from gradperf.cases import Settings
+from gradperf.cases import Settings, find
+from gradperf.frameworks.contract import Run
 from gradperf.gate.decision.trial import Plan
 from gradperf.stats import detectable_effect
 from gradperf.suite import changes, gate_set
 from gradperf.timing.estimate import Estimate, estimate
-from gradperf.timing.lengths import Lengths
+from gradperf.timing.lengths import Lengths, choose
 from gradperf.timing.moment import Moment
 from gradperf.timing.plan import LATER
 
@@ -89,16 +91,23 @@ def measure_noise(cases: Sequence[str], threads: int, seconds: float) -> list[No
     settings = Settings(threads=threads)
     coin = random.Random()  # noqa: S311 - an order, not a secret
     role = Role(tuple(cases))
-    lengths: dict[str, Lengths] = {}
+    lengths = {case: choose(*_prepared(case, settings)) for case in cases}
     stored: dict[str, list[Moment]] = {case: [] for case in cases}
     gated: dict[str, list[float]] = {case: [] for case in cases}
     for _ in _repeat(seconds):
-        for case, (chosen, moment) in moments(cases, settings, coin, lengths).items():
-            lengths[case] = chosen
+        for case, moment in moments(cases, settings, lengths, coin).items():
             stored[case].append(moment)
         for case, value in zip(cases, measure(role, role, settings, coin, equal_calls=True), strict=True):
             gated[case].append(value.log_ratio)
     return [Noise(case, lengths[case], tuple(stored[case]), tuple(gated[case])) for case in cases]
+
+
+def _prepared(id_: str, settings: Settings) -> tuple[Run, int]:
+    """Return the call of a case, and its most steps."""
+    case = find(id_, settings)
+    frameworks.load(case.framework, settings.threads)
+    inputs = case.problem.inputs(settings.seed, case.dtype)
+    return case.implementation.prepare(case.problem, inputs, case.device, case.dtype), case.problem.steps
 
 
 def _repeat(seconds: float) -> Iterator[int]:
