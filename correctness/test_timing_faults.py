@@ -227,7 +227,7 @@ FAULTS = [
 
 
 def run_tests(folder, tests, expression):
-    """Run tests with the package in ``folder`` instead of the installed one; return the exit code and the output."""
+    """Run tests with the package in ``folder`` instead of the installed one; return exit code and output."""
     first = [str(folder), str(Path(gradperf.__file__).parent.parent)]
     command = [sys.executable, "-m", "pytest", str(ROOT / "tests" / f"{tests}.py"), "-k", expression]
     command += ["-q", "--tb=line", "-p", "no:cacheprovider", "-o", f"pythonpath={shlex.join([*first, str(ROOT)])}"]

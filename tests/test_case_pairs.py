@@ -147,7 +147,7 @@ def test_moments_of_a_process():
     for lengths, moment in found.values():
         assert lengths.short
         assert 0 < moment.short_s < moment.long_s
-        assert moment.process == "fresh"
+        assert moment.process == "second"
     with pytest.raises(UserError, match="by_foot"):
         measure.moments(["tiny_3x2x1-numpy.by_foot-cpu-float32"], SETTINGS, coin, {})
 

@@ -40,7 +40,7 @@ def beyond_margin(found):
 def moments(*factors, reference_s=1e-5):
     """Return moments with calls of 50 steps of 10 µs and of 5, which took longer by these factors."""
     return tuple(
-        Moment("2026-01-01T00:00:00+00:00", "fresh", factor * 52e-5, factor * 7e-5, 90, 9, 0.98, reference_s)
+        Moment("2026-01-01T00:00:00+00:00", "second", factor * 52e-5, factor * 7e-5, 90, 9, 0.98, reference_s)
         for factor in factors
     )
 

@@ -52,10 +52,16 @@ def test_first_control_is_quick_to_start(marked, problem):
 def test_only_repeating_processes_skip_checks():
     """The first process of each side checks all that a user's run checks, except for first calls."""
     own, listing, first, repeat = (
-        duties.of(stage, first_calls=True) for stage in (None, "list", "first", "repeat")
+        duties.of(stage, times=True, first_calls=True) for stage in (None, "list", "first", "repeat")
     )
-    assert own == duties.Duties(True, True, True, True)
+    assert own == duties.Duties(True, True, True, True, True)
     assert listing == replace(first, refuses_named=True)
-    assert first == replace(own, refuses_named=False, skips_at_collection=False, measures_first_calls=False)
+    assert first == replace(listing, refuses_named=False)
+    assert own == replace(
+        first, refuses_named=True, skips_at_collection=True, measures_first_calls=True, is_recorded=True
+    )
     assert repeat == replace(first, checks_fully=False)
-    assert not duties.of(None, first_calls=False).measures_first_calls
+    assert not duties.of(None, times=True, first_calls=False).measures_first_calls
+    assert duties.of(None, times=False, first_calls=True) == replace(
+        own, measures_first_calls=False, is_recorded=False
+    )

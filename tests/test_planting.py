@@ -53,7 +53,7 @@ def test_known_work_in_a_run(run_pytest, tmp_path):
     steps = slower["extra_info"]["steps"]
     assert slower["stats"]["min"] > steps * LEAST_S
     moments = slower["extra_info"]["moments"]
-    assert {moment["process"] for moment in moments} == {"main", "fresh"}
+    assert {moment["process"] for moment in moments} == {"main", "second"}
     assert all(moment["long_s"] > steps * LEAST_S for moment in moments)
     assert (
         min(moment["long_s"] for moment in other["extra_info"]["moments"]) < other["extra_info"]["steps"] * LEAST_S

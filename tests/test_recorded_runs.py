@@ -12,7 +12,7 @@ from gradperf.cases import Settings
 from gradperf.checks import ceilings
 from gradperf.machine import libraries, load
 from gradperf.suite import machine_info, recording, storage
-from gradperf.suite.facts import Facts, RunFacts, read_benchmark, read_run
+from gradperf.suite.facts import SCHEMA, Facts, RunFacts, read_benchmark, read_run
 from tests.conftest import ROOT, run_process
 
 FEW = (
@@ -251,7 +251,7 @@ def test_run_says_what_went_on_meanwhile(recorded):
     """Command, load, ceilings, pools, and how many of the selected benchmarks finished."""
     _, files = recorded
     run = files[0]["gradperf"]
-    assert run["schema"] == 1
+    assert run["schema"] == SCHEMA
     assert run["command"][:2] == ["pytest", str(ROOT / "perf")]
     assert run["benchmarks_selected"] == run["benchmarks_finished"] == len(files[0]["benchmarks"])
     assert {(ceiling["device"], ceiling["dtype"]) for ceiling in run["ceilings"]} >= {("cpu", "float32")}
@@ -270,7 +270,7 @@ def test_facts_of_a_run(monkeypatch):
     begun = recording.Recording(Settings("quick", 1, 7), None, start, asked, selected=3, cut_short="interrupted")
     run = recording.run_facts(begun, command, end, finished=2)
     assert json.loads(json.dumps(asdict(run))) == {
-        "schema": 1,
+        "schema": SCHEMA,
         "command": ["pytest", "perf", "--benchmark-storage=elasticsearch+https://***@host/x", "a@b"],
         "started": "2026-01-02T03:04:05+00:00",
         "finished": "2026-01-02T03:05:06+00:00",
@@ -280,6 +280,7 @@ def test_facts_of_a_run(monkeypatch):
         "benchmarks_finished": 2,
         "selection": {"paths": ["perf"]},
         "cut_short": "interrupted",
+        "planted": {},
         "tier": "quick",
         "threads": 1,
         "seed": 7,
@@ -293,7 +294,8 @@ def test_facts_are_read_as_they_were_written(recorded):
     """Of each benchmark and of the run; and what holds nothing is read as nothing."""
     _, files = recorded
     for benchmark in files[0]["benchmarks"]:
-        assert asdict(read_benchmark(benchmark).facts) == benchmark["extra_info"]
+        facts = asdict(read_benchmark(benchmark).facts)
+        assert json.loads(json.dumps(facts)) == benchmark["extra_info"]
     assert json.loads(json.dumps(asdict(read_run(files[0])))) == files[0]["gradperf"]
     assert read_benchmark({}).facts == Facts()
     assert read_run({}) == RunFacts()

@@ -7,7 +7,7 @@ from gradperf.timing.moment import Moment
 
 STEP_S, ONCE_S, LONG, SHORT = 1e-5, 1e-4, 50, 5
 REFERENCE_S = 1.2e-5
-PROCESSES = ("main", "fresh", "main", "fresh")
+PROCESSES = ("main", "second", "main", "second")
 
 
 def moment(rng, process, *, busy=0.0, floor=0.004, slow=1.0, speed=1.0, rounds=80):
