@@ -56,8 +56,12 @@ def test_only_repeating_processes_skip_checks():
     )
     assert own == duties.Duties(True, True, True, True, True)
     assert listing == replace(first, refuses_named=True)
-    assert first == replace(
-        own, refuses_named=False, skips_at_collection=False, measures_first_calls=False, is_recorded=False
+    assert first == replace(listing, refuses_named=False)
+    assert own == replace(
+        first, refuses_named=True, skips_at_collection=True, measures_first_calls=True, is_recorded=True
     )
     assert repeat == replace(first, checks_fully=False)
     assert not duties.of(None, times=True, first_calls=False).measures_first_calls
+    assert duties.of(None, times=False, first_calls=True) == replace(
+        own, measures_first_calls=False, is_recorded=False
+    )

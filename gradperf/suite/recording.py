@@ -111,7 +111,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     selected = [item for item in session.items if _is_benchmark(item)]
     recording.selected = len(selected)
     if own.is_recorded:
-        whole = [item for item in selected if selection.Family.of(item).offers == "prepare"]
+        whole = [item for item in selected if _times_whole_steps(item)]
         recording.moments = Moments(recording.settings, len(whole))
         recording.planted = _planted(session.config, whole)
     if selected and own.skips_at_collection:  # so the frameworks are imported
@@ -136,15 +136,16 @@ def _is_benchmark(item: pytest.Item) -> bool:
     return "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
 
 
+def _times_whole_steps(item: pytest.Item) -> bool:
+    """Return whether the test takes a case with all of a step; a benchmark of another suite takes none."""
+    return "case" in getattr(item, "fixturenames", ()) and selection.Family.of(item).offers == "prepare"
+
+
 @pytest.fixture
 def announced(request: pytest.FixtureRequest, case: "Case") -> None:
     """Have the case prepared in the second process too, if its whole steps will be timed."""
     moments = request.config.stash[KEY].moments
-    if (
-        moments is not None
-        and selection.Family.of(request.node).offers == "prepare"
-        and case.problem.name != HARNESS
-    ):
+    if moments is not None and _times_whole_steps(request.node) and case.problem.name != HARNESS:
         moments.announce(case)
 
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from gradperf.timing.moment import Moment
 
-HIDDEN_ERROR = 0.008
-"""Standard deviation, of the logarithm, of what the moments of one run have in common. ``docs/measuring.md``."""
+HIDDEN_ERROR = 0.006
+"""Standard deviation, of the logarithm of a call's time, of what the moments of one run have in common.
+
+By experiment: ``docs/measuring.md``."""
 
 WIDTH = 2.0
 """The interval extends this many standard errors to each side."""
@@ -57,7 +59,7 @@ def estimate(moments: Sequence[Moment], *, long: int, short: int | None) -> Esti
     return Estimate(
         step_s=step_s,
         call_s=call_s,
-        error=math.hypot(HIDDEN_ERROR, _spread(used, long, short)),
+        error=math.hypot(HIDDEN_ERROR * _leverage(used, call_s), _spread(used, long, short)),
         disturbed=sum(moment.disturbed for moment in moments) / rounds,
         slow=len(moments) - len(used),
     )
@@ -73,6 +75,18 @@ def _times(moments: Sequence[Moment], long: int, short: int | None) -> tuple[flo
     if not short_s / short >= step_s > 0:  # one of the two was never timed without a disturbance
         return long_s / long, None
     return step_s, short_s - short * step_s
+
+
+def _leverage(moments: Sequence[Moment], call_s: float | None) -> float:
+    """Return how many times as large as that of a call's time the relative error of a step's time is.
+
+    A step's time is the difference of two times, divided by the difference of their steps.
+    """
+    if call_s is None:
+        return 1.0
+    long_s = min(moment.long_s for moment in moments)
+    short_s = min(moment.short_s for moment in moments if moment.short_s is not None)
+    return math.hypot(long_s, short_s) / (long_s - short_s)
 
 
 def _spread(moments: Sequence[Moment], long: int, short: int | None) -> float:

@@ -13,13 +13,13 @@ from typing import Any
 from gradperf.pairs.child.cpu import preemptions
 
 CALL_S = 1e-3
-"""The time of a long call, about."""
+"""The time of the steps in a long call, about."""
 
 APART_S = 0.05
 """From this time on, a call of one step is not timed in two lengths: what it pays once is below 1 % of it."""
 
 _MORE = 1.25
-"""A long call may take this many times as long."""
+"""The steps of a long call may take this many times as long."""
 
 _TRIED_S = 0.01
 """A length is tried for this long, or three times as long if the system took the CPU away too often."""
@@ -51,8 +51,8 @@ def choose(call: Callable[[int], Any], most: int) -> Lengths:
     steps = most if most * one_s <= 3 * CALL_S else 2
     while True:
         step_s = max((_fastest_s(call, steps) - one_s) / (steps - 1), one_s / 1000)
-        once_s = max(one_s - step_s, 0.0)
-        fits = [n for n in LADDER if once_s + n * step_s <= CALL_S * _MORE]
+        # Without what a call pays once: where that is large, the steps must still be most of a long call.
+        fits = [n for n in LADDER if n * step_s <= CALL_S * _MORE]
         long = max(2, min(max(fits, default=2), most))
         if long <= 2 * steps:
             return Lengths(long, max(1, long // 10))

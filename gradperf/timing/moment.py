@@ -7,10 +7,11 @@ one.
 """
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -43,7 +44,7 @@ class Moment:
     rounds: int
     """Calls of each length, the disturbed ones too."""
     disturbed: int
-    """Rounds in which the system took the CPU away. They are left out, unless all were disturbed."""
+    """Rounds that are left out, as the system took the CPU away."""
     cpu_per_wall: float
     """CPU seconds per second."""
     reference_s: float
@@ -57,48 +58,60 @@ def take(call: Callable[[int], Any], lengths: Lengths, process: Process, cpu: in
     with _no_collection():
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         if cpu is None:
-            kept, left_out = _rounds(call, lengths, SECONDS, LEAST_ROUNDS)
+            parts = [_rounds(call, lengths, SECONDS, LEAST_ROUNDS)]
         else:
-            kept, left_out = _rounds(call, lengths, SECONDS / 2, LEAST_ROUNDS - 1)
+            parts = [_rounds(call, lengths, SECONDS / 2, LEAST_ROUNDS - 1)]
             with _on(cpu):
-                more = _rounds(call, lengths, SECONDS / 2, 1)
-            kept, left_out = kept + more[0], left_out + more[1]
+                parts.append(_rounds(call, lengths, SECONDS / 2, 1))
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
-    fastest_s = [min(times_s) for times_s in zip(*(kept or left_out), strict=True)]
+    used = [times_s for part in parts for times_s in part.used]
+    fastest_s = [min(times_s) for times_s in zip(*used, strict=True)]
     return Moment(
         at=at,
         process=process,
         long_s=fastest_s[-1],
         short_s=None if lengths.short is None else fastest_s[0],
-        rounds=len(kept) + len(left_out),
-        disturbed=len(left_out),
+        rounds=sum(len(part.kept) + len(part.disturbed) for part in parts),
+        disturbed=sum(len(part.kept) + len(part.disturbed) - len(part.used) for part in parts),
         cpu_per_wall=cpu_s / wall_s,
         reference_s=min(before_s, reference_s()),
     )
 
 
-_Rounds = list[tuple[float, ...]]
-"""For each round, the seconds of a call of each length."""
+@dataclass
+class _Part:
+    """Rounds, each with the seconds of a call of each length."""
+
+    kept: list[tuple[float, ...]] = field(default_factory=list)
+    disturbed: list[tuple[float, ...]] = field(default_factory=list)
+
+    @property
+    def used(self) -> list[tuple[float, ...]]:
+        """Those that were not disturbed; all, if each was.
+
+        On one CPU the system takes it away whenever one thread of a case hands its work to another.
+        """
+        return self.kept or self.disturbed
 
 
-def _rounds(call: Callable[[int], Any], lengths: Lengths, seconds: float, least: int) -> tuple[_Rounds, _Rounds]:
-    """Return the undisturbed rounds and the disturbed ones."""
+def _rounds(call: Callable[[int], Any], lengths: Lengths, seconds: float, least: int) -> _Part:
+    """Time calls until the undisturbed ones took ``seconds`` together, or that long seems hopeless."""
     for steps in lengths.each:  # other work has emptied the caches
         call(steps)
-    kept: _Rounds = []
-    left_out: _Rounds = []
-    start_s, kept_s = time.perf_counter(), 0.0
-    while len(kept) + len(left_out) < least or (
-        kept_s < seconds and time.perf_counter() - start_s < PATIENCE * seconds
+    part = _Part()
+    start_s, kept_s, fastest_s, rounds = time.perf_counter(), 0.0, math.inf, 0
+    while rounds < least or (
+        kept_s < seconds and rounds * fastest_s < 2 * seconds and time.perf_counter() - start_s < PATIENCE * seconds
     ):
         taken_away = preemptions()
         times_s = tuple(_time_s(call, steps) for steps in lengths.each)
         if preemptions() == taken_away:
-            kept.append(times_s)
+            part.kept.append(times_s)
             kept_s += sum(times_s)
         else:
-            left_out.append(times_s)
-    return kept, left_out
+            part.disturbed.append(times_s)
+        rounds, fastest_s = rounds + 1, min(fastest_s, sum(times_s))
+    return part
 
 
 def _time_s(call: Callable[[int], Any], steps: int) -> float:
