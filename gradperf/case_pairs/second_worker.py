@@ -5,7 +5,7 @@ It reads orders from the file descriptor ORDERS until its parent is gone. Orders
 ``{"threads", "tier", "seed"}``
     The settings of the run, once.
 ``{"prepare": case}``
-    Prepare and check the case; answer ``{"prepared": case}``.
+    Prepare the case, and call one step of it; answer ``{"prepared": case}``.
 ``{"moment": case, "long", "short", "cpu", "planted_units"}``
     Check calls of these lengths, and time a moment of them; answer ``{"moment": …}``.
 
@@ -34,31 +34,31 @@ def main() -> int:
     from gradperf.checks import agreement
 
     settings = cases.Settings(**run)
-    agreed: dict[str, Agreed] = {}
+    prepared: dict[str, Agreed] = {}
     while True:
         order = channel.order()
         id_ = order.get("prepare") or order["moment"]
         try:
             if "prepare" in order:
-                agreed[id_] = agreement.agree_again(cases.find(id_, settings), settings)
+                prepared[id_] = agreement.agree_again(cases.find(id_, settings), settings, steps=1)
                 channel.answer(prepared=id_)
             else:
-                channel.answer(moment=_moment(agreed[id_], settings, order))
+                channel.answer(moment=_moment(prepared[id_], settings, order))
         except agreement.Disagreement as error:
             channel.answer(wrong=f"in the second process: {error}")
         except Exception as error:  # a framework may raise anything; the other cases go on
             channel.answer(failed=f"{id_}: {type(error).__name__}: {error}")
 
 
-def _moment(agreed: "Agreed", settings: "Settings", order: Mapping[str, Any]) -> dict[str, Any]:
+def _moment(case: "Agreed", settings: "Settings", order: Mapping[str, Any]) -> dict[str, Any]:
     from gradperf.checks import agreement
     from gradperf.pairs import planting
     from gradperf.timing import moment
     from gradperf.timing.lengths import Lengths
 
     lengths = Lengths(order["long"], order["short"])
-    timed = [agreement.agree_at(agreed, settings, steps) for steps in lengths.each]
-    call = planting.with_work(agreed.run, order["planted_units"])
+    timed = [agreement.agree_at(case, settings, steps) for steps in lengths.each]
+    call = planting.with_work(case.run, order["planted_units"])
     taken = moment.take(call, lengths, "second", order["cpu"])
     agreement.check_timed(timed[-1], timed[-1].run())
     return asdict(taken)

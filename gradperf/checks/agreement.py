@@ -93,19 +93,27 @@ def agree(case: Case, settings: Settings, style: Style | None = None, runtime: R
         _trained(case, settings, style, runtime, rehearsal)
     if probe != case.problem:
         run, outputs = _trained(case, settings, style, runtime, case.problem)
-    return replace(_agreed(case, settings, runtime, run, outputs), **shown)
+    return replace(_agreed(case, settings, runtime, run, outputs, case.problem), **shown)
 
 
-def agree_again(case: Case, settings: Settings) -> Agreed:
-    """Prepare a case that just agreed in another process, and check only what is timed; raises as :func:`agree`."""
+def agree_again(case: Case, settings: Settings, steps: int | None = None) -> Agreed:
+    """Prepare a case that just agreed in another process, and check only its calls; raises as :func:`agree`.
+
+    Calls of ``steps`` if given, else of all steps.
+    """
     runtime = frameworks.load(case.framework, settings.threads)
-    run, outputs = _trained(case, settings, case.implementation, runtime, case.problem)
-    return _agreed(case, settings, runtime, run, outputs)
+    inputs, _ = drawn(case.problem, settings.seed, case.dtype)
+    run = case.implementation.prepare(case.problem, inputs, case.device, case.dtype)
+    checked = case.problem if steps is None else case.problem.with_steps(steps)
+    called = run if steps is None else partial(run, steps)
+    return _agreed(case, settings, runtime, run, _called(case, settings, runtime, checked, called), checked)
 
 
-def _agreed(case: Case, settings: Settings, runtime: Runtime, run: Run, outputs: Arrays) -> Agreed:
+def _agreed(
+    case: Case, settings: Settings, runtime: Runtime, run: Run, outputs: Arrays, checked: Problem
+) -> Agreed:
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
-    error = largest_error(outputs, truth(case.problem, case.problem, settings.seed, case.dtype))
+    error = largest_error(outputs, truth(checked, case.problem, settings.seed, case.dtype))
     loss = float(outputs["losses"][-1]) if "losses" in outputs else None
     return Agreed(case, runtime, case.problem, run, inputs, digest, runtime.version(), outputs, error, loss)
 

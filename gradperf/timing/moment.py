@@ -19,7 +19,7 @@ from gradperf.pairs.child.cpu import Affinity, preemptions
 from gradperf.timing.lengths import Lengths
 from gradperf.timing.reference import reference_s
 
-SECONDS = 0.06
+SECONDS = 0.04
 """A moment ends when its undisturbed calls took this long together."""
 
 PATIENCE = 5
