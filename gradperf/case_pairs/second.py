@@ -9,7 +9,7 @@ import random
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,9 @@ class WrongResult(Exception):
 
 
 class SecondProcess:
-    """A child that prepares cases and times them on command."""
+    """A child that prepares cases and times them on command. It imports ``frameworks`` at once, while others start."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, frameworks: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gradperf-")
         coin = random.Random()  # noqa: S311 - a length, not a secret
         self._process = Process(
@@ -44,7 +44,7 @@ class SecondProcess:
         self._lost: str | None = None
         self._preparing: deque[str] = deque()
         self._unprepared: dict[str, Exception] = {}
-        self._tell(lambda: self._process.send(**asdict(settings)))
+        self._tell(lambda: self._process.send(settings=asdict(settings), frameworks=[*frameworks]))
 
     def prepare(self, id_: str) -> None:
         """Have it prepare a case, without waiting."""

@@ -2,8 +2,8 @@
 
 It reads orders from the file descriptor ORDERS until its parent is gone. Orders and answers are lines of JSON:
 
-``{"threads", "tier", "seed"}``
-    The settings of the run, once.
+``{"settings": {"threads", "tier", "seed"}, "frameworks": […]}``
+    Once: bind the threads, and import the frameworks.
 ``{"prepare": case}``
     Prepare the case, and call one step of it; answer ``{"prepared": case}``.
 ``{"moment": case, "long", "short", "cpu", "planted_units"}``
@@ -14,6 +14,7 @@ Instead of either, answer ``{"wrong": what}`` if the case is wrong, ``{"failed":
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,14 @@ def main() -> int:
     """Obey orders."""
     channel = Channel(*map(int, sys.argv[1:]))
     run = channel.order()
-    threads.bind(run["threads"])
-    from gradperf import cases
+    threads.bind(run["settings"]["threads"])
+    from gradperf import cases, frameworks
     from gradperf.checks import agreement
 
-    settings = cases.Settings(**run)
+    settings = cases.Settings(**run["settings"])
+    for name in run["frameworks"]:
+        with suppress(frameworks.Unavailable):
+            frameworks.load(name, settings.threads)
     prepared: dict[str, Agreed] = {}
     while True:
         order = channel.order()

@@ -12,6 +12,7 @@ from gradperf.pairs import planting
 from gradperf.pairs.child.cpu import usable_cpus
 
 if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
+    from gradperf.case_pairs.second import SecondProcess
     from gradperf.cases import Case, Settings
     from gradperf.checks.agreement import Agreed
     from gradperf.timing.lengths import Lengths
@@ -44,11 +45,10 @@ class Ready:
 class Moments:
     """The moments of the cases of a run; ``cases`` is the number of cases that are to be timed."""
 
-    def __init__(self, settings: "Settings", cases: int) -> None:
-        from gradperf.case_pairs.second import SecondProcess
+    def __init__(self, settings: "Settings", second: "SecondProcess", cases: int) -> None:
         from gradperf.timing.plan import Plan
 
-        self._settings, self._second = settings, SecondProcess(settings)
+        self._settings, self._second = settings, second
         self._plan: Plan[Ready] = Plan(cases)
         self._coin = Random(settings.seed)  # noqa: S311 - an order, not a secret
         self.taken: dict[str, list[Moment]] = {}
@@ -65,10 +65,6 @@ class Moments:
     def settle(self) -> None:
         """Wait until the second process rests, so that it disturbs no timing."""
         self._second.wait()
-
-    def close(self) -> None:
-        """End the second process."""
-        self._second.close()
 
     def begin(self, ready: Ready) -> None:
         """Take the first moment of a case, and plan the others. Raises ``agreement.Disagreement``."""

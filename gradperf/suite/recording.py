@@ -34,6 +34,7 @@ from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
 
 if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
+    from gradperf.case_pairs.second import SecondProcess
     from gradperf.cases import Case, Settings
     from gradperf.checks.agreement import Agreed
     from gradperf.first_call.measure import FreshProcesses
@@ -77,6 +78,8 @@ class Recording:
     finished: list[Finished] = field(default_factory=list)
     first_calls: FirstCalls | None = None
     """None if they are not wanted."""
+    second: "SecondProcess | None" = None
+    """The second process of the run."""
     moments: Moments | None = None
     """None if cases are timed for somebody else, or not at all."""
     examined: "Examined | None" = None
@@ -105,14 +108,26 @@ def begin(config: pytest.Config, root: Path, folder: Path | None, *, first_calls
         recording.first_calls = FirstCalls(settings, processes, records)
 
 
+@pytest.hookimpl(trylast=True)  # when what the user named was found to run here
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the second process, which imports the frameworks while this one does."""
+    if session.config.stash[duties.KEY].is_recorded:
+        from gradperf import frameworks
+        from gradperf.case_pairs.second import SecondProcess
+
+        recording = session.config.stash[KEY]
+        chosen = session.config.stash[selection.CHOICE].framework or frameworks.names()
+        recording.second = SecondProcess(recording.settings, chosen)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Count the benchmarks that are to be timed, and leave what was imported out of later garbage collections."""
     recording, own = session.config.stash[KEY], session.config.stash[duties.KEY]
     selected = [item for item in session.items if _is_benchmark(item)]
     recording.selected = len(selected)
-    if own.is_recorded:
+    if recording.second is not None:
         whole = [item for item in selected if _times_whole_steps(item)]
-        recording.moments = Moments(recording.settings, len(whole))
+        recording.moments = Moments(recording.settings, recording.second, len(whole))
         recording.planted = _planted(session.config, whole)
     if selected and own.skips_at_collection:  # so the frameworks are imported
         # The four frameworks have half a million objects. To look at all of them before every timing would take a
@@ -215,6 +230,7 @@ def timed(
         if recording.moments is not None:
             recording.moments.settle()
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
+        gc.freeze()  # What is left stays until the end. Looking at it before each timing took a tenth of a second.
         waiting_s = tasks.waiting_s()
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         yield
@@ -298,8 +314,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     """Stop the fresh processes, and add the facts that need the whole run, before it is saved."""
     recording = session.config.stash[KEY]
     recording.processes.close()
-    if recording.moments is not None:
-        recording.moments.close()
+    if recording.second is not None:
+        recording.second.close()
     _drop_wrong(recording, session)
     recording.cut_short = _cut_short(session, exitstatus)
     if recording.finished:
