@@ -29,7 +29,7 @@ class WrongResult(Exception):
 
 
 class SecondProcess:
-    """A child that prepares cases and times them on command. It imports ``frameworks`` at once, while others start."""
+    """A child that prepares cases and times them on command. It imports ``frameworks`` at once."""
 
     def __init__(self, settings: Settings, frameworks: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gradperf-")
