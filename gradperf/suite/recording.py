@@ -438,6 +438,8 @@ def lines(
     benchmarks, baseline_of = recording.benchmarks(), problems.baseline_of
     found = changes.changes(then, benchmarks, basis, baseline_of) if then is not None else None
     shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
+    if found:
+        shown.append("")
     for line in change_words.summary(found) if found else ():
         shown += terminal.wrap(line)
     if recording.planted:
