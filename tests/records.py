@@ -1,16 +1,43 @@
 """Records of benchmarks, made by hand, and the table that shows them."""
 
-from gradperf.suite import baseline, table
+from gradperf.suite import baseline, changes, table
 from gradperf.suite.facts import read_benchmark
 from gradperf.text.table import Terminal
 
 BASELINES = {"polynomial_degree4": "numpy.by_hand", "matmul_64x64x64": "numpy.operator"}
 
 
-def record(label="numpy.by_hand", *, step_s=1e-5, problem="polynomial_degree4", device="cpu", steps=50, **info):
-    """Return a record as pytest-benchmark stores it, with a spread of ±1 %, of the time of a step too."""
+CALL_S = 2e-6
+"""What a call pays once."""
+
+
+def record(
+    label="numpy.by_hand",
+    *,
+    step_s=1e-5,
+    problem="polynomial_degree4",
+    device="cpu",
+    steps=50,
+    schema=2,
+    reference_s=1e-5,
+    **info,
+):
+    """Return a record as pytest-benchmark stores it, with a spread of ±1 %.
+
+    Of schema 2, with what its moments show; or of schema 1, in which the statistics alone tell the time of a step.
+    """
     framework, _, style = label.partition(".")
     call_s = step_s * steps
+    moment = {"at": "2026-11-26T04:00:00+00:00", "process": "main", "reference_s": reference_s}
+    measured = {
+        "step_s": step_s,
+        "step_interval_s": [step_s * 0.99, step_s * 1.01],
+        "step_error": 0.005,
+        "short_steps": 5,
+        "call_s": CALL_S,
+        "disturbed": 0.1,
+        "moments": [moment] * 4,
+    }
     known = {
         "problem": problem,
         "framework": framework,
@@ -19,10 +46,8 @@ def record(label="numpy.by_hand", *, step_s=1e-5, problem="polynomial_degree4", 
         "dtype": "float64",
         "part": "all",
         "steps": steps,
-        "step_s": step_s,
-        "step_interval_s": [step_s * 0.99, step_s * 1.01],
-        "step_error": 0.005,
         "threads": 1,
+        **(measured if schema == 2 else {}),
     }
     return {
         "fullname": f"perf/test_training.py::test_training[{problem}-{label}-{device}-float64]",
@@ -47,10 +72,13 @@ def measured(label, step_s, first_call_s, **info):
     )
 
 
-def lines(records, width=80, ascii_only=False, baseline_of=BASELINES.get):
-    return table.lines(
-        [read_benchmark(one) for one in records], baseline_of=baseline_of, terminal=Terminal(width, ascii_only)
-    )
+def lines(records, width=80, ascii_only=False, baseline_of=BASELINES.get, then=None):
+    """Return the lines of a table; ``then`` are the records of the run that it is compared with."""
+    benchmarks, terminal = [read_benchmark(one) for one in records], Terminal(width, ascii_only)
+    since = None
+    if then is not None:
+        since = changes.changes([read_benchmark(one) for one in then], benchmarks, "seconds", baseline_of)
+    return table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=since)
 
 
 def compared(records):

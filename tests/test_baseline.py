@@ -60,7 +60,7 @@ def test_title_names_a_baseline_elsewhere():
     assert lines([on_cuda], width=110)[0].endswith(
         "; the baseline, numpy.by_hand, was not timed, so the fastest is 1"
     )
-    assert lines([record(problem="unknown")])[0].endswith("; no baseline")
+    assert lines([record(problem="unknown")])[0].endswith("; no baseline, so the fastest is 1")
 
 
 def test_ratio_is_per_step():

@@ -33,11 +33,6 @@ def template(label, *, step_s=1e-5, **info):
 STYLES = [template(BASELINE), *(template(f"torch.style{number}") for number in range(1, CASES))]
 
 
-def before_schema_2(label):
-    """Return a benchmark of 20 µs a step that has no moments."""
-    return template(label, step_s=2e-5, **UNKNOWN)
-
-
 def baseline_of(problem):
     return BASELINE
 
@@ -217,20 +212,20 @@ def test_runs_without_a_common_case():
 
 def test_records_before_schema_2_have_a_ratio_alone():
     """They have the median of the calls, and no error: the ratio is shown, and nothing is claimed."""
-    old, old_baseline = (before_schema_2(label) for label in ("torch.style1", BASELINE))
+    old = template("torch.style1", step_s=2e-5, schema=1)
     for then, now, ratio in ((old, timed(STYLES[1], 1e-5), 0.5), (timed(STYLES[1], 1e-5), old, 2), (old, old, 1)):
         (change,) = compared([then], [now]).cases.values()
         assert (change.ratio, change.interval, change.visible) == (pytest.approx(ratio), None, None)
         assert change.verdict == "unknown"
     (change,) = compared([old], [old]).cases.values()
-    assert change.shown == "1.00"
-    with_baseline = [old_baseline, old]
+    assert change.shown == "1.00 ±?"
+    with_baseline = [template(BASELINE, schema=1), old]
     assert {one.ratio for one in compared(with_baseline, with_baseline, "baseline").cases.values()} == {1}
 
 
 def test_a_time_that_is_not_known():
     """Without a time there is no ratio."""
-    none = replace(before_schema_2("torch.style1"), median_call_s=None)
+    none = replace(template("torch.style1", schema=1), median_call_s=None)
     (change,) = compared([none], [timed(STYLES[1], 1e-5)]).cases.values()
     assert (change.ratio, change.verdict, change.shown) == (None, "unknown", None)
 

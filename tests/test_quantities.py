@@ -1,5 +1,7 @@
 """Times, sizes and shares as text: no wider than stated, and true to the last digit."""
 
+import decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,13 @@ from gradperf.text import quantities
         (quantities.number, 1e100, ">1e99"),
         (quantities.number, float("inf"), ">1e99"),
         (quantities.number, 1e-300, "<1e-99"),
+        (quantities.factor, 1.005001, "1.01"),
+        (quantities.factor, 0.004, "<0.01"),
+        (quantities.factor, 9.994, "9.99"),
+        (quantities.factor, 9.996, "10.0"),
+        (quantities.factor, 99.96, "100"),
+        (quantities.factor, 999.6, ">999"),
+        (quantities.factor, float("inf"), ">999"),
         (quantities.duration, 0.0, "0 ns"),
         (quantities.duration, 4.3e-8, "43.0 ns"),
         (quantities.duration, 1e-12, "<1 ns"),
@@ -45,6 +54,27 @@ from gradperf.text import quantities
 def test_quantities(write, value, text):
     """Three digits, and the seams between the ways of writing them."""
     assert write(value) == text
+
+
+def test_numbers_in_six_characters():
+    """Two digits and an exponent, or one, where three do not fit."""
+    printed = [quantities.number(value, most=6) for value in (0.0934, 0.00934, 99_999, 123_456, 1.26e-10, 9.6e-10)]
+    assert printed == ["0.0934", "9.3e-3", "99,999", "1.2e5", "1e-10", "1e-9"]
+
+
+@given(st.floats(1e-320, 1e308), st.integers(6, 7))
+def test_numbers_fit(value, most):
+    """Whatever their size."""
+    assert len(quantities.number(value, most)) <= most
+    assert len(quantities.factor(value)) <= 5
+
+
+@given(st.floats(0.01, 999))
+def test_factors_are_rounded_to_the_side_that_is_asked_for(value):
+    """A bound that is rounded down is no larger than it was."""
+    low, high = (float(quantities.factor(value, way)) for way in (decimal.ROUND_FLOOR, decimal.ROUND_CEILING))
+    assert low <= value <= high
+    assert high - low <= 0.011 * max(1, value)
 
 
 def test_percent_with_two_decimals():

@@ -68,7 +68,7 @@ def test_show_a_run_of_an_older_version(tmp_path, shown):
     out = shown(store(tmp_path / "old.json", records, machine_info=None, datetime=7)).out
     assert re.search(r"test_training\[a-b\.c-cpu-float64\] +–", out)
     assert "tiny_3x2x1, –, –\n" in out
-    assert re.search(r"numpy\.by_hand +– +– +– +base +–", out)
+    assert re.search(r"numpy\.by_hand +– +– +– +base\n", out)
 
 
 def test_show_a_run_without_tables(tmp_path, shown):

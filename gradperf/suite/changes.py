@@ -12,11 +12,13 @@ reference computation, or, if its numpy or BLAS differs, to the baseline of the 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from statistics import NormalDist, median
 from typing import Literal
 
 from gradperf.suite.baseline import BaselineOf, compare
 from gradperf.suite.facts import Benchmark
+from gradperf.text.quantities import factor
 
 CONFIDENCE = 0.99
 """Of all intervals of a comparison together."""
@@ -53,10 +55,14 @@ class Change:
 
     @property
     def shown(self) -> str | None:
-        """Return the ratio and its interval as text."""
+        """Return the ratio and its interval as text.
+
+        The interval is rounded outwards: it holds 1.00 and values on both sides of it only if nothing was seen.
+        """
         if self.ratio is None or self.interval is None:
-            return None if self.ratio is None else f"{self.ratio:.2f}"
-        return f"{self.ratio:.2f} ({self.interval[0]:.2f}–{self.interval[1]:.2f})"
+            return None if self.ratio is None else f"{factor(self.ratio)} ±?"
+        low, high = self.interval
+        return f"{factor(self.ratio)} ({factor(low, ROUND_FLOOR)}–{factor(high, ROUND_CEILING)})"
 
     @property
     def verdict(self) -> Verdict:

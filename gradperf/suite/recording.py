@@ -454,8 +454,8 @@ def lines(
     benchmarks, baseline_of = recording.benchmarks(), problems.baseline_of
     found = changes.changes(then, benchmarks, basis, baseline_of) if then is not None else None
     shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
-    for line in change_words.summary(found) if found else ():
-        shown += terminal.wrap(line)
+    if found:
+        shown += ["", *chain.from_iterable(terminal.wrap(line) for line in change_words.summary(found))]
     if recording.planted:
         cases = quantities.plural(len(recording.planted), "case")
         shown += terminal.wrap(f"work was added to {cases} on purpose (--plant): this run shows no real times")

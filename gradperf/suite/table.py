@@ -6,7 +6,7 @@ here. pytest-benchmark's own tables show the halves of steps too.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradperf.suite.baseline import BaselineOf, Comparison, HarnessCost, compare, harness_cost
 from gradperf.suite.changes import Change, Changes
@@ -52,7 +52,7 @@ def _shown(text: Callable[[float], str], value: float | None) -> str | None:
 def _ratio(row: _Row) -> str | None:
     if row.comparison.base is row.benchmark:
         return "base" if row.comparison.baseline is not None else "1"
-    return _shown(number, row.comparison.ratio)
+    return None if row.comparison.ratio is None else number(row.comparison.ratio, most=6)
 
 
 def _rank(row: _Row) -> str | None:
@@ -71,8 +71,8 @@ def _visible(row: _Row) -> str | None:
 
 
 def _steps(row: _Row) -> str | None:
-    long, short = row.facts.steps, row.facts.short_steps
-    return _shown(str, long) if short is None else f"{long}, {short}"
+    lengths = [quantities.count(one, most=6) for one in (row.facts.steps, row.facts.short_steps) if one is not None]
+    return "/".join(lengths) or None
 
 
 def _break_even(row: _Row) -> str | None:
@@ -90,26 +90,22 @@ def _cores(cores: float) -> str:
     return f"{cores:.2f}" if cores < 99.995 else f"{cores:.0f}" if cores < 9999.5 else ">9999"
 
 
-_PATH = "error of all that the call returned"
-_STEP = "fastest of several moments, less what a call pays once"
-_SPREAD = "half its interval"
-_RANK = "shared by styles that this run cannot tell apart"
-_BASE = "multiple of the baseline's time, or else of the fastest"
-_CHANGE = "time now / time then, with its interval"
-_VISIBLE = "smallest slowdown in % that these two runs would probably have shown"
-_FIRST = "preparing and first call, fresh process, cold caches, no imports"
-_EVEN = "steps from which it stays ahead of the baseline, one-off costs counted (~: times within their spreads)"
+_VISIBLE = "slowdown in % likely to be seen"
+_FIRST = "preparing and first call, fresh process, no imports"
+_ERROR = "of the first gradients"
+_PATH = "error of all results"
+_MEMORY = "growth of the process"
 _COLUMNS: tuple[Column[_Row], ...] = (
-    Column("{unit}/step", lambda row: _shown(row.in_unit, row.benchmark.step_s), _STEP, 7, term="time per step"),
-    Column("±%", lambda row: _shown(percent_number, row.benchmark.spread), _SPREAD, 4),
-    Column("rank", _rank, _RANK, 5),
-    Column("× base", _ratio, _BASE, 7),
-    Column("since then", _change, _CHANGE, rank=9),
+    Column("{unit}/step", lambda row: _shown(row.in_unit, row.benchmark.step_s), width=7, term="time per step"),
+    Column("±%", lambda row: _shown(percent_number, row.benchmark.spread), width=4),
+    Column("rank", _rank, width=5),
+    Column("× base", _ratio, width=6),
+    Column("now / then", _change, left=True),
     Column("visible", _visible, _VISIBLE, 7, rank=9),
-    Column("steps", _steps, "steps of a long and a short call", 7, rank=4),
+    Column("steps", _steps, "of a long/a short call", rank=4),
     Column("call", lambda row: _shown(duration, row.facts.call_s), "what a call pays once", 7, rank=4),
     Column("first", lambda row: _shown(duration, row.facts.first_call_s), _FIRST, 7, rank=8),
-    Column("even at", _break_even, _EVEN, 7, rank=7),
+    Column("even at", _break_even, width=7, rank=7),
     Column(
         "peak%",
         lambda row: _shown(_share, row.facts.peak_fraction),
@@ -117,14 +113,14 @@ _COLUMNS: tuple[Column[_Row], ...] = (
         5,
         rank=6,
     ),
-    Column("error", lambda row: _shown(magnitude, row.facts.gradient_error), "of the first gradients", 6, rank=3),
+    Column("error", lambda row: _shown(magnitude, row.facts.gradient_error), _ERROR, 6, rank=3),
     Column("path", lambda row: _shown(magnitude, row.facts.trajectory_error), _PATH, 6, rank=3),
-    Column("memory", lambda row: _shown(memory, row.facts.memory_peak_bytes), "growth of the process", 7, rank=5),
+    Column("memory", lambda row: _shown(memory, row.facts.memory_peak_bytes), _MEMORY, 7, rank=5),
     Column("device", lambda row: _shown(memory, row.facts.device_memory_peak_bytes), "peak on it", 7, rank=5),
     Column("cores", lambda row: _shown(_cores, row.facts.cpu_per_wall), "CPU seconds per second", 5, rank=2),
 )
 _ONLY_WIDE = ("steps", "call", "error", "path", "cores")
-_ONLY_COMPARED = ("since then", "visible")
+_ONLY_COMPARED = ("now / then", "visible")
 _NAMES: table.Names[_Row] = table.Names(lambda row: clean(row.benchmark.label))
 
 
@@ -182,13 +178,40 @@ def _rows(pairs: Sequence[tuple[Benchmark, Comparison]], changes: Changes | None
 
 
 def _columns(rows: Sequence[_Row], terminal: Terminal, *, compared: bool) -> list[Column[_Row]]:
-    """Return the columns for these rows and this width; some may not fit."""
+    """Return the columns for these rows and this width; some may not fit.
+
+    One that would hold dashes alone is left out, if a table can do without it.
+    """
     hidden = [] if terminal.width >= WIDE else [*_ONLY_WIDE]
     if not compared:
         hidden += _ONLY_COMPARED
-    if all(row.facts.device_memory_peak_bytes is None for row in rows):
-        hidden.append("device")
-    return [column for column in _COLUMNS if column.head not in hidden]
+    hidden += [one.head for one in _COLUMNS if one.rank and all(one.cell(row) is None for row in rows)]
+    legends = _legends(rows)
+    return [
+        replace(column, legend=legends.get(column.head, column.legend))
+        for column in _COLUMNS
+        if column.head not in hidden
+    ]
+
+
+def _legends(rows: Sequence[_Row]) -> dict[str, str]:
+    """Return the legends that depend on what the rows hold, by the heads of their columns."""
+    without_moments = all(row.facts.step_s is None for row in rows)  # as before schema 2
+    with_baseline = {row.comparison.baseline is not None for row in rows}
+    noisy = any(row.benchmark.is_disturbed for row in rows)
+    unknown = any(row.change is not None and row.change.verdict == "unknown" for row in rows)
+    near = any(row.comparison.near for row in rows)
+    times = {True: "the baseline's time", False: "the fastest's time"}
+    return {
+        "{unit}/step": "median call / its steps"
+        if without_moments
+        else "fastest of several moments, less the cost of a call",
+        "±%": "half the interquartile range" if without_moments else "half its interval",
+        "rank": f"1 + the styles faster for sure{' (noisy: too disturbed)' if noisy else ''}",
+        "× base": f"multiple of {' or '.join(times[known] for known in sorted(with_baseline, reverse=True))}",
+        "now / then": f"ratio, interval (no word: nothing seen{'; ±?: error unknown' if unknown else ''})",
+        "even at": f"steps from which it beats the baseline, all costs counted{' (~: unsure)' if near else ''}",
+    }
 
 
 def _title(rows: Sequence[_Row]) -> str:
@@ -197,7 +220,7 @@ def _title(rows: Sequence[_Row]) -> str:
     if any(row.facts.threads for row in rows):
         title += f", {_counts((row.facts.threads for row in rows), 'thread')}"
     if comparison.label is None:
-        return f"{title}; no baseline"
+        return f"{title}; no baseline, so the fastest is 1"
     if comparison.baseline is None:
         return f"{title}; the baseline, {comparison.label}, was not timed, so the fastest is 1"
     if (device := comparison.baseline.facts.device) != facts.device:

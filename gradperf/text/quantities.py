@@ -5,6 +5,7 @@ or else as a bound: ``1.2e9``, ``<0.01``, ``>1e99``.
 """
 
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,45 @@ def unit_for(size: float, units: tuple[Unit, ...]) -> Unit:
     return next((unit for unit in units if size / unit.size < unit.below), units[-1])
 
 
-def number(value: float) -> str:
-    """Return three digits, more only before the point: ``0.0934``, ``10.4``, ``2,532``. At most 7 characters."""
+def number(value: float, most: int = 7) -> str:
+    """Return three digits, more only before the point: ``0.0934``, ``10.4``, ``2,532``.
+
+    What takes more than ``most`` ≥ 6 characters has one or two digits and an exponent.
+    """
     if value == 0:
         return "0"
     if not 0.0009995 <= value < 999_999.5:
-        return _with_exponent(value)
+        return _with_exponent(value, most)
+    text = f"{value:,.0f}"
     for below, decimals in ((0.009995, 5), (0.09995, 4), (0.9995, 3), (9.995, 2), (99.95, 1)):
         if value < below:
-            return f"{value:.{decimals}f}"
-    return f"{value:,.0f}"
+            text = f"{value:.{decimals}f}"
+            break
+    return text if len(text) <= most else _with_exponent(value, most)
 
 
-def _with_exponent(value: float) -> str:
-    """Return two digits and an exponent, ``1.2e-9``. At most 7 characters."""
+def _with_exponent(value: float, most: int = 7) -> str:
+    """Return two digits and an exponent, ``1.2e-9``; one digit if that is more than ``most`` ≥ 6 characters."""
     if value < 1e-99:
         return "<1e-99"
     if value >= 1e99:
         return ">1e99"
     mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return f"{mantissa}e{int(exponent)}"
+    text = f"{mantissa}e{int(exponent)}"
+    return text if len(text) <= most else magnitude(value)
+
+
+def factor(value: float, rounding: str = ROUND_HALF_EVEN) -> str:
+    """Return the ratio of two times with two decimals, fewer from 10 on: ``1.20``, ``12.3``. At most 5 characters.
+
+    ``rounding`` is one of the ways of the module decimal.
+    """
+    if value < 1000:
+        for decimals in (2, 1, 0):
+            rounded = Decimal(value).quantize(Decimal(1).scaleb(-decimals), rounding)
+            if rounded < 10 ** (3 - decimals):
+                return str(rounded) if rounded else "<0.01"
+    return ">999"
 
 
 def duration(seconds: float) -> str:
