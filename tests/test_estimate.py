@@ -55,7 +55,7 @@ def test_quiet():
     assert 0 < np.median(logs) < 0.005
     assert logs.std() < 0.003
     assert coverage(found) > 0.99
-    assert np.median([one.error for one, _ in found]) < 1.2 * HIDDEN_ERROR
+    assert np.median([one.error for one, _ in found]) < 1.5 * HIDDEN_ERROR
     calls_s = np.array([one.call_s for one, _ in found])
     assert np.median(calls_s) == pytest.approx(ONCE_S, rel=0.02)
     assert {one.slow for one, _ in found} == {0}

@@ -1,13 +1,14 @@
 """A timed call lasts about a millisecond or one step, and two runs choose the same lengths."""
 
 import itertools
+import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gradperf.timing import lengths
-from gradperf.timing.lengths import APART_S, CALL_S, LADDER, Lengths
+from gradperf.timing.lengths import APART_S, LADDER, LEVERAGE, LONGEST_S, STEPS_S, Lengths, leverage
 from tests.fake_time import Machine
 
 
@@ -26,13 +27,14 @@ def chosen(step_s, once_s=0.0, most=10**6, **named):
         (1e-6, 0.0, Lengths(1000, 100)),
         (4.5e-7, 2e-6, Lengths(2000, 200)),
         (2.2e-5, 1e-6, Lengths(50, 5)),
-        (1e-5, 5e-4, Lengths(50, 5)),  # half of a call is paid once
-        (3e-4, 0.0, Lengths(2, 1)),
-        (1.5e-3, 0.0, Lengths(2, 1)),
+        (1e-5, 5e-4, Lengths(100, 10)),  # a third of a call is paid once
+        (3e-4, 0.0, Lengths(3, 1)),
+        (3.5e-4, 2.9e-4, Lengths(5, 1)),  # with 3 steps, what is paid once would hide them
+        (1e-3, 4e-4, Lengths(3, 1)),
         (4e-2, 1e-3, Lengths(2, 1)),
     ],
 )
-def test_a_long_call_lasts_about_a_millisecond(step_s, once_s, expected):
+def test_the_steps_of_a_long_call_last_about_a_millisecond(step_s, once_s, expected):
     """Of a round number of steps; the short one has a tenth of them, and never none."""
     found, _ = chosen(step_s, once_s)
     assert found == expected
@@ -57,7 +59,9 @@ def test_a_problem_of_one_step_has_one_length():
 
 @given(st.floats(1e-6, 0.3), st.floats(0, 5e-3), st.integers(1, 5000))
 def test_any_cost(step_s, once_s, most):
-    """No call has more steps than the problem, nor lasts much longer than a millisecond if two steps do not."""
+    """No call has more steps than the problem. None is long unless two steps are, and none longer than needed."""
+    assume(not math.isclose(once_s + step_s, APART_S, rel_tol=1e-9))  # the clock rounds
+    assume(once_s <= 500 * step_s)  # else a step is too short to be seen in one call
     found, calls = chosen(step_s, once_s, most)
     assert max(calls) <= most
     assert 1 <= found.long <= most
@@ -65,10 +69,16 @@ def test_any_cost(step_s, once_s, most):
     assert (found.short is None) == (most == 1 or once_s + step_s >= APART_S)
     if found.short is not None:
         assert 1 <= found.short < found.long
+    if found.short is None:
+        return
+    steps_s, long_s, short_s = found.long * step_s, once_s + found.long * step_s, once_s + found.short * step_s
     if found.long > 2:
-        assert once_s + found.long * step_s <= 1.3 * CALL_S
-    if found.short is not None and once_s + 2 * step_s < CALL_S / 3 and found.long < most:
-        assert once_s + found.long * step_s >= CALL_S / 3
+        assert steps_s <= 1.3 * STEPS_S or long_s <= 1.01 * LONGEST_S
+    if 2 * step_s < STEPS_S / 3 and found.long < most:
+        assert steps_s >= STEPS_S / 3
+    if leverage(long_s, short_s) > 1.05 * LEVERAGE and found.long < most:
+        longer = next(steps for steps in LADDER if steps > found.long)
+        assert once_s + min(longer, most) * step_s >= 0.99 * LONGEST_S
 
 
 @given(

@@ -63,17 +63,25 @@ def drawn(problem: Problem, seed: int, dtype: str) -> tuple[Arrays, str]:
     return inputs, problems.sha256(inputs)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def truth(variant: Problem, problem: Problem, seed: int, dtype: str) -> Arrays:
     """Return the float64 reference of ``variant`` for the inputs of ``problem``, rounded to ``dtype``."""
     return variant.reference(drawn(problem, seed, dtype)[0])
 
 
-def agree(case: Case, settings: Settings, style: Style | None = None, runtime: Runtime | None = None) -> Agreed:
+def agree(
+    case: Case,
+    settings: Settings,
+    style: Style | None = None,
+    runtime: Runtime | None = None,
+    *,
+    whole_calls: int = 2,
+) -> Agreed:
     """Prepare ``case``, check it against the reference, and return what is to be timed.
 
-    ``style`` and ``runtime`` replace the case's own. Raises :class:`Disagreement` with both numbers, the largest
-    error and where it is; raises ``frameworks.Unavailable`` if the framework cannot be imported.
+    ``style`` and ``runtime`` replace the case's own. Calls of all steps are checked ``whole_calls`` times: once is
+    enough if only shorter calls are timed, which :func:`agree_at` checks. Raises :class:`Disagreement` with both
+    numbers, the largest error and where it is; raises ``frameworks.Unavailable`` if the framework cannot be imported.
     """
     runtime = runtime or frameworks.load(case.framework, settings.threads)
     style = style or case.implementation
@@ -92,7 +100,7 @@ def agree(case: Case, settings: Settings, style: Style | None = None, runtime: R
     if (rehearsal := case.problem.rehearsal()) is not None:
         _trained(case, settings, style, runtime, rehearsal)
     if probe != case.problem:
-        run, outputs = _trained(case, settings, style, runtime, case.problem)
+        run, outputs = _trained(case, settings, style, runtime, case.problem, whole_calls)
     return replace(_agreed(case, settings, runtime, run, outputs, case.problem), **shown)
 
 
@@ -119,20 +127,22 @@ def _agreed(
 
 
 def _trained(
-    case: Case, settings: Settings, style: Style, runtime: Runtime, problem: Problem
+    case: Case, settings: Settings, style: Style, runtime: Runtime, problem: Problem, calls: int = 2
 ) -> tuple[Run, dict[str, Array]]:
-    """Prepare ``problem`` in the style of ``case``, and check two calls against the reference."""
+    """Prepare ``problem`` in the style of ``case``, and check calls against the reference."""
     inputs, _ = drawn(case.problem, settings.seed, case.dtype)
     run = style.prepare(problem, inputs, case.device, case.dtype)
-    return run, _called(case, settings, runtime, problem, run)
+    return run, _called(case, settings, runtime, problem, run, calls)
 
 
-def _called(case: Case, settings: Settings, runtime: Runtime, problem: Problem, run: Run) -> dict[str, Array]:
-    """Check two calls of ``run``, which computes ``problem``, against the reference."""
+def _called(
+    case: Case, settings: Settings, runtime: Runtime, problem: Problem, run: Run, calls: int = 2
+) -> dict[str, Array]:
+    """Check calls of ``run``, which computes ``problem``, against the reference."""
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     reference = truth(problem, case.problem, settings.seed, case.dtype)
     outputs: dict[str, Array] = {}
-    for call in ("first", "second"):
+    for call in ("first", "second")[:calls]:
         where = f" of the {call} call"
         returned = run()
         check_ready(case, runtime, returned, where)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gradperf.timing.lengths import leverage
 from gradperf.timing.moment import Moment
 
 HIDDEN_ERROR = 0.006
@@ -78,15 +79,10 @@ def _times(moments: Sequence[Moment], long: int, short: int | None) -> tuple[flo
 
 
 def _leverage(moments: Sequence[Moment], call_s: float | None) -> float:
-    """Return how many times as large as that of a call's time the relative error of a step's time is.
-
-    A step's time is the difference of two times, divided by the difference of their steps.
-    """
     if call_s is None:
         return 1.0
     long_s = min(moment.long_s for moment in moments)
-    short_s = min(moment.short_s for moment in moments if moment.short_s is not None)
-    return math.hypot(long_s, short_s) / (long_s - short_s)
+    return leverage(long_s, min(moment.short_s for moment in moments if moment.short_s is not None))
 
 
 def _spread(moments: Sequence[Moment], long: int, short: int | None) -> float:

@@ -5,6 +5,7 @@ half a call of one millisecond in TensorFlow. So a training is timed in calls of
 time of the steps alone, and what is left is the cost of a call.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,14 @@ from typing import Any
 
 from gradperf.pairs.child.cpu import preemptions
 
-CALL_S = 1e-3
+STEPS_S = 1e-3
 """The time of the steps in a long call, about."""
+
+LONGEST_S = 4e-3
+"""A long call may take this long, if what it pays once would hide its steps otherwise."""
+
+LEVERAGE = 2.0
+"""Where a step's relative error would be more than this many times that of a call, calls are longer."""
 
 APART_S = 0.05
 """From this time on, a call of one step is not timed in two lengths: what it pays once is below 1 % of it."""
@@ -21,10 +28,10 @@ APART_S = 0.05
 _MORE = 1.25
 """The steps of a long call may take this many times as long."""
 
-_TRIED_S = 0.01
+_TRIED_S = 0.005
 """A length is tried for this long, or three times as long if the system took the CPU away too often."""
 
-LADDER = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000)
+LADDER = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000)
 """The numbers of steps of a long call. Few of them, so that two runs choose the same one."""
 
 
@@ -48,15 +55,40 @@ def choose(call: Callable[[int], Any], most: int) -> Lengths:
     if one_s >= APART_S or most == 1:
         return Lengths(1, None)
     # Few lengths are tried, as each may have to be compiled.
-    steps = most if most * one_s <= 3 * CALL_S else 2
+    steps = most if most * one_s <= 3 * STEPS_S else 2
     while True:
         step_s = max((_fastest_s(call, steps) - one_s) / (steps - 1), one_s / 1000)
-        # Without what a call pays once: where that is large, the steps must still be most of a long call.
-        fits = [n for n in LADDER if n * step_s <= CALL_S * _MORE]
-        long = max(2, min(max(fits, default=2), most))
-        if long <= 2 * steps:
-            return Lengths(long, max(1, long // 10))
-        steps = min(long, 5 * steps)
+        chosen = _fitting(step_s, max(one_s - step_s, 0.0), most)
+        if chosen.long <= 2 * steps:
+            return chosen
+        steps = min(chosen.long, 5 * steps)
+
+
+def _fitting(step_s: float, once_s: float, most: int) -> Lengths:
+    """Return the lengths for steps that take ``step_s``, in calls that pay ``once_s``."""
+    fits = [steps for steps in LADDER if steps * step_s <= STEPS_S * _MORE]
+    chosen = _lengths(max(fits, default=2), most)
+    for steps in LADDER:
+        longer = _lengths(steps, most)
+        if chosen.long < longer.long and once_s + longer.long * step_s <= LONGEST_S:
+            long_s, short_s = (once_s + length * step_s for length in (chosen.long, chosen.short or 0))
+            if leverage(long_s, short_s) <= LEVERAGE:
+                break
+            chosen = longer
+    return chosen
+
+
+def _lengths(steps: int, most: int) -> Lengths:
+    long = max(2, min(steps, most))
+    return Lengths(long, max(1, long // 10))
+
+
+def leverage(long_s: float, short_s: float) -> float:
+    """Return how many times as large as that of a call's time the relative error of a step's time is.
+
+    A step's time is the difference of two times, divided by the difference of their steps.
+    """
+    return math.hypot(long_s, short_s) / (long_s - short_s)
 
 
 def _fastest_s(call: Callable[[int], Any], steps: int) -> float:

@@ -19,7 +19,7 @@ from gradperf.pairs.child.cpu import Affinity, preemptions
 from gradperf.timing.lengths import Lengths
 from gradperf.timing.reference import reference_s
 
-SECONDS = 0.04
+SECONDS = 0.03
 """A moment ends when its undisturbed calls took this long together."""
 
 PATIENCE = 5
@@ -44,7 +44,10 @@ class Moment:
     rounds: int
     """Calls of each length, the disturbed ones too."""
     disturbed: int
-    """Rounds that are left out, as the system took the CPU away."""
+    """Rounds in which the system took the CPU away. They are left out, unless all were disturbed.
+
+    All of those on one CPU are not counted: the threads of the case took it from each other.
+    """
     cpu_per_wall: float
     """CPU seconds per second."""
     reference_s: float
@@ -72,7 +75,7 @@ def take(call: Callable[[int], Any], lengths: Lengths, process: Process, cpu: in
         long_s=fastest_s[-1],
         short_s=None if lengths.short is None else fastest_s[0],
         rounds=sum(len(part.kept) + len(part.disturbed) for part in parts),
-        disturbed=sum(len(part.kept) + len(part.disturbed) - len(part.used) for part in parts),
+        disturbed=len(parts[0].disturbed) + sum(len(part.disturbed) for part in parts[1:] if part.kept),
         cpu_per_wall=cpu_s / wall_s,
         reference_s=min(before_s, reference_s()),
     )
@@ -87,10 +90,7 @@ class _Part:
 
     @property
     def used(self) -> list[tuple[float, ...]]:
-        """Those that were not disturbed; all, if each was.
-
-        On one CPU the system takes it away whenever one thread of a case hands its work to another.
-        """
+        """Those that were not disturbed; all, if each was."""
         return self.kept or self.disturbed
 
 
