@@ -81,7 +81,7 @@ def agree(
 
     ``style`` and ``runtime`` replace the case's own. Calls of all steps are checked ``whole_calls`` times: once is
     enough if only shorter calls are timed, which :func:`agree_at` checks. Raises :class:`Disagreement` with both
-    numbers, the largest error and where it is; raises ``frameworks.Unavailable`` if the framework cannot be imported.
+    numbers, the largest error and where it is, and ``frameworks.Unavailable`` if the framework cannot be imported.
     """
     runtime = runtime or frameworks.load(case.framework, settings.threads)
     style = style or case.implementation
