@@ -34,7 +34,7 @@ class Broken:
 
 
 LENGTHS, MOMENT, PLAN = "timing/lengths.py", "timing/moment.py", "timing/plan.py"
-ESTIMATE, CHANGES = "timing/estimate.py", "suite/changes.py"
+ESTIMATE, CHANGES = "timing/estimate.py", "comparison/changes.py"
 
 FAULTS = [
     Broken(

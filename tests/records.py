@@ -1,7 +1,7 @@
 """Records of benchmarks, made by hand, and the table that shows them."""
 
-from gradperf.suite import baseline, changes, table
-from gradperf.suite.facts import read_benchmark
+from gradperf.comparison import baseline, changes, table
+from gradperf.records.facts import read_benchmark
 from gradperf.text.table import Terminal
 
 BASELINES = {"polynomial_degree4": "numpy.by_hand", "matmul_64x64x64": "numpy.operator"}

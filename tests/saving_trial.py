@@ -12,13 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from gradperf.suite import numbered
+from gradperf.records import numbered
 from tests.conftest import ROOT
 
 _SAVER = """
 import json, sys
 from pathlib import Path
-from gradperf.suite import numbered
+from gradperf.records import numbered
 folder, name, count, length = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 sys.stdin.readline()  # all begin together
 for place in range(count):

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gradperf import problems
-from gradperf.suite import baseline
-from gradperf.suite.break_even import Cost, break_even
-from gradperf.suite.facts import read_benchmark
+from gradperf.comparison import baseline
+from gradperf.comparison.break_even import Cost, break_even
+from gradperf.records.facts import read_benchmark
 from tests.records import BASELINES, compared, lines, measured, record
 
 

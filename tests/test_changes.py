@@ -12,8 +12,8 @@ import scipy.stats
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gradperf.suite.changes import LENGTHS_ERROR, POWER, REFERENCE_ERROR, SLOWER_MACHINE, changes
-from gradperf.suite.facts import read_benchmark
+from gradperf.comparison.changes import LENGTHS_ERROR, POWER, REFERENCE_ERROR, SLOWER_MACHINE, changes
+from gradperf.records.facts import read_benchmark
 from tests.records import record
 
 CASES = 40

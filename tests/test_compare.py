@@ -7,8 +7,8 @@ import json
 import pytest
 
 from gradperf.commands.main import main
-from gradperf.suite.facts import read_benchmark
-from gradperf.suite.ranks import ranks
+from gradperf.comparison.ranks import ranks
+from gradperf.records.facts import read_benchmark
 from tests.records import record
 
 MACHINE = {

@@ -16,6 +16,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from gradperf.comparison import changes
 from gradperf.doctor import examination, noise, report
 from gradperf.doctor.noise import Noise
 from gradperf.gate.decision.trial import Plan
@@ -23,7 +24,6 @@ from gradperf.machine import load
 from gradperf.machine.cpus import Cpus
 from gradperf.pairs.turns import Value
 from gradperf.stats import p_slower
-from gradperf.suite import changes
 from gradperf.text.quantities import percent
 from gradperf.timing.lengths import Lengths
 from gradperf.timing.moment import Moment

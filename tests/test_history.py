@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradperf.errors import UserError
-from gradperf.suite import history, previous, selection, storage
-from gradperf.suite.conditions import Conditions, unlike
+from gradperf.records import history, storage
+from gradperf.records.conditions import Conditions, unlike
+from gradperf.suite import previous, selection
 from tests.conftest import ROOT
 from tests.records import record
 

@@ -10,7 +10,8 @@ import pytest
 
 from gradperf.frameworks import versions
 from gradperf.machine import cpus, gpus, libraries, load, memory, tasks, threads
-from gradperf.suite import conditions, machine_info
+from gradperf.records import conditions
+from gradperf.suite import machine_info
 
 V2 = "30 1 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = (

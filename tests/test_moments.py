@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gradperf.suite.facts import SCHEMA, read_benchmark
+from gradperf.records.facts import SCHEMA, read_benchmark
 from gradperf.timing.estimate import HIDDEN_ERROR, estimate
 from gradperf.timing.moment import LEAST_ROUNDS, Moment
 from tests.conftest import ROOT, run_process

@@ -6,7 +6,7 @@ import pytest
 
 from gradperf.errors import UserError
 from gradperf.pairs import planting
-from gradperf.suite.facts import read_run
+from gradperf.records.facts import read_run
 from tests.conftest import ROOT
 
 SPY = """

@@ -11,8 +11,9 @@ import pytest
 from gradperf.cases import Settings
 from gradperf.checks import ceilings
 from gradperf.machine import libraries, load
-from gradperf.suite import machine_info, recording, storage
-from gradperf.suite.facts import SCHEMA, Facts, RunFacts, read_benchmark, read_run
+from gradperf.records import storage
+from gradperf.records.facts import SCHEMA, Facts, RunFacts, read_benchmark, read_run
+from gradperf.suite import machine_info, recording
 from tests.conftest import ROOT, run_process
 
 FEW = (

@@ -16,8 +16,8 @@ from gradperf import cases
 from gradperf.first_call.key import Keys
 from gradperf.first_call.measure import FirstCall, NotMeasured
 from gradperf.first_call.sources import Sources
+from gradperf.records.facts import read_benchmark
 from gradperf.suite import first_calls
-from gradperf.suite.facts import read_benchmark
 from gradperf.suite.first_calls import FirstCalls, Remembered, newest_records
 from tests.conftest import ROOT
 from tests.records import lines, measured, record
@@ -124,7 +124,7 @@ def test_key_changes_with_the_compiler(monkeypatch, tmp_path):
         ("machine/threads.py", True),
         ("frameworks/torch/training/module.py", False),
         ("frameworks/jax/runtime.py", False),
-        ("suite/table.py", False),
+        ("comparison/table.py", False),
         ("checks/conduct.py", False),
     ],
 )

@@ -15,7 +15,8 @@ PACKAGE = Path(gradperf.__file__).parent
 
 GROUND = {"errors", "files", "stage", "stats", "text", "machine", "pairs"}
 CASES = GROUND | {"options", "problems", "frameworks", "cases"}
-SUITE = CASES | {"checks", "first_call", "timing", "case_pairs"}
+RUNS = {"records", "comparison"}
+SUITE = CASES | RUNS | {"checks", "first_call", "timing", "case_pairs"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -31,11 +32,13 @@ MAY_IMPORT = {
     "cases": CASES,
     "checks": CASES,
     "timing": {"pairs"},
+    "records": GROUND,
+    "comparison": GROUND | {"records"},
     "first_call": CASES | {"checks"},
     "suite": SUITE,
-    "stability": GROUND | {"problems", "timing", "suite"},
+    "stability": GROUND | RUNS | {"problems", "timing"},
     "case_pairs": CASES | {"checks", "timing"},
-    "doctor": CASES | {"timing", "case_pairs", "gate", "suite"},
+    "doctor": CASES | {"timing", "comparison", "case_pairs", "gate", "suite"},
     "gate": GROUND,
     "certificate": GROUND | {"gate", ""},
     "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "certificate", "stability", ""},
@@ -122,7 +125,7 @@ def test_no_module_imports_itself_through_others():
         ("pairs/child/turns.py", "from ...cases import Case", "pairs.child.turns -> cases"),
         ("gate/decision/trial.py", "from gradperf.gate import session", "gate.decision.trial -> gate.session"),
         ("doctor/__init__.py", "from gradperf import commands", "doctor -> commands"),
-        ("stats.py", 'NAME = "gradperf.suite.table"', "stats -> suite.table"),
+        ("stats.py", 'NAME = "gradperf.comparison.table"', "stats -> comparison.table"),
     ],
 )
 def test_an_import_upwards_is_found(tmp_path, file, line, arrow):

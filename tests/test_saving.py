@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gradperf.machine.lock import try_lock
-from gradperf.suite import numbered, storage
+from gradperf.records import numbered, storage
 from tests import saving_trial
 from tests.conftest import ROOT, run_process
 
@@ -241,7 +241,7 @@ def pytest_runtest_teardown():
 """
 READ_ONLY = """
 import errno
-from gradperf.suite import numbered
+from gradperf.records import numbered
 add = numbered.add
 def read_only(folder, *rest):
     if "results" in str(folder):

@@ -9,8 +9,8 @@ import pytest
 from gradperf import problems
 from gradperf.commands import show
 from gradperf.errors import UserError
-from gradperf.suite import history, storage
-from gradperf.suite.facts import SCHEMA
+from gradperf.records import history, storage
+from gradperf.records.facts import SCHEMA
 from gradperf.text import printable
 from gradperf.text.table import Terminal
 from tests.records import RUN, lines, record

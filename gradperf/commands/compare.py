@@ -8,11 +8,11 @@ from pathlib import Path
 
 from gradperf import files
 from gradperf.commands import AddParser, add_value
+from gradperf.comparison.changes import basis, changes
+from gradperf.comparison.formats import FORMATS, Comparison
 from gradperf.errors import UserError
-from gradperf.suite import conditions, history, storage
-from gradperf.suite.change_formats import FORMATS, Comparison
-from gradperf.suite.changes import changes
-from gradperf.suite.storage import Run
+from gradperf.records import conditions, history, storage
+from gradperf.records.storage import Run
 from gradperf.text.table import Terminal
 
 SLOWER = 10
@@ -46,8 +46,8 @@ def compare_runs(parsed: argparse.Namespace) -> int:
     then, more = _earlier(now, parsed.results) if parsed.then is None else history.find(parsed.then, parsed.results)
     if then.file == now.file:
         raise UserError(f"{now.file} would be compared with itself; name two runs: gradperf compare A B")
-    basis = conditions.basis(then, now.machine)
-    found = changes(then.benchmarks, now.benchmarks, basis, problems.baseline_of)
+    by = basis(then, now.machine)
+    found = changes(then.benchmarks, now.benchmarks, by, problems.baseline_of)
     differences = conditions.differences(now.machine, then.machine)
     comparison = Comparison(then, now, found, (*notes, *more, *differences))
     if parsed.output is not None:

@@ -8,7 +8,8 @@ from datetime import UTC
 from pathlib import Path
 
 from gradperf.commands import AddParser
-from gradperf.suite import history, storage, table
+from gradperf.comparison import table
+from gradperf.records import history, storage
 from gradperf.text import streams
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal

@@ -17,10 +17,11 @@ from statistics import fmean, median
 from gradperf import frameworks
 from gradperf.case_pairs.measure import Role, measure, moments
 from gradperf.cases import Settings, find
+from gradperf.comparison import changes
 from gradperf.frameworks.contract import Run
 from gradperf.gate.decision.trial import Plan
 from gradperf.stats import detectable_effect
-from gradperf.suite import changes, gate_set
+from gradperf.suite import gate_set
 from gradperf.timing.estimate import Estimate, estimate
 from gradperf.timing.lengths import Lengths, choose
 from gradperf.timing.moment import Moment

@@ -1,7 +1,7 @@
 """What stored runs show: how far they differ, what a comparison of two says, and what another estimator does.
 
 All of it is computed from the stored moments, by the estimator of :mod:`gradperf.timing.estimate` and the rules of
-:mod:`gradperf.suite.changes`. So a change of either changes these numbers, without new runs.
+:mod:`gradperf.comparison.changes`. So a change of either changes these numbers, without new runs.
 """
 
 import math
@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import median, stdev
 
+from gradperf.comparison.baseline import BaselineOf, compare
+from gradperf.comparison.changes import changes
+from gradperf.records.facts import Benchmark, Facts
 from gradperf.stability.runs import Case, Run
-from gradperf.suite.baseline import BaselineOf, compare
-from gradperf.suite.changes import changes
-from gradperf.suite.facts import Benchmark, Facts
 from gradperf.timing.estimate import Estimate, estimate
 
 SHORT_S = 0.002

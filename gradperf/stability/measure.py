@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from gradperf.errors import UserError
+from gradperf.records.facts import Benchmark, read_benchmark, read_run
 from gradperf.stability import runs
 from gradperf.stability.runs import Case, Kind, Run
-from gradperf.suite.facts import Benchmark, read_benchmark, read_run
 from gradperf.text.quantities import plural
 from gradperf.timing.moment import Moment
 

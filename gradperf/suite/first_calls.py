@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradperf.errors import UserError
-from gradperf.suite import storage
-from gradperf.suite.facts import Facts
+from gradperf.records import storage
+from gradperf.records.facts import Facts
 
 if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Settings

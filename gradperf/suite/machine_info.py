@@ -17,8 +17,8 @@ from gradperf.machine import threads
 from gradperf.machine.cpus import detect_cpus
 from gradperf.machine.gpus import detect_gpus
 from gradperf.machine.libraries import blas
-from gradperf.suite.conditions import differences
-from gradperf.suite.facts import read_run
+from gradperf.records.conditions import differences
+from gradperf.records.facts import read_run
 from gradperf.suite.selection import SETTINGS
 from gradperf.text.printable import clean
 

@@ -10,10 +10,12 @@ import pytest
 
 from gradperf import options
 from gradperf.checks import clock
+from gradperf.comparison import changes
 from gradperf.errors import UserError
 from gradperf.machine import threads
+from gradperf.records import storage
 from gradperf.stage import stage
-from gradperf.suite import conditions, duties, machine_info, previous, recording, saving, selection, storage, turn
+from gradperf.suite import duties, machine_info, previous, recording, saving, selection, turn
 from gradperf.suite.selection import CHOICE, SETTINGS
 from gradperf.text.printable import clean_lines
 from gradperf.text.table import Terminal
@@ -107,7 +109,7 @@ def _tables(config: pytest.Config) -> list[str]:
     runs = config.stash.get(previous.KEY, previous.Previous()).runs
     if len(runs) != 1:
         return recording.lines(config, Terminal.of_output(), None, "seconds")
-    basis = conditions.basis(runs[0], machine_info.as_stored(machine_info.own(config)))
+    basis = changes.basis(runs[0], machine_info.as_stored(machine_info.own(config)))
     return recording.lines(config, Terminal.of_output(), runs[0].benchmarks, basis)
 
 

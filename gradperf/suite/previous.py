@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from gradperf.errors import UserError
-from gradperf.suite import history, machine_info, recording, storage
-from gradperf.suite.conditions import UNRECORDED, Conditions, Unlike, unlike
-from gradperf.suite.history import Unreadable
+from gradperf.records import history, storage
+from gradperf.records.conditions import UNRECORDED, Conditions, Unlike, unlike
+from gradperf.records.history import Unreadable
+from gradperf.records.storage import Run
+from gradperf.suite import machine_info, recording
 from gradperf.suite.saving import shown
-from gradperf.suite.storage import Run
 from gradperf.text.printable import clean
 from gradperf.text.quantities import plural
 

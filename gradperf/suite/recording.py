@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gradperf.comparison import baseline, changes, table, words
 from gradperf.errors import UserError
 from gradperf.machine import libraries, load, tasks
 from gradperf.pairs import planting
-from gradperf.suite import baseline, change_words, changes, duties, selection, table
-from gradperf.suite.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.records.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.records.storage import MACHINE_ID
+from gradperf.suite import duties, selection
 from gradperf.suite.first_calls import FirstCalls, newest_records
 from gradperf.suite.moments import Moments, Ready
 from gradperf.suite.selection import SETTINGS
-from gradperf.suite.storage import MACHINE_ID
 from gradperf.text import quantities
 from gradperf.text.printable import clean
 from gradperf.text.table import Terminal
@@ -455,7 +456,7 @@ def lines(
     found = changes.changes(then, benchmarks, basis, baseline_of) if then is not None else None
     shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
     if found:
-        shown += ["", *chain.from_iterable(terminal.wrap(line) for line in change_words.summary(found))]
+        shown += ["", *chain.from_iterable(terminal.wrap(line) for line in words.summary(found))]
     if recording.planted:
         cases = quantities.plural(len(recording.planted), "case")
         shown += terminal.wrap(f"work was added to {cases} on purpose (--plant): this run shows no real times")

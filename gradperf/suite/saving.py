@@ -20,8 +20,9 @@ import pytest
 
 from gradperf.errors import UserError
 from gradperf.files import check_can_write, write
-from gradperf.suite import machine_info, numbered, storage
-from gradperf.suite.facts import read_run
+from gradperf.records import numbered, storage
+from gradperf.records.facts import read_run
+from gradperf.suite import machine_info
 from gradperf.text.printable import clean
 
 

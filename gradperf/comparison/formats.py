@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from gradperf.suite import change_words
-from gradperf.suite.changes import Change, Changes
-from gradperf.suite.storage import Run
+from gradperf.comparison import words
+from gradperf.comparison.changes import Change, Changes
+from gradperf.records.storage import Run
 from gradperf.text import quantities, table
 from gradperf.text.escaping import csv_cell, markdown
 from gradperf.text.printable import clean, cut_alike
@@ -74,7 +74,7 @@ def terminal(comparison: Comparison, output: Terminal) -> str:
         layout = table.layout(output, _NAMES, _COLUMNS, rows, ["case"])
         lines += ["", *layout.table("case", rows), "", *layout.legend()]
     lines.append("")
-    for line in (*change_words.summary(comparison.changes), *comparison.notes):
+    for line in (*words.summary(comparison.changes), *comparison.notes):
         lines += output.wrap(clean(line))
     return "\n".join(lines) + "\n"
 
@@ -85,7 +85,7 @@ def as_markdown(comparison: Comparison, output: Terminal) -> str:
     lines += [f"- {name}: {markdown(_title(run))}" for name, run in _both(comparison)]
     lines += [
         "",
-        *(f"- {markdown(line)}" for line in (*change_words.summary(comparison.changes), *comparison.notes)),
+        *(f"- {markdown(line)}" for line in (*words.summary(comparison.changes), *comparison.notes)),
     ]
     if comparison.rows:
         lines += ["", "| | now / then | visible | then | now | case |", "|---|---|---|---|---|---|"]
@@ -105,7 +105,7 @@ def as_json(comparison: Comparison, output: Terminal) -> str:
                 **{name: {"file": str(run.file), "recorded_at": _date(run)} for name, run in _both(comparison)},
                 "basis": changes.basis,
                 "reference_ratio": changes.factor,
-                "notes": [*change_words.summary(changes), *comparison.notes],
+                "notes": [*words.summary(changes), *comparison.notes],
                 "only_then": [*changes.only_then],
                 "only_now": [*changes.only_now],
                 "cases": [{"case": name, **_fields(change)} for name, change in comparison.rows],

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gradperf.errors import UserError
-from gradperf.suite.facts import SCHEMA, Benchmark, RunFacts, read_benchmark, read_run
+from gradperf.records.facts import SCHEMA, Benchmark, RunFacts, read_benchmark, read_run
 
 FOLDER = "results"
 """In the repository, wherever pytest is started."""
@@ -51,7 +51,7 @@ class Run:
     benchmarks: tuple[Benchmark, ...]
     facts: RunFacts = field(default_factory=RunFacts)
     machine: Mapping[str, Any] = field(default_factory=dict)
-    """The machine, the versions and the settings, as :mod:`gradperf.suite.machine_info` describes them."""
+    """The machine, the versions and the settings."""
     commit: Mapping[str, Any] = field(default_factory=dict)
     """By pytest-benchmark: ``id``, ``dirty``, ``branch``, ``time``."""
 

@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from gradperf.suite.baseline import BaselineOf, Comparison, HarnessCost, compare, harness_cost
-from gradperf.suite.changes import Change, Changes
-from gradperf.suite.facts import Benchmark, Facts
-from gradperf.suite.ranks import ranks
+from gradperf.comparison.baseline import BaselineOf, Comparison, HarnessCost, compare, harness_cost
+from gradperf.comparison.changes import Change, Changes
+from gradperf.comparison.ranks import ranks
+from gradperf.records.facts import Benchmark, Facts
 from gradperf.text import quantities, table
 from gradperf.text.printable import NONE, clean
 from gradperf.text.quantities import duration, magnitude, memory, number, percent_number

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from gradperf.suite.changes import SLOWER_MACHINE, Basis, Changes
+from gradperf.comparison.changes import SLOWER_MACHINE, Basis, Changes
 from gradperf.text.quantities import number, percent, plural
 
 _BASES: dict[Basis, str] = {

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from gradperf.suite.facts import Benchmark
+from gradperf.records.facts import Benchmark
 
 WIDTH = 2.0
 """One style is faster than another if their logarithms differ by more than this many standard errors."""

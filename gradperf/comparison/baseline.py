@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gradperf.suite.break_even import BreakEven, break_even
-from gradperf.suite.facts import HARNESS, Benchmark
+from gradperf.comparison.break_even import BreakEven, Cost, break_even
+from gradperf.records.facts import HARNESS, Benchmark
 
 BaselineOf = Callable[[str], str | None]
 """From a problem's name to the label, ``framework.style``, of its baseline; None if it has none."""
@@ -23,7 +23,7 @@ class Comparison:
     ratio: float | None = None
     """Time per step as a multiple of the base's."""
     break_even_steps: BreakEven | None = None
-    """See :mod:`gradperf.suite.break_even`; None for the baseline itself, and if a one-off cost is not known."""
+    """None for the baseline itself, and if a one-off cost is not known (:mod:`gradperf.comparison.break_even`)."""
     near: bool = False
     """Whether the times per step differ by less than their spreads: another run may turn the break-even around."""
 
@@ -64,9 +64,17 @@ def _compare(
     if style.step_s and baseline.step_s:
         spread_s = style.step_s * (style.spread or 0) + baseline.step_s * (baseline.spread or 0)
         near = abs(style.step_s - baseline.step_s) <= spread_s
-    if style is not baseline and style.cost and baseline.cost:
-        steps = break_even(style.cost, baseline.cost)
+    costs = _cost(style), _cost(baseline)
+    if style is not baseline and costs[0] and costs[1]:
+        steps = break_even(costs[0], costs[1])
     return Comparison(label, baseline, baseline, _ratio(style, baseline), steps, near and style is not baseline)
+
+
+def _cost(style: Benchmark) -> Cost | None:
+    """Return what the break-even of a style depends on; None if a part of it is not known."""
+    step_s, first_call_s = style.step_s, style.facts.first_call_s
+    steps = style.facts.first_call_steps or style.facts.steps
+    return Cost(step_s, steps, first_call_s) if step_s and steps and first_call_s else None
 
 
 def _ratio(style: Benchmark, base: Benchmark | None) -> float | None:

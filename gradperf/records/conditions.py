@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from gradperf.suite.changes import Basis
-from gradperf.suite.storage import Run
+from gradperf.records.storage import Run
 from gradperf.text.printable import clean
 
 MUST_BE_EQUAL = (
@@ -47,25 +46,6 @@ class Unlike:
     how: str
     """Such as "of another selection"; completes "2 runs are"."""
     differences: tuple[str, ...] = ()
-
-
-_HARDWARE = ("cpu_model", "logical_cpus", "affinity_cpus", "effective_cpus", "governor", "gpus")
-
-
-def basis(then: Run, now: Mapping[str, Any]) -> Basis:
-    """Return how the times of ``then`` compare with those of a run with the machine info ``now``.
-
-    By seconds on the same hardware, whatever the versions. Otherwise by the ratio to the reference computation,
-    which is numpy's; or, with another numpy or BLAS, to the baseline of each problem.
-    """
-
-    def same(*names: str) -> bool:
-        return all(then.machine.get(name) == now.get(name) for name in names)
-
-    if same(*_HARDWARE):
-        return "seconds"
-    numpys = [(machine.get("versions") or {}).get("numpy") for machine in (then.machine, now)]
-    return "reference" if same("blas") and numpys[0] == numpys[1] else "baseline"
 
 
 UNRECORDED = Unlike("without a record of what was selected")

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
-from gradperf.suite.break_even import Cost
 from gradperf.text.printable import NONE
 from gradperf.text.quantities import plural
 
@@ -167,7 +166,7 @@ class Facts:
     break_even_steps: int | Literal["never"] | None = _fact(
         lambda value: value if value == "never" else _count(value)
     )
-    """Steps from which the style stays ahead of the baseline (:mod:`gradperf.suite.break_even`)."""
+    """Steps from which the style stays ahead of the baseline."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ class RunFacts:
     benchmarks_finished: int | None = _fact(_whole)
     """Benchmarks that were timed and kept; those that failed are not."""
     selection: Mapping[str, Any] | None = _fact(lambda value: _mapping(value) or None)
-    """What the user selected (:func:`gradperf.suite.selection.selected`): equal for equal selections."""
+    """What the user selected: equal for equal selections."""
     cut_short: str | None = _fact(_name)
     """What kept the run from being complete, other than benchmarks that did not finish."""
     planted: Mapping[str, float] = _fact(_mapping, default_factory=dict)
@@ -266,13 +265,6 @@ class Benchmark:
             low_s, high_s = self.facts.step_interval_s
             return (high_s - low_s) / 2 / self.facts.step_s
         return self.iqr_s / 2 / self.median_call_s if self.median_call_s and self.iqr_s is not None else None
-
-    @property
-    def cost(self) -> Cost | None:
-        """For the break-even."""
-        step_s, first_call_s = self.step_s, self.facts.first_call_s
-        steps = self.facts.first_call_steps or self.facts.steps
-        return Cost(step_s, steps, first_call_s) if step_s and steps and first_call_s else None
 
 
 _Facts = TypeVar("_Facts", Facts, RunFacts)

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR
 from statistics import NormalDist, median
-from typing import Literal
+from typing import Any, Literal
 
-from gradperf.suite.baseline import BaselineOf, compare
-from gradperf.suite.facts import Benchmark
+from gradperf.comparison.baseline import BaselineOf, compare
+from gradperf.records.facts import Benchmark
+from gradperf.records.storage import Run
 from gradperf.text.quantities import factor
 
 CONFIDENCE = 0.99
@@ -89,6 +90,25 @@ class Changes:
     def with_verdict(self, verdict: Verdict) -> list[str]:
         """Return the ids of the cases with this verdict."""
         return [name for name, change in self.cases.items() if change.verdict == verdict]
+
+
+_HARDWARE = ("cpu_model", "logical_cpus", "affinity_cpus", "effective_cpus", "governor", "gpus")
+
+
+def basis(then: Run, now: Mapping[str, Any]) -> Basis:
+    """Return how the times of ``then`` compare with those of a run with the machine info ``now``.
+
+    By seconds on the same hardware, whatever the versions. Otherwise by the ratio to the reference computation,
+    which is numpy's; or, with another numpy or BLAS, to the baseline of each problem.
+    """
+
+    def same(*names: str) -> bool:
+        return all(then.machine.get(name) == now.get(name) for name in names)
+
+    if same(*_HARDWARE):
+        return "seconds"
+    numpys = [(machine.get("versions") or {}).get("numpy") for machine in (then.machine, now)]
+    return "reference" if same("blas") and numpys[0] == numpys[1] else "baseline"
 
 
 def changes(then: Sequence[Benchmark], now: Sequence[Benchmark], basis: Basis, baseline_of: BaselineOf) -> Changes:

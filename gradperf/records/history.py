@@ -13,9 +13,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from gradperf.errors import UserError, unknown
-from gradperf.suite import numbered, storage
-from gradperf.suite.conditions import Conditions, unlike
-from gradperf.suite.storage import Run
+from gradperf.records import numbered, storage
+from gradperf.records.conditions import Conditions, unlike
+from gradperf.records.storage import Run
 from gradperf.text.printable import clean
 
 _NEVER = datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""How the styles of a run compare with each other, and one run with another."""

@@ -1,0 +1,1 @@
+"""Recorded runs: what a record holds, where runs are, and how one is found."""
