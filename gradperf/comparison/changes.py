@@ -1,9 +1,8 @@
 """Compares two runs, case by case: faster, slower, or nothing seen.
 
 The interval of a ratio holds the errors of both times, which are known from their moments, and of what they are
-divided by. It is so wide that all intervals of a comparison are right at once with a probability of 99 %: a run
-with forty cases must not call one of them slower by chance. So the smallest change that a comparison can show grows
-with the number of its cases.
+divided by. It is so wide that at most one in a hundred comparisons of equal code calls any of its cases slower, and
+as few call one faster. So the smallest change that a comparison can show grows with the number of its cases.
 
 Seconds are compared if both runs are from one machine. Other machines are compared by their ratios: to the
 reference computation, or, if its numpy or BLAS differs, to the baseline of the problem.
@@ -21,14 +20,14 @@ from gradperf.records.facts import Benchmark
 from gradperf.records.storage import Run
 from gradperf.text.quantities import factor
 
-CONFIDENCE = 0.99
-"""Of all intervals of a comparison together."""
+FALSE_ALARMS = 0.01
+"""Share of the comparisons of equal code that call any case slower; as many call one faster."""
 
 POWER = 0.8
 """With this probability the smallest visible change is found."""
 
-LENGTHS_ERROR = 0.02
-"""Standard error, of the logarithm, if calls of different lengths were timed."""
+LENGTHS_ERROR = 0.006
+"""Standard error, of the logarithm, if calls of different lengths were timed; by experiment."""
 
 REFERENCE_ERROR = 0.01
 """Standard error, of the logarithm, of the time of the reference in a run: 0.014 to 0.02 at a moment, of which the
@@ -131,7 +130,7 @@ def changes(then: Sequence[Benchmark], now: Sequence[Benchmark], basis: Basis, b
 
 def width(cases: int) -> float:
     """Return how many standard errors an interval extends to each side if this many cases are compared."""
-    return NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / max(1, cases))
+    return NormalDist().inv_cdf(1 - FALSE_ALARMS / max(1, cases))
 
 
 def visible(error: float, cases: int) -> float:

@@ -105,7 +105,7 @@ class Moments:
         from gradperf.checks.agreement import check_timed
         from gradperf.timing import moment
 
-        cpu = self._cpu(ready)
+        cpu = self.cpu(ready.agreed)
         if process == "second":
             taken = self._second.moment(ready.id, ready.lengths, cpu, ready.planted_units)
         else:
@@ -114,8 +114,8 @@ class Moments:
             check_timed(ready.timed, ready.timed.run())
         self.taken[ready.id].append(taken)
 
-    def _cpu(self, ready: Ready) -> int | None:
+    def cpu(self, agreed: "Agreed") -> int | None:
         """Draw the CPU on which half of a moment is spent; None if the case may use several, or a GPU."""
         cpus = usable_cpus()
-        alone = self._settings.threads == 1 and ready.agreed.case.device == "cpu"
+        alone = self._settings.threads == 1 and agreed.case.device == "cpu"
         return self._coin.choice(cpus) if cpus and alone else None

@@ -172,19 +172,19 @@ def examined(request: pytest.FixtureRequest, announced: None, agreed: "Agreed", 
     if not own.checks_fully:
         return agreed
     if recording.examined is None or recording.examined.ready.agreed is not agreed:
-        recording.examined = _examine(agreed, settings, own, recording.planted.get(agreed.case.id, 0.0))
+        recording.examined = _examine(agreed, settings, recording)
     return recording.examined.ready.timed
 
 
-def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties, planted: float) -> Examined:
-    """Choose the calls to time, and check them. ``planted`` is the share of work that is then added to them."""
+def _examine(agreed: "Agreed", settings: "Settings", recording: Recording) -> Examined:
+    """Choose the calls to time, and check them. Work that is planted in the case is then added to them."""
     from gradperf.checks import agreement, conduct
     from gradperf.timing import lengths
 
     most = agreed.case.problem.steps
-    if not own.is_recorded:
+    if recording.moments is None:
         return Examined(Ready(agreed, agreed, lengths.Lengths(most, None)), conduct.examine(agreed, settings))
-    chosen = lengths.choose(agreed.run, most)
+    chosen = lengths.choose(agreed.run, most, recording.moments.cpu(agreed))
     if chosen.short is not None:
         short = agreement.agree_at(agreed, settings, chosen.short)
         conduct.check_computes_anew(short)
@@ -193,6 +193,7 @@ def _examine(agreed: "Agreed", settings: "Settings", own: duties.Duties, planted
     timed = agreement.agree_at(agreed, settings, chosen.long)
     ready = Ready(agreed, timed, chosen)
     product_flops = conduct.examine(timed, settings)
+    planted = recording.planted.get(agreed.case.id)
     return Examined(_slower(ready, planted) if planted else ready, product_flops)
 
 

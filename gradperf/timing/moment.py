@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from gradperf.pairs.child.cpu import Affinity, preemptions
+from gradperf.pairs.child.cpu import kept_on, preemptions
 from gradperf.timing.lengths import Lengths
 from gradperf.timing.reference import reference_s
 
@@ -64,7 +64,7 @@ def take(call: Callable[[int], Any], lengths: Lengths, process: Process, cpu: in
             parts = [_rounds(call, lengths, SECONDS, LEAST_ROUNDS)]
         else:
             parts = [_rounds(call, lengths, SECONDS / 2, LEAST_ROUNDS - 1)]
-            with _on(cpu):
+            with kept_on(cpu):
                 parts.append(_rounds(call, lengths, SECONDS / 2, 1))
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
     used = [times_s for part in parts for times_s in part.used]
@@ -118,17 +118,6 @@ def _time_s(call: Callable[[int], Any], steps: int) -> float:
     start_s = time.perf_counter()
     call(steps)
     return time.perf_counter() - start_s
-
-
-@contextmanager
-def _on(cpu: int) -> Iterator[None]:
-    """Keep all threads of this process on ``cpu``."""
-    affinity = Affinity()
-    affinity.keep(cpu)
-    try:
-        yield
-    finally:
-        affinity.release()
 
 
 @contextmanager

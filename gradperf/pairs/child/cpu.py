@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 THREADS = "/proc/self/task"
@@ -97,3 +98,14 @@ class Affinity:
             with suppress(OSError):
                 os.sched_setaffinity(thread, self._before.get(thread, of_main_thread))
         self._before.clear()
+
+
+@contextmanager
+def kept_on(cpu: int) -> Iterator[None]:
+    """Keep all threads of this process on ``cpu``."""
+    affinity = Affinity()
+    affinity.keep(cpu)
+    try:
+        yield
+    finally:
+        affinity.release()
