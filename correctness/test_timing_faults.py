@@ -34,13 +34,13 @@ class Broken:
 
 
 LENGTHS, MOMENT, PLAN = "timing/lengths.py", "timing/moment.py", "timing/plan.py"
-ESTIMATE, CHANGES = "timing/estimate.py", "comparison/changes.py"
+ESTIMATE, CHANGES, CPU = "timing/estimate.py", "comparison/changes.py", "pairs/child/cpu.py"
 
 FAULTS = [
     Broken(
         "calls of all steps: lengths are not chosen",
         LENGTHS,
-        "    one_s = _fastest_s(call, 1)\n",
+        "    one_s = _fastest_s(call, 1, cpu)\n",
         "    one_s = 1.0\n    return Lengths(most, None)\n",
         "test_timing_lengths",
         "about_a_millisecond",
@@ -48,16 +48,16 @@ FAULTS = [
     Broken(
         "one length of call: what a call pays once is part of its steps",
         LENGTHS,
-        "return Lengths(long, max(1, long // 10))",
-        "return Lengths(long, None)",
+        "    return Lengths(long, max(1, long // 10))",
+        "    return Lengths(long, None)",
         "test_timing_lengths",
         "about_a_millisecond",
     ),
     Broken(
         "the cost of a call is forgotten when its length is chosen",
         LENGTHS,
-        "once_s = max(one_s - step_s, 0.0)",
-        "once_s = 0.0",
+        "max(one_s - step_s, 0.0), most)",
+        "0.0, most)",
         "test_timing_lengths",
         "about_a_millisecond",
     ),
@@ -102,7 +102,15 @@ FAULTS = [
         "busy_machine",
     ),
     Broken("garbage is collected", MOMENT, "    gc.disable()\n", "", "test_moment", "garbage"),
-    Broken("threads stay on one CPU", MOMENT, "affinity.release()", "pass", "test_moment", "one_cpu"),
+    Broken("threads stay on one CPU", CPU, "        affinity.release()", "        pass", "test_moment", "one_cpu"),
+    Broken(
+        "undisturbed rounds on one CPU displace all others",
+        MOMENT,
+        "return self.kept or self.disturbed",
+        "return self.kept",
+        "test_moment",
+        "all_were_disturbed",
+    ),
     Broken(
         "the slower reference",
         MOMENT,
@@ -152,17 +160,9 @@ FAULTS = [
         "slow_minute",
     ),
     Broken(
-        "processes are taken for moments",
-        ESTIMATE,
-        "    if len(processes) > 1:\n",
-        "    if False:\n",
-        "test_estimate",
-        "speed_of_its_own",
-    ),
-    Broken(
         "the interval has only what the moments have in common",
         ESTIMATE,
-        "math.hypot(HIDDEN_ERROR, _spread(used, long, short))",
+        "math.hypot(HIDDEN_ERROR, SPREAD_SHARE * _spread(used, long, short))",
         "HIDDEN_ERROR",
         "test_estimate",
         "do_not_agree or busy_neighbour or one_length",
@@ -186,8 +186,8 @@ FAULTS = [
     Broken(
         "each interval for itself, however many cases a run has",
         CHANGES,
-        "/ 2 / max(1, len(shared))",
-        "/ 2",
+        "FALSE_ALARMS / max(1, cases)",
+        "FALSE_ALARMS",
         "test_changes",
         "no_alarm",
     ),
@@ -218,8 +218,8 @@ FAULTS = [
     Broken(
         "intervals so wide that nothing is found",
         CHANGES,
-        "CONFIDENCE = 0.99",
-        "CONFIDENCE = 1 - 1e-9",
+        "FALSE_ALARMS = 0.01",
+        "FALSE_ALARMS = 1e-12",
         "test_changes",
         "are_found",
     ),

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradperf.timing.estimate import ALONE, HIDDEN_ERROR, SLOW, estimate
+from gradperf.records.facts import DISTURBED
+from gradperf.timing.estimate import ALONE, HIDDEN_ERROR, SLOW, SPREAD_SHARE, estimate
 from gradperf.timing.moment import Moment
 from tests.timing_noise import LONG, ONCE_S, REFERENCE_S, SHORT, STEP_S, estimates, moment
 
@@ -75,10 +76,12 @@ def test_busy_neighbour(busy, bias, spread, covered):
 
 
 def test_busy_neighbour_of_long_calls():
-    """With twelve rounds a moment some estimates are 20 % too high: most of these intervals are as wide."""
+    """With twelve rounds a moment some estimates are 20 % too high, and one interval in six misses the truth."""
     found = estimates(3, RUNS, everywhere(busy=0.8, rounds=12))
     assert np.quantile(log_errors(found), 0.95) > 0.1
-    assert coverage(found) > 0.9
+    assert coverage(found) > 0.8
+    late = [one.error for one, _ in found if one.step_s > 1.1 * STEP_S]
+    assert np.median(late) > 3 * HIDDEN_ERROR
 
 
 def test_moments_that_do_not_agree():
@@ -86,8 +89,8 @@ def test_moments_that_do_not_agree():
     found = estimates(4, RUNS, everywhere(floor=0.05))
     logs = log_errors(found)
     assert 0 < np.median(logs) < 0.02
-    assert coverage(found) > 0.85
-    assert np.median([one.error for one, _ in found]) > 1.5 * HIDDEN_ERROR
+    assert coverage(found) > 0.8
+    assert np.median([one.error for one, _ in found]) > 1.01 * HIDDEN_ERROR
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -105,36 +108,32 @@ def test_slow_minute_that_leaves_one_moment():
     """The time is right, but nothing shows how far: its error is that of a time which is not ranked."""
     found = estimates(6, RUNS, somewhere(3, slow=slow_minute))
     assert abs(np.median(log_errors(found))) < 0.01
-    assert all(one.slow == 3 and one.error > ALONE for one, _ in found)
+    assert all(one.slow == 3 and one.error > SPREAD_SHARE * ALONE >= DISTURBED for one, _ in found)
 
 
 def test_slow_minute_without_the_reference():
-    """Were it not for the reference, two slow moments in one process would make the case look disturbed."""
-    found = estimates(7, 50, lambda rng: [{"slow": slow_minute(rng)}, {}, {"slow": slow_minute(rng)}, {}])
-    for seen, moments in found:
+    """Nothing but the reference tells a slow moment from one that other work disturbed."""
+    for seen, moments in estimates(7, 50, somewhere(2, slow=slow_minute)):
         blind = [replace(one, reference_s=REFERENCE_S) for one in moments]
-        assert seen.error < 0.05
-        assert estimate(blind, long=LONG, short=SHORT).error > 0.25
+        assert seen.slow == 2
+        assert estimate(blind, long=LONG, short=SHORT).slow == 0
 
 
 @pytest.mark.parametrize("slower", [(0, 2), (1, 3), (0,), (3,)])
 def test_process_with_a_speed_of_its_own(slower):
-    """One of the processes is slower by 14 %: the faster one counts, and the error says that they differ."""
+    """One of the processes is slower by 14 %: the faster one counts."""
     found = estimates(8, RUNS, lambda rng: [{"speed": 1.14} if place in slower else {} for place in range(4)])
     logs = log_errors(found)
     assert 0 < np.median(logs) < 0.008
     assert logs.std() < 0.006
     assert coverage(found) > 0.99
-    if len(slower) == 2:  # a whole process
-        assert coverage(found, 1.14 * STEP_S) > 0.99
-        assert min(one.error for one, _ in found) > 0.1
 
 
 def test_one_process_that_is_faster():
-    """If a single moment was the only fast one, the interval reaches to all others."""
+    """If a single moment was the only fast one, the time is right, and the error says that no other was as fast."""
     found = estimates(9, RUNS, somewhere(3, speed=1.14))
     assert coverage(found) > 0.99
-    assert coverage(found, 1.14 * STEP_S) > 0.95
+    assert min(one.error for one, _ in found) > 2 * HIDDEN_ERROR
 
 
 def test_a_run_within_a_slow_minute():
@@ -176,7 +175,7 @@ def test_calls_of_one_length():
     """The time of a call, divided by its steps; what it pays once is not known."""
     found = estimate([at(6.2e-4), at(6e-4, process="second")], long=50, short=None)
     assert (found.step_s, found.call_s) == (pytest.approx(1.2e-5), None)
-    assert found.error == pytest.approx(math.hypot(HIDDEN_ERROR, math.log(6.2 / 6)))
+    assert found.error == pytest.approx(math.hypot(HIDDEN_ERROR, SPREAD_SHARE * math.log(6.2 / 6)))
 
 
 @pytest.mark.parametrize("short_s", [7e-4, 6e-4, 5.9e-4, 3e-5])

@@ -32,7 +32,7 @@ WIDTH = 2.0
 SLOW = 1.1
 """A moment was slow if its reference took this many times as long as the fastest of the case."""
 
-ALONE = 0.2
+ALONE = 0.4
 """The spread of a single moment, which cannot show it."""
 
 
