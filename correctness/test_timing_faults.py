@@ -1,4 +1,4 @@
-"""Faults of the time of a step and of the comparison: each rule is broken once, in a copy, and a test goes red.
+"""Faults of the time of a step and of the comparison of runs: each rule is broken once, in a copy, and a test goes red.
 
 Only the tests that prove the rule are run with the copy, and they are the ones that must fail.
 """
@@ -35,6 +35,7 @@ class Broken:
 
 LENGTHS, MOMENT, PLAN = "timing/lengths.py", "timing/moment.py", "timing/plan.py"
 ESTIMATE, CHANGES, CPU = "timing/estimate.py", "comparison/changes.py", "pairs/child/cpu.py"
+CONDITIONS = "records/conditions.py"
 
 FAULTS = [
     Broken(
@@ -214,6 +215,14 @@ FAULTS = [
         "0.0",
         "test_changes",
         "other_lengths",
+    ),
+    Broken(
+        "a partial run is taken as the last one",
+        CONDITIONS,
+        "    if run.partial:\n",
+        "    if False:\n",
+        "test_history",
+        "partial",
     ),
     Broken(
         "intervals so wide that nothing is found",
