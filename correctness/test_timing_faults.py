@@ -1,4 +1,4 @@
-"""Faults of the time of a step and of the comparison of runs: each rule is broken once, in a copy, and a test goes red.
+"""Faults of timing and of the comparison of runs: each rule is broken once, in a copy, and a test goes red.
 
 Only the tests that prove the rule are run with the copy, and they are the ones that must fail.
 """
@@ -163,10 +163,18 @@ FAULTS = [
     Broken(
         "the interval has only what the moments have in common",
         ESTIMATE,
-        "math.hypot(HIDDEN_ERROR, SPREAD_SHARE * _spread(used, long, short))",
+        "math.hypot(HIDDEN_ERROR * _difficulty(used, call_s), SPREAD_SHARE * _spread(used, long, short))",
         "HIDDEN_ERROR",
         "test_estimate",
         "do_not_agree or busy_neighbour or one_length",
+    ),
+    Broken(
+        "a small difference of two long calls is as sure as a large one",
+        ESTIMATE,
+        "leverage(long_s, short_s) / USUAL_LEVERAGE",
+        "1.0",
+        "test_estimate",
+        "pays_more_once",
     ),
     Broken(
         "a short call that cannot be true is believed",

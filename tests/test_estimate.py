@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradperf.records.facts import DISTURBED
-from gradperf.timing.estimate import ALONE, HIDDEN_ERROR, SLOW, SPREAD_SHARE, estimate
+from gradperf.timing.estimate import ALONE, HIDDEN_ERROR, SLOW, SPREAD_SHARE, USUAL_LEVERAGE, estimate
 from gradperf.timing.moment import Moment
 from tests.timing_noise import LONG, ONCE_S, REFERENCE_S, SHORT, STEP_S, estimates, moment
 
@@ -176,6 +176,15 @@ def test_calls_of_one_length():
     found = estimate([at(6.2e-4), at(6e-4, process="second")], long=50, short=None)
     assert (found.step_s, found.call_s) == (pytest.approx(1.2e-5), None)
     assert found.error == pytest.approx(math.hypot(HIDDEN_ERROR, SPREAD_SHARE * math.log(6.2 / 6)))
+
+
+def test_a_call_that_pays_more_once_than_for_its_steps():
+    """The error grows as the difference of the two calls becomes small beside them, and not for usual calls."""
+    usual, hard = (
+        estimate([at(long_s, short_s)] * 2, long=5, short=1) for long_s, short_s in ((6e-4, 2e-4), (2e-3, 1.6e-3))
+    )
+    assert usual.error == pytest.approx(HIDDEN_ERROR * max(1, math.hypot(6, 2) / 4 / USUAL_LEVERAGE))
+    assert hard.error == pytest.approx(HIDDEN_ERROR * math.hypot(20, 16) / 4 / USUAL_LEVERAGE)
 
 
 @pytest.mark.parametrize("short_s", [7e-4, 6e-4, 5.9e-4, 3e-5])

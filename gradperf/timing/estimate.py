@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gradperf.timing.lengths import leverage
 from gradperf.timing.moment import Moment
 
 HIDDEN_ERROR = 0.013
@@ -17,6 +18,12 @@ HIDDEN_ERROR = 0.013
 
 By experiment, as the share below: with both, about one in a hundred comparisons of equal code calls one of forty
 cases slower. ``docs/measuring.md`` has the experiment, and ``gradperf stability`` repeats it.
+"""
+
+USUAL_LEVERAGE = 1.4
+"""Up to this leverage the error above holds; beyond it the error grows in proportion.
+
+The leverage is large where a call pays more once than for its steps (:func:`gradperf.timing.lengths.leverage`).
 """
 
 SPREAD_SHARE = 0.25
@@ -68,7 +75,7 @@ def estimate(moments: Sequence[Moment], *, long: int, short: int | None) -> Esti
     return Estimate(
         step_s=step_s,
         call_s=call_s,
-        error=math.hypot(HIDDEN_ERROR, SPREAD_SHARE * _spread(used, long, short)),
+        error=math.hypot(HIDDEN_ERROR * _difficulty(used, call_s), SPREAD_SHARE * _spread(used, long, short)),
         disturbed=sum(moment.disturbed for moment in moments) / rounds,
         slow=len(moments) - len(used),
     )
@@ -84,6 +91,15 @@ def _times(moments: Sequence[Moment], long: int, short: int | None) -> tuple[flo
     if not short_s / short >= step_s > 0:  # one of the two was never timed without a disturbance
         return long_s / long, None
     return step_s, short_s - short * step_s
+
+
+def _difficulty(moments: Sequence[Moment], call_s: float | None) -> float:
+    """Return how many times the usual error a step's time has, as the difference of a long and a short call."""
+    if call_s is None:
+        return 1.0
+    long_s = min(moment.long_s for moment in moments)
+    short_s = min(moment.short_s for moment in moments if moment.short_s is not None)
+    return max(1.0, leverage(long_s, short_s) / USUAL_LEVERAGE)
 
 
 def _spread(moments: Sequence[Moment], long: int, short: int | None) -> float:
