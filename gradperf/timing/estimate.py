@@ -83,8 +83,7 @@ def estimate(moments: Sequence[Moment], *, long: int, short: int | None) -> Esti
 
 def _times(moments: Sequence[Moment], long: int, short: int | None) -> tuple[float, float | None]:
     """Return the seconds of a step and of what a call pays once."""
-    long_s = min(moment.long_s for moment in moments)
-    short_s = min((moment.short_s for moment in moments if moment.short_s is not None), default=None)
+    long_s, short_s = _fastest_s(moments)
     if short is None or short_s is None:
         return long_s / long, None
     step_s = (long_s - short_s) / (long - short)
@@ -93,12 +92,17 @@ def _times(moments: Sequence[Moment], long: int, short: int | None) -> tuple[flo
     return step_s, short_s - short * step_s
 
 
+def _fastest_s(moments: Sequence[Moment]) -> tuple[float, float | None]:
+    """Return the seconds of the fastest long call and of the fastest short one, each of any moment."""
+    long_s = min(moment.long_s for moment in moments)
+    return long_s, min((moment.short_s for moment in moments if moment.short_s is not None), default=None)
+
+
 def _difficulty(moments: Sequence[Moment], call_s: float | None) -> float:
     """Return how many times the usual error a step's time has, as the difference of a long and a short call."""
-    if call_s is None:
+    long_s, short_s = _fastest_s(moments)
+    if call_s is None or short_s is None:
         return 1.0
-    long_s = min(moment.long_s for moment in moments)
-    short_s = min(moment.short_s for moment in moments if moment.short_s is not None)
     return max(1.0, leverage(long_s, short_s) / USUAL_LEVERAGE)
 
 
