@@ -230,7 +230,7 @@ FAULTS = [
         "    if run.partial:\n",
         "    if False:\n",
         "test_history",
-        "partial",
+        "never_the_last",
     ),
     Broken(
         "intervals so wide that nothing is found",

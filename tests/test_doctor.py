@@ -25,6 +25,7 @@ from gradperf.machine.cpus import Cpus
 from gradperf.pairs.turns import Value
 from gradperf.stats import p_slower
 from gradperf.text.quantities import percent
+from gradperf.timing.estimate import HIDDEN_ERROR, SPREAD_SHARE
 from gradperf.timing.lengths import Lengths
 from gradperf.timing.moment import Moment
 from tests.conftest import run_process
@@ -61,19 +62,20 @@ def test_runs_are_made_of_moments_far_apart():
     found = noise_of((0.0, 0.0), factors=[1 + number / 100 for number in range(9)])
     assert len(found.runs) == 2
     assert [run.step_s for run in found.runs] == pytest.approx([1.00e-5, 1.01e-5])  # even moments, odd ones
-    assert [round(run.error, 3) for run in found.runs] == [0.021, 0.021]  # the second fastest is 2 % slower
+    error = math.hypot(HIDDEN_ERROR, SPREAD_SHARE * math.log(1.02))  # the second fastest is 2 % slower
+    assert [run.error for run in found.runs] == pytest.approx([error, error], rel=0.02)
     assert len(noise_of((0.0, 0.0), factors=(1.0, 1.1)).runs) == 1
 
 
 def test_two_stored_runs_show_the_smallest_change():
-    """Of 40 equal cases, one run in 100 calls any different; that change of one is found in 80 of 100."""
+    """Of 40 equal cases, one run in 100 calls any slower; that change of one is found in 80 of 100."""
     found = noise_of((0.0, 0.0), factors=(1.0, 1.0, 1.01, 1.01, 1.02, 1.02, 1.03, 1.03))
     error = found.stored_error
-    assert error == pytest.approx(math.hypot(0.008, math.log(1.01)), rel=0.3)
+    assert error == pytest.approx(math.hypot(HIDDEN_ERROR, SPREAD_SHARE * math.log(1.01)), rel=0.1)
     draw = np.random.default_rng(3)
     one, other = draw.normal(0, error, (2, 20_000, noise.RUN_CASES))
     width = changes.width(noise.RUN_CASES) * math.sqrt(2) * error
-    assert (np.abs(one - other) > width).any(axis=1).mean() == pytest.approx(0.01, abs=0.003)
+    assert (one - other > width).any(axis=1).mean() == pytest.approx(0.01, abs=0.003)
     slower = one[:, 0] - other[:, 0] + math.log1p(found.smallest_stored)
     assert (slower > width).mean() == pytest.approx(0.8, abs=0.01)
     assert noise.RUN_CASES == 40
@@ -82,7 +84,7 @@ def test_two_stored_runs_show_the_smallest_change():
 def test_disturbed_moments_make_stored_runs_careful():
     """If no other moment reached the fastest time, perhaps none reached the true one."""
     steady = noise_of((0.0, 0.0), factors=(1.0, 1.001, 1.002, 1.003))
-    assert noise_of((0.0, 0.0), factors=(1.0, 1.1, 1.2, 1.3)).smallest_stored > 5 * steady.smallest_stored
+    assert noise_of((0.0, 0.0), factors=(1.0, 1.1, 1.2, 1.3)).smallest_stored > 1.5 * steady.smallest_stored
 
 
 def test_few_pairs_make_the_gate_careful():

@@ -14,15 +14,17 @@ Instead of either, answer ``{"wrong": what}`` if the case is wrong, ``{"failed":
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradperf.machine import threads
 from gradperf.pairs.child.channel import Channel
 
-if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bound
+if TYPE_CHECKING:  # they import numpy, which must wait until the threads are bound
     from gradperf.checks.agreement import Agreed
+    from gradperf.timing.lengths import Lengths
 
 
 def main() -> int:
@@ -32,8 +34,6 @@ def main() -> int:
     threads.bind(run["settings"]["threads"])
     from gradperf import cases, frameworks
     from gradperf.checks import agreement
-    from gradperf.pairs import planting
-    from gradperf.timing import moment
     from gradperf.timing.lengths import Lengths
 
     settings = cases.Settings(**run["settings"])
@@ -54,15 +54,27 @@ def main() -> int:
                 for steps in lengths.each:
                     if (id_, steps) not in timed:
                         timed[id_, steps] = agreement.agree_at(prepared[id_], settings, steps)
-                call = planting.with_work(prepared[id_].run, order["planted_units"])
-                taken = moment.take(call, lengths, "second", order["cpu"])
-                for steps in lengths.each:
-                    agreement.check_timed(timed[id_, steps], timed[id_, steps].run())
-                channel.answer(moment=asdict(taken))
+                calls = [timed[id_, steps] for steps in lengths.each]
+                channel.answer(moment=_moment(prepared[id_], calls, lengths, order))
         except agreement.Disagreement as error:
             channel.answer(wrong=f"in the second process: {error}")
         except Exception as error:  # a framework may raise anything; the other cases go on
             channel.answer(failed=f"{id_}: {type(error).__name__}: {error}")
+
+
+def _moment(
+    prepared: "Agreed", calls: "Sequence[Agreed]", lengths: "Lengths", order: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Time a moment of a case, then check its ``calls`` of each length."""
+    from gradperf.checks import agreement
+    from gradperf.pairs import planting
+    from gradperf.timing import moment
+
+    call = planting.with_work(prepared.run, order["planted_units"])
+    taken = moment.take(call, lengths, "second", order["cpu"])
+    for one in calls:
+        agreement.check_timed(one, one.run())
+    return asdict(taken)
 
 
 if __name__ == "__main__":
