@@ -230,7 +230,7 @@ FAULTS = [
         "    if run.partial:\n",
         "    if False:\n",
         "test_history",
-        "never_the_last",
+        "another_run_is_passed_over and partial",
     ),
     Broken(
         "intervals so wide that nothing is found",

@@ -14,6 +14,7 @@ from gradperf.errors import UserError
 from gradperf.records import history, storage
 from gradperf.records.conditions import Conditions, unlike
 from gradperf.suite import previous, selection
+from gradperf.suite.saving import shown
 from tests.conftest import ROOT
 from tests.records import record
 
@@ -88,7 +89,7 @@ UNLIKE = [
 def test_another_run_is_passed_over(tmp_path, facts, reason):
     """An older one is taken; without one the reason is told."""
     store(tmp_path, "0002_newer.json", **facts)
-    where = f"no run to compare with: 1 run in {tmp_path}: "
+    where = f"no run to compare with: 1 run in {shown(tmp_path)}: "
     assert choose(tmp_path).notes == (where + reason,)
     older = store(tmp_path, "0001_older.json")
     assert [run.file for run in choose(tmp_path).runs] == [older]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradperf.cases import Case, Settings
+from gradperf.cases import Settings
 from gradperf.checks import agreement
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
@@ -66,7 +66,7 @@ def check_rehearsal(agreed: Agreed, rehearsal: "Rehearsal", count: int) -> None:
             f"{agreed.case.id}: the call returned after {rehearsal.call_s * 1e3:.3g} ms, "
             f"and its results were ready {rehearsal.late_s * 1e3:.3g} ms later"
         )
-    check_cpu_time(agreed.case, rehearsal.cpu_per_wall, count)
+    check_cpu_time(agreed.case.id, agreed.case.device, rehearsal.cpu_per_wall, count)
     check_possible(agreed, rehearsal.call_s, count)
 
 
@@ -270,14 +270,14 @@ def check_possible(agreed: Agreed, call_s: float, count: int) -> None:
         )
 
 
-def check_cpu_time(case: Case, cpu_per_wall: float, count: int) -> None:
-    """Check that a case on the CPU takes no more CPU seconds per second than threads.
+def check_cpu_time(name: str, device: str, cpu_per_wall: float, count: int) -> None:
+    """Check that what runs on the CPU takes no more CPU seconds per second than threads.
 
     With a GPU, threads of the framework and the driver launch and wait beside the one that calls.
     """
-    if case.device == "cpu" and cpu_per_wall > count * CPU_MARGIN:
+    if device == "cpu" and cpu_per_wall > count * CPU_MARGIN:
         raise Misconduct(
-            f"{case.id}: --threads {count} is not honoured: it uses {cpu_per_wall:.2f} CPU seconds per second"
+            f"{name}: --threads {count} is not honoured: it uses {cpu_per_wall:.2f} CPU seconds per second"
         )
 
 

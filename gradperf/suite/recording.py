@@ -242,7 +242,7 @@ def timed(
         if benchmark.enabled:
             stats, name = benchmark.stats, request.node.name
             conduct.check_clock(name, stats["total"] * stats["iterations"], wall_s)
-            conduct.check_cpu_time(agreed.case, cpu_s / wall_s, settings.threads)
+            conduct.check_cpu_time(name, agreed.case.device, cpu_s / wall_s, settings.threads)
             if part is None:
                 conduct.check_possible(agreed, stats["min"], settings.threads)
                 if recording.moments is not None and agreed.case.problem.name != HARNESS:
