@@ -87,7 +87,7 @@ UNLIKE = [
 
 @pytest.mark.parametrize(("facts", "reason"), UNLIKE, ids=[reason[2:20] for _, reason in UNLIKE])
 def test_another_run_is_passed_over(tmp_path, facts, reason):
-    """An older one is taken; without one the reason is told."""
+    """An older one is taken; without one the reason is reported."""
     store(tmp_path, "0002_newer.json", **facts)
     where = f"no run to compare with: 1 run in {shown(tmp_path)}: "
     assert choose(tmp_path).notes == (where + reason,)

@@ -1,4 +1,4 @@
-"""The second process of a run: it prepares the same cases, and times them when it is told to.
+"""The second process of a run: it prepares the same cases, and times them on command.
 
 A process gives some cases a speed of their own, by where their arrays are in memory. So each case is timed in two.
 While the first one checks a case, the second prepares it; while one times, the other waits.

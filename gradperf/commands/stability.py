@@ -33,7 +33,7 @@ def measure_stability(parsed: argparse.Namespace) -> int:
 
     for option, file in (("--store", parsed.store), ("--page", parsed.page)):
         files.check_can_write(option, file)
-    runs.read(parsed.store)  # a damaged store is told before hours are spent
+    runs.read(parsed.store)  # a damaged store is reported before hours are spent
     counts: dict[runs.Kind, int] = {"quiet": parsed.quiet, "busy": parsed.busy, "planted": parsed.planted}
     try:
         measure.measure(counts, parsed.pytest_arguments or measure.ARGUMENTS, parsed.store, parsed.page)

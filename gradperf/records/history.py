@@ -92,6 +92,8 @@ def newest(folder: Path) -> tuple[Run, list[str]]:
 
 
 def _first(folder: Path, fits: Callable[[Run], bool], none: str) -> tuple[Run, list[str]]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder; `pytest perf` writes runs into results/")
     reasons = []
     for found in newest_first(files_below(folder)):
         if isinstance(found, Unreadable):

@@ -62,7 +62,7 @@ def number(file: Path) -> int | None:
 
 
 def _publish(temporary: Path, folder: Path, name: str) -> Path:
-    """Give the file the next free number."""
+    """Publish the file under the next free number."""
     following = max((number(file) or 0 for file in folder.iterdir()), default=0) + 1
     while True:
         path = folder / f"{following:04}_{name}.json"

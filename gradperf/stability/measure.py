@@ -41,7 +41,7 @@ def measure(counts: Mapping[Kind, int], arguments: Sequence[str], store: Path, p
     """Run the suite as often as ``counts`` says, in a random order; add each run to the store when it ends.
 
     ``page`` is the file of the page: that it differs does not make the code another one. Raises UserError if the
-    first run measures nothing; a later one that does is told and left out.
+    first run measures nothing; a later one that does is reported and left out.
     """
     coin = random.Random()  # noqa: S311 - an order, not a secret
     todo = [kind for kind, count in counts.items() for _ in range(count)]
