@@ -35,7 +35,7 @@ def everywhere(**special):
 
 
 def somewhere(count, **special):
-    """Return ``special`` of so many moments of the four, drawn anew for each run; calls in it draw a number."""
+    """Return ``special`` for ``count`` of the four moments, drawn anew for each run. Functions in it are called for their values."""
 
     def each(rng):
         chosen = rng.choice(4, count, replace=False)

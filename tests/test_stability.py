@@ -149,7 +149,7 @@ def test_a_line_without_end_does_not_spoil_the_next(tmp_path):
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(monkeypatch, tmp_path):
-    """A line that cannot be written is told in one sentence."""
+    """A line that cannot be written is reported in one sentence."""
     with pytest.raises(UserError, match="cannot be written: No space left on device"):
         files.append(type(tmp_path)("/dev/full"), {"a": 1})
 
@@ -335,7 +335,7 @@ def test_slowdowns(cases, seed):
 
 
 def test_runs_come_in_a_random_order_and_each_is_stored(monkeypatch, tmp_path, capsys):
-    """As many of each kind as asked for; one that measured nothing is told, and the others go on."""
+    """As many of each kind as asked for; one that measured nothing is reported, and the others go on."""
     store, started = tmp_path / "store.jsonl", []
 
     def recorded(arguments, planted):
