@@ -35,7 +35,10 @@ def everywhere(**special):
 
 
 def somewhere(count, **special):
-    """Return ``special`` for ``count`` of the four moments, drawn anew for each run. Functions in it are called for their values."""
+    """Return ``special`` for ``count`` of the four moments, drawn anew for each run.
+
+    Functions in it are called for their values.
+    """
 
     def each(rng):
         chosen = rng.choice(4, count, replace=False)

@@ -368,7 +368,7 @@ _NONE = dict.fromkeys(threads.WAITING)
     ],
 )
 def test_how_idle_threads_wait(count, own, expected, told):
-    """It is set for several threads only. Where the user decided it, nothing is set, and the decision is reported."""
+    """It is set for several threads only. Where the user decided it, nothing is set, and that is reported."""
     done = subprocess.run(
         [sys.executable, "-c", _BOUND, str(count)],
         env=_undecided() | own,

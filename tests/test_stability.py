@@ -335,7 +335,7 @@ def test_slowdowns(cases, seed):
 
 
 def test_runs_come_in_a_random_order_and_each_is_stored(monkeypatch, tmp_path, capsys):
-    """As many of each kind as asked for; one that measured nothing is reported, and the others go on."""
+    """As many of each kind as asked for. One that measured nothing is reported; the others go on."""
     store, started = tmp_path / "store.jsonl", []
 
     def recorded(arguments, planted):

@@ -29,8 +29,8 @@ The leverage is large where a call pays more once than for its steps (:func:`gra
 SPREAD_SHARE = 0.25
 """The share of the spread of the moments that counts as error.
 
-The fastest moment is mostly right, however late the others were. So the spread says little. In a first version all of
-it counted, and the slower process too: then a slowdown of 10 % was found in 31 % of the comparisons.
+The fastest moment is mostly right, however late the others were. So the spread says little. In a first version all
+of it counted, and the slower process too: then a slowdown of 10 % was found in 31 % of the comparisons.
 """
 
 WIDTH = 2.0
