@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from gradperf import files
 from gradperf.errors import UserError
 from gradperf.stability import analysis, measure, runs
-from gradperf.stability.page import markdown
+from gradperf.stability.page import ALL, markdown
 from gradperf.stability.runs import Case, Run
 from gradperf.stability.study import study
 from gradperf.timing.moment import Moment
@@ -56,7 +57,7 @@ def case(step_s, factors=(1.0, 1.0, 1.01, 1.01), start=START):
     return Case(50, 5, step_s, 0.01, CALL_S, 1e-5, 0.1, moments)
 
 
-def run(number=0, *, kind="quiet", planted=None, cases=None, slower=None):
+def run(number=0, *, kind="quiet", planted=None, cases=None, slower=None, machine="a CPU"):
     """Return the run of this number, an hour after the one before; ``slower`` is a factor for each case."""
     start = START + timedelta(hours=number)
     factors = {id_: 1 + share for id_, share in (planted or {}).items()} | (slower or {})
@@ -71,11 +72,16 @@ def run(number=0, *, kind="quiet", planted=None, cases=None, slower=None):
         failed=0,
         load={"start": 0.5, "end": 1.5},
         steal=0.01,
-        cpu_model="a CPU",
+        cpu_model=machine,
         versions={"numpy": "2.4.6"},
         commit="0123456789",
         dirty=False,
     )
+
+
+def on_another(factor, numbers, **kinds):
+    """Return runs of these numbers on a machine where every step takes ``factor`` times as long."""
+    return [run(n, slower=dict.fromkeys(STEPS_S, factor), machine="another CPU", **kinds) for n in numbers]
 
 
 def all_measured(several):
@@ -166,6 +172,38 @@ def test_deviation_of_known_times(sigma, half):
     assert found[TORCH] == pytest.approx(0, abs=1e-9)
 
 
+@given(st.lists(st.lists(st.floats(-0.3, 0.3), min_size=1, max_size=5), min_size=1, max_size=4))
+def test_deviation_within_machines(logs):
+    """It is that of a least-squares fit with one mean for each machine; a machine with one run changes nothing."""
+    times_s = {
+        HAND: {f"{place}": [10.0**place * math.exp(value) for value in of_one] for place, of_one in enumerate(logs)}
+    }
+    values = np.concatenate(logs)
+    which = np.repeat(np.arange(len(logs)), [len(of_one) for of_one in logs])
+    design = (which[:, None] == np.arange(len(logs))).astype(float)
+    fit, _, rank, _ = np.linalg.lstsq(design, values)
+    free = len(values) - rank
+    found = analysis.deviations(times_s)
+    if not free:
+        assert found == {}
+        return
+    assert found[HAND] == pytest.approx(math.sqrt(np.sum((values - design @ fit) ** 2) / free), rel=1e-6, abs=1e-9)
+    times_s[HAND]["alone"] = [7.0]
+    assert analysis.deviations(times_s) == found
+
+
+def test_deviation_of_two_machines_in_numbers():
+    """Two runs that differ by 0.2, and three on a machine seven times as slow: √((0.02 + 0.08) / (1 + 2))."""
+    several = [run(0, slower={HAND: math.exp(0.1)}), run(1, slower={HAND: math.exp(-0.1)})]
+    slow = [
+        run(n, slower={HAND: 7 * math.exp(log)}, machine="another CPU") for n, log in enumerate((0.2, 0.0, -0.2), 2)
+    ]
+    chosen = study([*several, *slow])
+    assert chosen.deviations[HAND] == pytest.approx(math.sqrt(0.1 / 3), rel=1e-6)
+    assert chosen.deviations[TORCH] == pytest.approx(0, abs=1e-9)
+    assert study([*several, *slow[:1]]).deviations[HAND] == pytest.approx(math.sqrt(0.02), rel=1e-6)
+
+
 def test_a_single_run_has_no_deviation():
     """And a case that only one run has is left out."""
     assert analysis.deviations(analysis.times([run()])) == {}
@@ -179,9 +217,10 @@ def test_summary():
 
 
 def test_short_steps_are_told_by_the_median_run():
-    """One slow run does not make a case a long one."""
+    """One slow run does not make a case a long one; a machine that is always slower does."""
     several = [run(0), run(1), run(2, slower={TORCH: 100})]
     assert analysis.short_cases(analysis.times(several)) == {HAND, TORCH}
+    assert analysis.short_cases(analysis.times([*several, *on_another(100, (3,))])) == {HAND}
 
 
 def test_ratio_to_the_baseline_is_of_one_run():
@@ -190,6 +229,13 @@ def test_ratio_to_the_baseline_is_of_one_run():
     found = analysis.ratio_differences(all_measured(several), baseline_of)
     assert found.keys() == {TORCH}  # the third case has no baseline, the first is one
     assert found[TORCH] == pytest.approx([0, math.log(1.3), math.log(1.3)], abs=1e-6)
+
+
+def test_ratios_are_compared_within_a_machine():
+    """The ratio on another machine is another one, and that is no difference from run to run."""
+    there = [run(n, slower={TORCH: factor}, machine="another CPU") for n, factor in ((2, 3.0), (3, 3.3))]
+    found = analysis.ratio_differences(all_measured([run(0), there[0], run(1), there[1]]), baseline_of)
+    assert found[TORCH] == pytest.approx([0, math.log(1.1)], abs=1e-6)
 
 
 def test_false_alarms_are_counted_by_pair():
@@ -202,6 +248,23 @@ def test_false_alarms_are_counted_by_pair():
     assert analysis.alarms(several[1:3], baseline_of).disjoint_slower == 1
     quiet = analysis.alarms(all_measured([run(0), run(1)]), baseline_of)
     assert (quiet.slower, quiet.faster, quiet.cases) == (0, 0, {})
+
+
+def test_runs_of_two_machines_are_no_pair():
+    """Of two and three runs there are 1 + 3 pairs, and 1 + 1 that share no run, in whatever order they came."""
+    slow = on_another(3.0, (1, 3, 4))
+    several = all_measured([run(0), *slow[:1], run(2), *slow[1:]])
+    found = analysis.alarms(several, baseline_of)
+    assert (found.pairs, found.disjoint, found.slower, found.faster) == (4, 2, 0, 0)
+
+
+def test_planted_work_is_sought_on_its_machine():
+    """A planted run is compared with the unchanged runs of its machine alone."""
+    (planted,) = all_measured(on_another(0.1, (4,), kind="planted"))
+    unchanged = all_measured([run(0), run(1), *on_another(0.1, (2, 3, 5))])
+    found = list(analysis.seen([planted], unchanged, baseline_of))
+    assert len(found) == 3 * len(STEPS_S)
+    assert {round(one.ratio, 4) for one in found} == {1.0}
 
 
 def test_planted_work_is_found_or_missed():
@@ -277,7 +340,7 @@ def test_page_of_good_runs():
         line.split("|")[3].strip() for line in page.splitlines() if line.startswith("| ") and "met" in line
     ] == (["met"] * 5)
     assert page.count("| not measured |") == 2
-    assert "Every unchanged run is compared with every earlier one: 190 pairs. 0 of them" in page
+    assert "Every unchanged run is compared with every earlier one of its machine: 190 pairs. 0 of them" in page
     assert "10 pairs share none" in page
     assert "at most 26 % of such pairs do" in page  # 1 − 0.05^(1/10)
     assert "**missed**" not in page
@@ -289,7 +352,7 @@ def test_page_of_bad_runs():
     page = markdown([*several, run(9, kind="planted", planted={HAND: 0.1, SLOW: 0.05})])
     assert page.count("**missed**") == 6  # not 10 % of planted work, in numpy.by_hand
     worst = page.partition("## The cases that differ most")[2]
-    assert [line.split("|")[1].strip() for line in worst.splitlines()[4:6]] == [f"`{TORCH}`", f"`{SLOW}`"]
+    assert [line.split("|")[1].strip() for line in worst.splitlines()[6:8]] == [f"`{TORCH}`", f"`{SLOW}`"]
     assert row(page, f"`{TORCH}`")[1] == "3"  # of three pairs
     assert row(page.partition("## From run to run")[2], "torch") == ["torch", "1", *["24 %"] * 3]
     assert row(page, "10 %")[1:] == ["numpy", "3", "100 %", "1.100×"]
@@ -297,13 +360,31 @@ def test_page_of_bad_runs():
     assert planted.count("| **all** | 3 |") == 2  # each share by itself
 
 
-def test_other_machines_and_versions_are_left_out():
+def test_page_of_two_machines():
+    """It names both, counts the hours of both, and shows nothing of how far the two differ."""
+    slow = [*on_another(5.0, (2, 3, 4)), *on_another(5.0, (5, 6), kind="busy")]
+    several = [run(0), run(1), *slow]
+    page = markdown(several)
+    assert "- on 2 machines: another CPU (5 runs), a CPU (2 runs)" in page
+    assert "7 runs of 3 cases in 3 frameworks, 7 hours, 2 busy" in page
+    assert "one of its machine: 11 pairs. 0 of them call some case slower (0 %), 0 call" in page
+    assert "3 pairs share none" in page
+    for name in ("quiet runs alone", "busy runs alone", ALL):
+        assert row(page.partition("## From run to run")[2], name)[1:] == ["3", "0 %", "0 %", "0 %"]
+    for time_of in analysis.OTHERS.values():
+        assert max(analysis.deviations(analysis.times(several, time_of)).values()) < 1e-9
+    worst = page.partition("## The cases that differ most")[2]
+    assert row(worst, f"`{HAND}`")[1] == "50.0 µs"  # of the machine with the most runs
+    assert row(worst, f"`{HAND}`")[-1] == "1.00–1.00×"
+
+
+def test_other_selections_and_versions_are_left_out():
     """Only runs of one kind are compared, and the page tells how many others there are."""
     other = replace(run(3, slower={HAND: 9.0}), versions={"numpy": "1.0"})
     chosen = study([run(0), other, run(1)])
     assert (len(chosen.runs), chosen.others) == (2, 1)
     assert chosen.deviations[HAND] == pytest.approx(0, abs=1e-9)
-    assert "left out, of another selection, machine or set of versions: 1 run" in markdown([run(0), other, run(1)])
+    assert "left out, of another selection or set of versions: 1 run" in markdown([run(0), other, run(1)])
 
 
 def test_page_of_a_single_run():

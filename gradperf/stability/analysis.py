@@ -2,6 +2,9 @@
 
 All of it is computed from the stored moments, by the estimator of :mod:`gradperf.timing.estimate` and the rules of
 :mod:`gradperf.comparison.changes`. So a change of either changes these numbers, without new runs.
+
+The runs may be of several machines. A time is only compared with times of the same machine. What the machines show
+is then put together.
 """
 
 import math
@@ -9,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from statistics import median, stdev
+from statistics import fmean, median
 
 from gradperf.comparison.baseline import BaselineOf, compare
 from gradperf.comparison.changes import changes
@@ -26,6 +29,9 @@ MOST = 0.9
 TimeOf = Callable[[Case], float]
 """From the moments of a case in one run to the time of a step."""
 
+Times = Mapping[str, Sequence[float]]
+"""By machine: the times of a step of one case, one for each run."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -33,6 +39,14 @@ class Measured:
 
     run: Run
     benchmarks: tuple[Benchmark, ...]
+
+
+def by_machine(runs: Iterable[Measured]) -> list[list[Measured]]:
+    """Return the runs of each machine, in their order."""
+    machines: dict[str, list[Measured]] = defaultdict(list)
+    for one in runs:
+        machines[one.run.machine].append(one)
+    return list(machines.values())
 
 
 def measured(run: Run) -> Measured:
@@ -74,23 +88,35 @@ def step_s(case: Case) -> float:
     return _estimate(case).step_s
 
 
-def times(runs: Iterable[Run], time_of: TimeOf = step_s) -> dict[str, list[float]]:
-    """Return the times of a step of each case, one for each run."""
-    found: dict[str, list[float]] = defaultdict(list)
+def times(runs: Iterable[Run], time_of: TimeOf = step_s) -> dict[str, dict[str, list[float]]]:
+    """Return the times of a step of each case, by machine."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         for id_, case in run.cases.items():
-            found[id_].append(time_of(case))
+            found[id_][run.machine].append(time_of(case))
     return found
 
 
-def deviations(times_s: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return for each case the standard deviation of the logarithm of its times; none from a single run."""
-    return {id_: stdev(map(math.log, seconds)) for id_, seconds in times_s.items() if len(seconds) > 1}
+def deviations(times_s: Mapping[str, Times]) -> dict[str, float]:
+    """Return for each case the standard deviation of the logarithm of its times, within a machine.
+
+    The squares are summed over the machines, each around the mean of its own machine; so is n − 1. A machine with a
+    single run adds nothing to either. A case without two runs on one machine has no deviation.
+    """
+    found = {}
+    for id_, machines in times_s.items():
+        logs = [[math.log(second) for second in seconds] for seconds in machines.values()]
+        if free := sum(len(of_one) - 1 for of_one in logs):
+            squares = sum((value - fmean(of_one)) ** 2 for of_one in logs for value in of_one)
+            found[id_] = math.sqrt(squares / free)
+    return found
 
 
-def short_cases(times_s: Mapping[str, Sequence[float]]) -> set[str]:
-    """Return the cases with short steps, by the median run."""
-    return {id_ for id_, seconds in times_s.items() if median(seconds) < SHORT_S}
+def short_cases(times_s: Mapping[str, Times]) -> set[str]:
+    """Return the cases with short steps, by the median run of each machine."""
+    return {
+        id_ for id_, machines in times_s.items() if all(median(seconds) < SHORT_S for seconds in machines.values())
+    }
 
 
 @dataclass(frozen=True)
@@ -114,13 +140,17 @@ def summary(values: Iterable[float]) -> Summary | None:
 
 
 def ratio_differences(runs: Iterable[Measured], baseline_of: BaselineOf) -> dict[str, list[float]]:
-    """Return how far the logarithm of each case's ratio to its baseline differs, for each pair of runs."""
-    ratios: dict[str, list[float]] = defaultdict(list)
-    for one in runs:
-        for found, comparison in zip(one.benchmarks, compare(one.benchmarks, baseline_of), strict=True):
-            if comparison.ratio_to_baseline and comparison.baseline is not found:
-                ratios[found.case].append(math.log(comparison.ratio_to_baseline))
-    return {id_: [abs(one - other) for one, other in combinations(logs, 2)] for id_, logs in ratios.items()}
+    """Return how far the log of each case's ratio to its baseline differs, for each pair of a machine's runs."""
+    differences: dict[str, list[float]] = defaultdict(list)
+    for of_one in by_machine(runs):
+        ratios: dict[str, list[float]] = defaultdict(list)
+        for one in of_one:
+            for found, comparison in zip(one.benchmarks, compare(one.benchmarks, baseline_of), strict=True):
+                if comparison.ratio_to_baseline and comparison.baseline is not found:
+                    ratios[found.case].append(math.log(comparison.ratio_to_baseline))
+        for id_, logs in ratios.items():
+            differences[id_] += [abs(one - other) for one, other in combinations(logs, 2)]
+    return differences
 
 
 # --- what a comparison of two runs says ---
@@ -137,23 +167,27 @@ class Alarms:
     cases: Mapping[str, int]
     """By case: the pairs in which it was called slower or faster."""
     disjoint: int
-    """Pairs of the first run with the second, of the third with the fourth, and so on: they share no run."""
+    """Pairs of a machine's first run with its second, its third with its fourth, and so on: they share no run."""
     disjoint_slower: int
 
 
-def alarms(runs: Sequence[Measured], baseline_of: BaselineOf) -> Alarms:
-    """Compare each run with every earlier one; all of them are unchanged."""
-    slower, faster, disjoint_slower = 0, 0, 0
+def alarms(runs: Iterable[Measured], baseline_of: BaselineOf) -> Alarms:
+    """Compare each run with every earlier one of its machine; all of them are unchanged."""
+    pairs, slower, faster, disjoint, disjoint_slower = 0, 0, 0, 0, 0
     cases: dict[str, int] = defaultdict(int)
-    for (place, then), (next_place, now) in combinations(enumerate(runs), 2):
-        found = changes(then.benchmarks, now.benchmarks, "seconds", baseline_of)
-        called = {verdict: found.with_verdict(verdict) for verdict in ("slower", "faster")}
-        slower += bool(called["slower"])
-        faster += bool(called["faster"])
-        disjoint_slower += bool(called["slower"]) and place % 2 == 0 and next_place == place + 1
-        for id_ in (*called["slower"], *called["faster"]):
-            cases[id_] += 1
-    return Alarms(math.comb(len(runs), 2), slower, faster, cases, len(runs) // 2, disjoint_slower)
+    for of_one in by_machine(runs):
+        for (place, then), (next_place, now) in combinations(enumerate(of_one), 2):
+            found = changes(then.benchmarks, now.benchmarks, "seconds", baseline_of)
+            called = {verdict: found.with_verdict(verdict) for verdict in ("slower", "faster")}
+            shares_none = place % 2 == 0 and next_place == place + 1
+            pairs += 1
+            slower += bool(called["slower"])
+            faster += bool(called["faster"])
+            disjoint += shares_none
+            disjoint_slower += bool(called["slower"]) and shares_none
+            for id_ in (*called["slower"], *called["faster"]):
+                cases[id_] += 1
+    return Alarms(pairs, slower, faster, cases, disjoint, disjoint_slower)
 
 
 @dataclass(frozen=True)
@@ -169,9 +203,9 @@ class Seen:
 
 
 def seen(planted: Iterable[Measured], unchanged: Sequence[Measured], baseline_of: BaselineOf) -> Iterator[Seen]:
-    """Compare each planted run with every unchanged one."""
+    """Compare each planted run with every unchanged one of its machine."""
     for now in planted:
-        for then in unchanged:
+        for then in (one for one in unchanged if one.run.machine == now.run.machine):
             for id_, change in changes(then.benchmarks, now.benchmarks, "seconds", baseline_of).cases.items():
                 if change.ratio:
                     yield Seen(id_, now.run.planted.get(id_, 0.0), change.ratio, change.verdict == "slower")

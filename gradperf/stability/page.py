@@ -32,7 +32,8 @@ def markdown(runs: Sequence[Run]) -> str:
         "",
         "Whole runs of `pytest perf` on unchanged code, and with known work added to some cases. Made by",
         "`gradperf stability`, which computes every number here from the moments in the store, by the estimator of",
-        "`pytest perf` and the rules of its comparison.",
+        "`pytest perf` and the rules of its comparison. Runs are compared within a machine, which the",
+        "model of its CPU tells. What the machines show is then put together.",
         "",
         *_conditions(chosen),
     ]
@@ -54,6 +55,7 @@ def _conditions(chosen: Study) -> list[str]:
     kinds = Counter(run.kind for run in runs)
     hours, cases = _hours(runs), median(len(run.cases) for run in runs)
     took_s, versions = median(run.seconds for run in runs), runs[0].versions.items()
+    machines = ", ".join(f"{name} ({plural(count, 'run')})" for name, count in chosen.machines.items())
     commits = Counter(f"commit {run.commit[:7]}{' with changes' if run.dirty else ''}" for run in runs)
     by_kind = (
         f"{kinds['quiet']} quiet, {kinds['busy']} beside two busy processes, {kinds['planted']} with planted work"
@@ -62,7 +64,7 @@ def _conditions(chosen: Study) -> list[str]:
         f"{plural(len(runs), 'run')} of {plural(cases, 'case')}: {by_kind}",
         f"`pytest {' '.join(runs[0].arguments)}`, {took_s:.0f} s in the median",
         f"begun in {plural(len(hours), 'different hour')}: {', '.join(hours)} h UTC",
-        f"on {runs[0].cpu_model or 'a CPU of unknown model'}",
+        f"on {plural(len(chosen.machines), 'machine')}: {machines}",
         f"with {', '.join(f'{name} {version}' for name, version in versions)}",
         f"at {', '.join(f'{name} ({count})' for name, count in commits.items())}",
     ]
@@ -72,7 +74,7 @@ def _conditions(chosen: Study) -> list[str]:
     if failed := sum(run.failed for run in runs):
         lines.append(f"without a time, as they failed: {plural(failed, 'benchmark')}")
     if chosen.others:
-        lines.append(f"left out, of another selection, machine or set of versions: {plural(chosen.others, 'run')}")
+        lines.append(f"left out, of another selection or set of versions: {plural(chosen.others, 'run')}")
     return [f"- {line}" for line in lines]
 
 
@@ -102,7 +104,7 @@ def _aims(chosen: Study) -> list[str]:
             f"deviation: at most 5 % in 90 % of those with {_SHORT}", short.most if short else None, _at_most(0.05)
         ),
         _aim(
-            "`× base`: 90 % of those within 5 % between any two runs",
+            "`× base`: 90 % of those within 5 % between any two runs of a machine",
             near(only(chosen.ratio_differences, chosen.short)),
             _at_least(MOST),
         ),
@@ -137,6 +139,8 @@ def _deviations(chosen: Study) -> list[str]:
     """Return the table of the deviations by framework, of short steps, and by kind of run."""
     explanation = (
         "The standard deviation, over the unchanged runs, of the logarithm of the time of a step; so 0.02 is 2 %. "
+        "It is taken within the machines: the squares around the mean of each machine are added, and divided by "
+        "the number of runs less one for each machine. "
         "90 % of the cases deviate by what is in that column, or less."
     )
     rows = [_row(name, deviations) for name, deviations in _by_framework(chosen.deviations).items()]
@@ -167,7 +171,7 @@ def _row(name: str, values: Iterable[float]) -> tuple[str, ...]:
 def _ratios(chosen: Study) -> list[str]:
     explanation = (
         "How far a case's ratio to the baseline of its problem, both of one run, differs between any two unchanged "
-        "runs. Each case counts once for each pair of runs."
+        "runs of one machine. Each case counts once for each pair of runs."
     )
     rows = []
     for name, ids in ((ALL, set(chosen.ratio_differences)), (_SHORT, chosen.short & set(chosen.ratio_differences))):
@@ -187,15 +191,15 @@ def _alarms(chosen: Study) -> list[str]:
         return ["Not measured yet."]
     bound = binomial_upper_bound(alarms.disjoint_slower, alarms.disjoint)
     all_pairs = (
-        f"Every unchanged run is compared with every earlier one: {plural(alarms.pairs, 'pair')}. "
+        f"Every unchanged run is compared with every earlier one of its machine: {plural(alarms.pairs, 'pair')}. "
         f"{alarms.slower} of them call some case slower ({percent(alarms.slower / alarms.pairs)}), "
         f"{alarms.faster} call some case faster ({percent(alarms.faster / alarms.pairs)}). All of these are false."
     )
     disjoint = (
         "Pairs share runs, so an interval over all of them would be too narrow. "
-        f"{plural(alarms.disjoint, 'pair')} share none: the first run with the second, the third with the fourth, "
-        f"and so on. {alarms.disjoint_slower} of these call some case slower: at most {percent(bound)} of such "
-        "pairs do, with a confidence of 95 % (Clopper and Pearson)."
+        f"{plural(alarms.disjoint, 'pair')} share none: the first run of a machine with its second, the third with "
+        f"the fourth, and so on. {alarms.disjoint_slower} of these call some case slower: at most {percent(bound)} "
+        "of such pairs do, with a confidence of 95 % (Clopper and Pearson)."
     )
     most = sorted(alarms.cases.items(), key=lambda one: -one[1])[:WORST]
     rows = [(f"`{id_}`", count) for id_, count in most]
@@ -204,8 +208,9 @@ def _alarms(chosen: Study) -> list[str]:
 
 def _planted(chosen: Study) -> list[str]:
     explanation = (
-        "Every run with planted work is compared with every unchanged run. A case counts as found if it is called "
-        "slower. Pairs share runs, so they are not independent. What was measured is the median of the ratios."
+        "Every run with planted work is compared with every unchanged run of its machine. A case counts as found "
+        "if it is called slower. Pairs share runs, so they are not independent. What was measured is the median of "
+        "the ratios."
     )
     rows = []
     for planted in sorted({one.planted for one in chosen.seen if one.planted}, reverse=True):
@@ -236,13 +241,18 @@ def _worst(chosen: Study) -> list[str]:
     alone = [analysis.deviations(analysis.times(chosen.of_kind(kind))) for kind in _ALONE]
     rows = []
     for id_, deviation in sorted(chosen.deviations.items(), key=lambda one: -one[1])[:WORST]:
-        times_s = chosen.times_s[id_]
-        middle_s = median(times_s)
-        span = f"{min(times_s) / middle_s:.2f}–{max(times_s) / middle_s:.2f}×"
+        machines = sorted(chosen.times_s[id_].values(), key=len)
+        step_s = median(machines[-1])
+        shares = [second / median(times_s) for times_s in machines for second in times_s]
+        span = f"{min(shares):.2f}–{max(shares):.2f}×"
         kinds = (percent(of_kind[id_]) if id_ in of_kind else NONE for of_kind in alone)
-        rows.append((f"`{id_}`", duration(middle_s), percent(deviation), *kinds, span))
+        rows.append((f"`{id_}`", duration(step_s), percent(deviation), *kinds, span))
+    explanation = (
+        "The time of a step is the median of the machine with the most runs. The least and the most are shares of "
+        "the median of their own machine."
+    )
     heads = ["case", "step", "deviation", *(f"{kind} runs" for kind in _ALONE), "least and most, of the median"]
-    return table(heads, rows)
+    return [explanation, "", *table(heads, rows)]
 
 
 def _others(chosen: Study) -> list[str]:

@@ -65,6 +65,11 @@ class Run:
     """Whether files in git, other than the store and its page, differed from the commit; None if not known."""
 
     @property
+    def machine(self) -> str:
+        """The machine, by the model of its CPU: times of two machines are never put together."""
+        return self.cpu_model or "a CPU of unknown model"
+
+    @property
     def unchanged(self) -> bool:
         """Whether nothing was planted."""
         return self.kind != "planted"

@@ -1,14 +1,14 @@
 """The runs of a store that can be compared with each other, and the numbers of the page, each computed once."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from gradperf import problems
 from gradperf.stability import analysis
-from gradperf.stability.analysis import Alarms, Measured, Seen
+from gradperf.stability.analysis import Alarms, Measured, Seen, Times
 from gradperf.stability.runs import Kind, Run
 
 NEAR = 1.05
@@ -17,11 +17,16 @@ NEAR = 1.05
 
 @dataclass(frozen=True)
 class Study:
-    """Runs of one selection, one machine and one set of versions."""
+    """Runs of one selection and one set of versions, on any number of machines."""
 
     runs: tuple[Measured, ...]
     others: int
     """Runs in the store that cannot be compared with them."""
+
+    @property
+    def machines(self) -> Mapping[str, int]:
+        """The number of runs of each machine, the most first."""
+        return dict(Counter(one.run.machine for one in self.runs).most_common())
 
     @property
     def unchanged(self) -> list[Measured]:
@@ -33,13 +38,13 @@ class Study:
         return [one.run for one in self.runs if one.run.kind == kind]
 
     @cached_property
-    def times_s(self) -> Mapping[str, Sequence[float]]:
-        """By case: the time of a step in each unchanged run."""
+    def times_s(self) -> Mapping[str, Times]:
+        """By case: the time of a step in each unchanged run, by machine."""
         return analysis.times(one.run for one in self.unchanged)
 
     @cached_property
     def deviations(self) -> Mapping[str, float]:
-        """By case: from unchanged run to unchanged run."""
+        """By case: from unchanged run to unchanged run, within a machine."""
         return analysis.deviations(self.times_s)
 
     @cached_property
@@ -49,7 +54,7 @@ class Study:
 
     @cached_property
     def ratio_differences(self) -> Mapping[str, Sequence[float]]:
-        """By case: how far its ratio to the baseline differs, for each pair of unchanged runs."""
+        """By case: how far its ratio to the baseline differs, for each pair of unchanged runs on one machine."""
         return analysis.ratio_differences(self.unchanged, problems.baseline_of)
 
     @cached_property
@@ -59,7 +64,7 @@ class Study:
 
     @cached_property
     def seen(self) -> Sequence[Seen]:
-        """Each case of each planted run, compared with each unchanged run."""
+        """Each case of each planted run, compared with each unchanged run on its machine."""
         planted = [one for one in self.runs if not one.run.unchanged]
         return list(analysis.seen(planted, self.unchanged, problems.baseline_of))
 
@@ -72,7 +77,7 @@ def study(runs: Sequence[Run]) -> Study:
     """Choose the largest set of runs that can be compared, and estimate them."""
     alike: dict[tuple[object, ...], list[Run]] = defaultdict(list)
     for run in runs:
-        alike[run.arguments, run.cpu_model, tuple(sorted(run.versions.items()))].append(run)
+        alike[run.arguments, tuple(sorted(run.versions.items()))].append(run)
     chosen = max(alike.values(), key=len)
     return Study(tuple(map(analysis.measured, chosen)), len(runs) - len(chosen))
 
