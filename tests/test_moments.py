@@ -16,9 +16,9 @@ ONE = ("--framework", "numpy", "--problem", "tiny_3x2x1", "--no-first-calls", "-
 MOMENTS = 4
 
 
-def run(folder, *options, extra_path="", test="test_training.py"):
+def run(folder, *options, extra_path="", test="test_training.py", one=ONE):
     """Run the trainings in a process; return it and the one record that it wrote."""
-    command = [sys.executable, "-m", "pytest", str(ROOT / "perf" / test), *ONE, *options, "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", str(ROOT / "perf" / test), *one, *options, "-p", "no:cacheprovider"]
     command += [f"--benchmark-storage=file://{folder / 'results'}"]
     done = run_process(command, folder, extra_path, {})
     (file,) = (folder / "results").rglob("*.json")
@@ -173,6 +173,34 @@ def test_a_second_process_that_dies_costs_its_moments_alone(tmp_path):
     for benchmark in record["benchmarks"]:
         assert [moment["process"] for moment in benchmark["extra_info"]["moments"]] == ["main", "main"]
         assert read_benchmark(benchmark).step_s > 0
+
+
+def test_nothing_is_prepared_while_a_first_call_is_timed(tmp_path):
+    """The second process rests then: otherwise the two would share the CPUs."""
+    (tmp_path / "watched.py").write_text(
+        "from pathlib import Path\n"
+        "from gradperf.case_pairs import second\n"
+        "from gradperf.first_call import measure\n"
+        "prepare, measured, seconds = second.SecondProcess.prepare, measure.measure, set()\n"
+        "def watched(self, id_):\n"
+        "    seconds.add(self)\n"
+        "    prepare(self, id_)\n"
+        "def first_call(case, *others):\n"
+        "    (process,) = seconds\n"
+        "    with Path('seen').open('a') as seen:\n"
+        "        print(case.id, *process._preparing, file=seen)\n"
+        "    return measured(case, *others)\n"
+        "second.SecondProcess.prepare, measure.measure = watched, first_call\n"
+    )
+    chosen = ("--first-calls", "--style", "by_hand,by_hand_inplace")
+    folder = _later(tmp_path, "watched")
+    done, _ = run(tmp_path, *chosen, "-p", "watched_later", extra_path=folder, one=ONE[:4])
+    assert done.returncode == 0, done.stdout
+    seen = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
+    assert sorted(id_ for id_, *_ in seen) == [
+        f"tiny_3x2x1-numpy.{style}-cpu-float32" for style in ("by_hand", "by_hand_inplace")
+    ]
+    assert [preparing for _, *preparing in seen] == [[], []]
 
 
 def _later(folder, module):

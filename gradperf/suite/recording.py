@@ -227,10 +227,10 @@ def timed(
     @contextmanager
     def timed(agreed: "Agreed", part: str | None = None) -> Iterator[None]:
         benchmark.group = f"{agreed.case.group} {part}" if part else agreed.case.group
+        if recording.moments is not None:
+            recording.moments.settle()  # before the facts: a first call may be timed for them
         known = _facts(agreed, recording, part, first_call=part is None and benchmark.enabled)
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
-        if recording.moments is not None:
-            recording.moments.settle()
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
         gc.freeze()  # What is left stays until the end. Looking at it before each timing took a tenth of a second.
         waiting_s = tasks.waiting_s()
