@@ -15,7 +15,7 @@ from gradperf.errors import UserError
 from gradperf.machine import threads
 from gradperf.records import storage
 from gradperf.stage import stage
-from gradperf.suite import duties, machine_info, previous, recording, saving, selection, turn
+from gradperf.suite import duties, examined, machine_info, previous, recording, saving, selection, timed, turn
 from gradperf.suite.selection import CHOICE, SETTINGS
 from gradperf.text.printable import clean_lines
 from gradperf.text.table import Terminal
@@ -67,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[duties.KEY] = own
         config.stash[machine_info.COMPARED] = []
         recording.begin(config, root, folder, first_calls=own.measures_first_calls)
-        for part in (selection, recording, machine_info, saving, turn):  # these have hooks and fixtures too
+        for part in (selection, recording, examined, timed, machine_info, saving, turn):  # these have hooks too
             config.pluginmanager.register(part)
         if own.is_recorded and folder and config.option.benchmark_compare:
             previous.prepare(config, folder)

@@ -1,19 +1,14 @@
-"""Collects the facts of a run, and adds them to what pytest-benchmark saves.
+"""Collects what is known of a run, and adds it to what pytest-benchmark saves and to the tables at the end.
 
-Before a case is timed, its conduct is checked (:mod:`gradperf.checks.conduct`), and its first call and memory are
-measured in other processes or remembered (:mod:`gradperf.suite.first_calls`). Afterwards the time is checked
-against the clock, the threads and the best speed of this machine. A benchmark that fails a check is an error, and
-is not recorded.
+A case is examined in :mod:`gradperf.suite.examined` and timed in :mod:`gradperf.suite.timed`, which adds it to the
+benchmarks that are kept.
 """
 
 import gc
 import os
 import re
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +17,13 @@ import pytest
 
 from gradperf.comparison import baseline, changes, table, words
 from gradperf.errors import UserError
-from gradperf.machine import libraries, load, tasks
+from gradperf.machine import libraries, load
 from gradperf.pairs import planting
 from gradperf.records.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
 from gradperf.records.storage import MACHINE_ID
 from gradperf.suite import duties, selection
 from gradperf.suite.first_calls import FirstCalls, newest_records
-from gradperf.suite.moments import Moments, Ready
+from gradperf.suite.moments import Moments
 from gradperf.suite.selection import SETTINGS
 from gradperf.text import quantities
 from gradperf.text.printable import clean
@@ -37,7 +32,6 @@ from gradperf.text.table import Terminal
 if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
     from gradperf.case_pairs.second import SecondProcess
     from gradperf.cases import Case, Settings
-    from gradperf.checks.agreement import Agreed
     from gradperf.first_call.measure import FreshProcesses
 
 
@@ -49,15 +43,6 @@ class Finished:
     """pytest-benchmark's."""
     case: "Case"
     facts: Facts
-
-
-@dataclass(frozen=True)
-class Examined:
-    """A case whose conduct was checked."""
-
-    ready: Ready
-    product_flops: int | None
-    """Operations in matrix products, counted in one step."""
 
 
 @dataclass
@@ -83,8 +68,6 @@ class Recording:
     """The second process of the run."""
     moments: Moments | None = None
     """None if cases are timed for somebody else, or not at all."""
-    examined: "Examined | None" = None
-    """The last case that was examined; its other tests come next."""
 
     def benchmarks(self) -> list[Benchmark]:
         """Return the benchmarks that were kept, as they will be read from the file."""
@@ -127,7 +110,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     selected = [item for item in session.items if _is_benchmark(item)]
     recording.selected = len(selected)
     if recording.second is not None:
-        whole = [item for item in selected if _times_whole_steps(item)]
+        whole = [item for item in selected if selection.times_whole_steps(item)]
         recording.moments = Moments(recording.settings, recording.second, len(whole))
         recording.planted = _planted(session.config, whole)
     if selected and own.skips_at_collection:  # so the frameworks are imported
@@ -150,144 +133,6 @@ def _planted(config: pytest.Config, whole: Sequence[pytest.Item]) -> dict[str, f
 
 def _is_benchmark(item: pytest.Item) -> bool:
     return "benchmark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skip") is None
-
-
-def _times_whole_steps(item: pytest.Item) -> bool:
-    """Return whether the test takes a case with all of a step; a benchmark of another suite takes none."""
-    return "case" in getattr(item, "fixturenames", ()) and selection.Family.of(item).offers == "prepare"
-
-
-@pytest.fixture
-def announced(request: pytest.FixtureRequest, case: "Case") -> None:
-    """Have the case prepared in the second process too, if its whole steps will be timed."""
-    moments = request.config.stash[KEY].moments
-    if moments is not None and _times_whole_steps(request.node) and case.problem.name != HARNESS:
-        moments.announce(case)
-
-
-@pytest.fixture
-def examined(request: pytest.FixtureRequest, announced: None, agreed: "Agreed", settings: "Settings") -> "Agreed":
-    """Return the case with the calls to time, after its conduct was checked. If that fails, all its tests fail."""
-    recording, own = request.config.stash[KEY], request.config.stash[duties.KEY]
-    if not own.checks_fully:
-        return agreed
-    if recording.examined is None or recording.examined.ready.agreed is not agreed:
-        recording.examined = _examine(agreed, settings, recording)
-    return recording.examined.ready.timed
-
-
-def _examine(agreed: "Agreed", settings: "Settings", recording: Recording) -> Examined:
-    """Choose the calls to time, and check them. Work that is planted in the case is then added to them."""
-    from gradperf.checks import agreement, conduct
-    from gradperf.timing import lengths
-
-    most = agreed.case.problem.steps
-    if recording.moments is None:
-        return Examined(Ready(agreed, agreed, lengths.Lengths(most, None)), conduct.examine(agreed, settings))
-    chosen = lengths.choose(agreed.run, most, recording.moments.cpu(agreed))
-    if chosen.short is not None:
-        short = agreement.agree_at(agreed, settings, chosen.short)
-        conduct.check_computes_anew(short)
-        conduct.check_compiles_nothing(short)
-        conduct.check_work(short, agreed.case.implementation)
-    timed = agreement.agree_at(agreed, settings, chosen.long)
-    ready = Ready(agreed, timed, chosen)
-    product_flops = conduct.examine(timed, settings)
-    planted = recording.planted.get(agreed.case.id)
-    return Examined(_slower(ready, planted) if planted else ready, product_flops)
-
-
-def _slower(ready: Ready, planted: float) -> Ready:
-    """Return the case with this share of work added to the steps of its timed calls."""
-    from gradperf.timing import moment
-    from gradperf.timing.estimate import estimate
-
-    lengths = ready.lengths
-    taken = moment.take(ready.agreed.run, lengths, "main", None)
-    step_s = estimate([taken], long=lengths.long, short=lengths.short).step_s
-    slower = replace(ready, planted_units=planting.units(planted * step_s))
-    return replace(slower, timed=replace(ready.timed, run=partial(slower.call, lengths.long)))
-
-
-@pytest.fixture
-def timed(
-    request: pytest.FixtureRequest, benchmark: Any, settings: "Settings"
-) -> Callable[..., AbstractContextManager[None]]:
-    """Return ``timed(examined, part)``, a context in which the case is timed and its results are checked.
-
-    ``part`` is the half of a step that is timed, "forward" or "backward"; None for the whole step. A benchmark that
-    fails in this context is not recorded.
-    """
-    from gradperf.checks import conduct
-
-    recording = request.config.stash[KEY]
-    if not request.config.stash[duties.KEY].checks_fully:
-        return lambda *_: nullcontext()
-
-    @contextmanager
-    def timed(agreed: "Agreed", part: str | None = None) -> Iterator[None]:
-        benchmark.group = f"{agreed.case.group} {part}" if part else agreed.case.group
-        if recording.moments is not None:
-            recording.moments.settle()  # before the facts: a first call may be timed for them
-        known = _facts(agreed, recording, part, first_call=part is None and benchmark.enabled)
-        benchmark.has_error = True  # Until all is checked: what has an error is not saved.
-        gc.collect()  # Garbage of the checks must not be collected in the timed code.
-        gc.freeze()  # What is left stays until the end. Looking at it before each timing took a tenth of a second.
-        waiting_s = tasks.waiting_s()
-        start_s, cpu_start_s = time.perf_counter(), time.process_time()
-        yield
-        wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
-        known = replace(known, cpu_per_wall=cpu_s / wall_s, wait_per_wall=tasks.waited(waiting_s, wall_s))
-        benchmark.extra_info.update(asdict(known))
-        if benchmark.enabled:
-            stats, name = benchmark.stats, request.node.name
-            conduct.check_clock(name, stats["total"] * stats["iterations"], wall_s)
-            conduct.check_cpu_time(name, agreed.case.device, cpu_s / wall_s, settings.threads)
-            if part is None:
-                conduct.check_possible(agreed, stats["min"], settings.threads)
-                if recording.moments is not None and agreed.case.problem.name != HARNESS:
-                    assert recording.examined is not None
-                    recording.moments.begin(recording.examined.ready)
-            recording.finished.append(Finished(benchmark, agreed.case, known))
-        benchmark.has_error = False
-
-    return timed
-
-
-def _facts(agreed: "Agreed", recording: Recording, part: str | None, *, first_call: bool) -> Facts:
-    """Return the facts that are known before a case is timed."""
-    case = agreed.case
-    facts = Facts(
-        problem=case.problem.name,
-        framework=case.framework,
-        style=case.style,
-        device=case.device,
-        dtype=case.dtype,
-        part=part or "all",
-        steps=1 if part else case.problem.steps,
-        **asdict(recording.settings),
-        inputs_sha256=agreed.inputs_sha256,
-        framework_version=agreed.framework_version,
-        final_loss=agreed.final_loss,
-        gradient_error=agreed.gradient_error,
-        trajectory_error=agreed.trajectory_error,
-    )
-    if part is not None:
-        return facts
-    assert recording.examined is not None
-    whole = recording.examined.ready.agreed.case
-    work = case.problem.work(case.dtype)
-    return replace(
-        facts,
-        **(recording.first_calls.facts(whole) if first_call and recording.first_calls else {}),
-        flops_per_step=work.flops,
-        bytes_per_step=work.bytes,
-        product_flops_per_step=work.product_flops,
-        product_flops_counted=recording.examined.product_flops,
-        first_call_steps=whole.problem.steps,
-        short_steps=recording.examined.ready.lengths.short,
-        uncounted=case.implementation.uncounted,
-    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -318,7 +163,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     recording.processes.close()
     if recording.second is not None:
         recording.second.close()
-    _drop_wrong(recording, session)
+    drop_wrong(recording, session)
     recording.cut_short = _cut_short(session, exitstatus)
     if recording.finished:
         try:
@@ -329,27 +174,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     return (yield)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """After each test, take the moments of earlier cases that are due."""
-    result = yield
-    if (moments := item.config.stash[KEY].moments) is not None:
-        moments.due()
-    return result
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """After the last test, take the moments that are left. What went wrong in one is counted as a failed test."""
-    result = yield
-    recording = session.config.stash[KEY]
-    if recording.moments is not None and not session.shouldstop:
-        recording.moments.rest()
-        _drop_wrong(recording, session)  # pytest looks at the number of failed tests before the session finishes
-    return result
-
-
-def _drop_wrong(recording: Recording, session: pytest.Session) -> None:
+def drop_wrong(recording: Recording, session: pytest.Session) -> None:
     """Leave out the cases that returned something else at a later moment, and count them as failed."""
     wrong = recording.moments.wrong if recording.moments else {}
     for one in recording.finished:

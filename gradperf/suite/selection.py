@@ -78,6 +78,11 @@ class Family:
         return None
 
 
+def times_whole_steps(item: pytest.Item) -> bool:
+    """Return whether the test takes a case with all of a step; a benchmark of another suite takes none."""
+    return "case" in getattr(item, "fixturenames", ()) and Family.of(item).offers == "prepare"
+
+
 def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
     """Run a test that takes the fixture ``case`` once for each case of its family; skip those that cannot run here.
 
