@@ -14,11 +14,13 @@ from gradperf.checks.agreement import Disagreement
 from gradperf.frameworks.contract import Style
 from gradperf.frameworks.numpy.training import by_hand
 
+TINY = "tiny_bias_3x2x1-numpy.by_hand-cpu-float64"
+
 
 @pytest.fixture
 def tiny(settings):
     """Return a case to check arrays for."""
-    return cases.find("tiny_bias_3x2x1-numpy.by_hand-cpu-float64", settings)
+    return cases.find(TINY, settings)
 
 
 @pytest.fixture
@@ -199,6 +201,21 @@ def test_forward_pass_that_returns_too_early(tiny, settings):
     agreed = replace(agreement.agree(tiny, settings), runtime=Slow)
     with pytest.raises(Disagreement, match=r"the forward pass returned .* ms before it was ready"):
         agreement.check_phases(agreed, by_hand.phases(tiny.problem, agreed.inputs, "cpu", "float64"))
+
+
+@pytest.mark.parametrize("id_", ["matmul_5x784x10-numpy.operator-cpu-float32", TINY])
+@pytest.mark.parametrize("whole_calls", [1, 2])
+def test_calls_of_all_steps_are_made_as_often_as_asked_for(id_, whole_calls, settings):
+    """Also where there is no gradient; with one, two calls of one step come before."""
+    case, steps = cases.find(id_, settings), []
+
+    def prepare(problem, inputs, device, dtype):
+        run = case.implementation.prepare(problem, inputs, device, dtype)
+        return lambda: steps.append(problem.steps) or run()
+
+    agreement.agree(case, settings, replace(case.implementation, prepare=prepare), whole_calls=whole_calls)
+    probes = [] if case.problem.probe() == case.problem else [1, 1]
+    assert steps == [*probes, *[case.problem.steps] * whole_calls]
 
 
 def test_timed_call_that_carries_something_over(tiny, settings):

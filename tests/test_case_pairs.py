@@ -9,12 +9,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 
-from gradperf.case_pairs import measure
+from gradperf.case_pairs import measure, second_worker
 from gradperf.case_pairs.measure import Role
+from gradperf.case_pairs.second import NoMoment, SecondProcess
 from gradperf.cases import Settings
+from gradperf.checks import agreement
 from gradperf.errors import UserError
 from gradperf.gate.measuring import replicate
 from gradperf.pairs import turns
@@ -149,6 +153,44 @@ def test_moments_of_a_process():
     unknown = "tiny_3x2x1-numpy.by_foot-cpu-float32"
     with pytest.raises(UserError, match="by_foot"):
         measure.moments([unknown], SETTINGS, {unknown: Lengths(20, 2)}, coin)
+
+
+def test_the_second_process_checks_before_the_first_moment():
+    """If told the lengths, without waiting for it. Of a case that it cannot run, the first reason is told."""
+    second, unknown = SecondProcess(SETTINGS), "tiny_3x2x1-numpy.by_foot-cpu-float32"
+    try:
+        for id_ in (NUMPY, unknown):
+            second.prepare(id_)
+            second.check(id_, Lengths(20, 2))
+        assert len(second._preparing) == 4
+        second.wait()
+        assert not second._preparing
+        assert second.moment(NUMPY, Lengths(20, 2), None, planted_units=0.0).long_s > 0
+        with pytest.raises(NoMoment, match="unknown style"):
+            second.moment(unknown, Lengths(20, 2), None, planted_units=0.0)
+    finally:
+        second.close()
+
+
+def test_calls_are_checked_once(monkeypatch):
+    """When their lengths are told, not again at a moment; at the first moment if they were not told."""
+    done, channel = [], SimpleNamespace()
+    orders = [
+        {"settings": asdict(SETTINGS), "frameworks": []},
+        {"prepare": NUMPY},
+        {"check": NUMPY, "long": 20, "short": 2},
+        *[{"moment": NUMPY, "long": 20, "short": short, "cpu": None, "planted_units": 0.0} for short in (2, 2, 5)],
+    ]
+    channel.order = iter(orders).__next__
+    channel.answer = lambda **answer: done.append(*answer)
+    agree_at = agreement.agree_at
+    monkeypatch.setattr(second_worker, "Channel", lambda *_: channel)
+    monkeypatch.setattr(second_worker.sys, "argv", ["second_worker"])
+    monkeypatch.setattr(second_worker.threads, "bind", lambda _: None)
+    monkeypatch.setattr(agreement, "agree_at", lambda *a: done.append(a[2]) or agree_at(*a))
+    with pytest.raises(StopIteration):
+        second_worker.main()
+    assert done == ["prepared", 2, 20, "checked", "moment", "moment", 5, "moment"]
 
 
 def test_busy_cpus():

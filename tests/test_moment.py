@@ -10,7 +10,7 @@ import pytest
 from gradperf.pairs.child.cpu import usable_cpus
 from gradperf.timing import moment, reference
 from gradperf.timing.lengths import Lengths
-from gradperf.timing.moment import LEAST_ROUNDS, PATIENCE, SECONDS
+from gradperf.timing.moment import LEAST_ROUNDS, LONG_S, PATIENCE, SECONDS
 from tests.fake_time import Machine
 
 BOTH = Lengths(50, 5)
@@ -98,9 +98,24 @@ def test_a_quiet_moment_ends_early(machine):
 
 @pytest.mark.parametrize("cpu", [None, *usable_cpus()[:1]])
 def test_long_calls_have_a_few_rounds(machine, cpu):
-    """Three of them, however long they take; on one CPU or where the system puts them."""
+    """Three of them, however long they take; on one CPU or where the system puts them. Each counts."""
     found = moment.take(machine.call(30.0), Lengths(1, None), "main", cpu)
-    assert found.rounds == LEAST_ROUNDS == 3
+    assert found.rounds == LEAST_ROUNDS == 3 == len(machine.calls)
+
+
+@pytest.mark.parametrize("cpu", [None, *usable_cpus()[:1]])
+@pytest.mark.parametrize("long_s", [0.9 * LONG_S, 1.1 * LONG_S])
+def test_a_short_round_with_cold_caches_does_not_count(machine, cpu, long_s):
+    """It comes first, once in each half. From 50 ms on it counts, and there is no other."""
+    found = moment.take(machine.call(long_s), Lengths(1, None), "main", cpu)
+    cold = (1 if cpu is None else 2) if long_s < LONG_S else 0
+    assert found.rounds == LEAST_ROUNDS == len(machine.calls) - cold
+
+
+def test_a_first_round_that_was_disturbed_is_left_out(machine):
+    """However long it is."""
+    found = moment.take(machine.call(0.1, busy=lambda call: call == 0), Lengths(1, None), "main", None)
+    assert (found.rounds, found.disturbed, found.long_s) == (3, 1, pytest.approx(0.1))
 
 
 def test_no_garbage_is_collected(machine):

@@ -203,6 +203,34 @@ def test_nothing_is_prepared_while_a_first_call_is_timed(tmp_path):
     assert [preparing for _, *preparing in seen] == [[], []]
 
 
+def test_the_second_process_is_told_the_lengths(tmp_path):
+    """Those that are timed, before the first moment: so it checks the calls while this process does."""
+    (tmp_path / "told.py").write_text(
+        "from pathlib import Path\n"
+        "from gradperf.case_pairs import second\n"
+        "begin, moment = second.SecondProcess._begin, second.SecondProcess.moment\n"
+        "def tell(*what):\n"
+        "    with Path('told').open('a') as told:\n"
+        "        print(*what, file=told)\n"
+        "def _begin(self, id_, **order):\n"
+        "    tell(id_, *order, order.get('long'), order.get('short'))\n"
+        "    begin(self, id_, **order)\n"
+        "def timed(self, id_, lengths, *others):\n"
+        "    tell(id_, 'moment', lengths.long, lengths.short)\n"
+        "    return moment(self, id_, lengths, *others)\n"
+        "second.SecondProcess._begin, second.SecondProcess.moment = _begin, timed\n"
+    )
+    done, record = run(tmp_path, "--style", "by_hand", "-p", "told_later", extra_path=_later(tmp_path, "told"))
+    assert done.returncode == 0, done.stdout
+    (info,) = (benchmark["extra_info"] for benchmark in record["benchmarks"])
+    case, lengths = "tiny_3x2x1-numpy.by_hand-cpu-float32", f"{info['steps']} {info['short_steps']}"
+    assert (tmp_path / "told").read_text().splitlines() == [
+        f"{case} prepare None None",
+        f"{case} check long short {lengths}",
+        *[f"{case} moment {lengths}"] * 2,
+    ]
+
+
 def _later(folder, module):
     """Write a plugin that imports ``module`` once the threads are bound; return the folder."""
     (folder / f"{module}_later.py").write_text(f"def pytest_collection_finish():\n    import {module}\n")

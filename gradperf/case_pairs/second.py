@@ -1,7 +1,7 @@
 """The second process of a run: it prepares the same cases, and times them on command.
 
 A process gives some cases a speed of their own, by where their arrays are in memory. So each case is timed in two.
-While the first one checks a case, the second prepares it; while one times, the other waits.
+While the first one checks a case, the second prepares and checks it; while one times, the other waits.
 """
 
 import os
@@ -48,9 +48,19 @@ class SecondProcess:
 
     def prepare(self, id_: str) -> None:
         """Have it prepare a case, without waiting."""
+        self._begin(id_, prepare=id_)
+
+    def check(self, id_: str, lengths: Lengths) -> None:
+        """Have it check calls of these lengths of a case that it prepares, without waiting.
+
+        Otherwise it checks them at the first moment, while everything else waits for it.
+        """
+        self._begin(id_, check=id_, **asdict(lengths))
+
+    def _begin(self, id_: str, **order: Any) -> None:
         if self._lost is None:
             self._preparing.append(id_)
-            self._tell(lambda: self._process.send(prepare=id_))
+            self._tell(lambda: self._process.send(**order))
 
     def wait(self) -> None:
         """Wait until it computes nothing any more."""
@@ -58,7 +68,7 @@ class SecondProcess:
             id_ = self._preparing.popleft()
             answer = self._tell(self._process.answer)
             if answer and (error := _error(answer)):
-                self._unprepared[id_] = error
+                self._unprepared.setdefault(id_, error)  # without a preparation, the check fails too
 
     def moment(self, id_: str, lengths: Lengths, cpu: int | None, planted_units: float) -> Moment:
         """Return a moment of a case; raises :class:`NoMoment` or :class:`WrongResult`."""

@@ -6,11 +6,13 @@ It reads orders from the file descriptor ORDERS until its parent is gone. Orders
     Once: bind the threads, and import the frameworks.
 ``{"prepare": case}``
     Prepare the case, and call one step of it; answer ``{"prepared": case}``.
+``{"check": case, "long", "short"}``
+    Check calls of these lengths; answer ``{"checked": case}``.
 ``{"moment": case, "long", "short", "cpu", "planted_units"}``
-    Time a moment of calls of these lengths; answer ``{"moment": …}``. The calls are checked before the first moment
-    and after each.
+    Time a moment of calls of these lengths; answer ``{"moment": …}``. The calls are checked before the first
+    moment, if they were not yet, and after each.
 
-Instead of either, answer ``{"wrong": what}`` if the case is wrong, ``{"failed": why}`` if it cannot run.
+Instead of any, answer ``{"wrong": what}`` if the case is wrong, ``{"failed": why}`` if it cannot run.
 """
 
 import sys
@@ -44,16 +46,19 @@ def main() -> int:
     timed: dict[tuple[str, int], Agreed] = {}
     while True:
         order = channel.order()
-        id_ = order.get("prepare") or order["moment"]
+        id_ = order.get("prepare") or order.get("check") or order["moment"]
         try:
             if "prepare" in order:
                 prepared[id_] = agreement.agree_again(cases.find(id_, settings), settings, steps=1)
                 channel.answer(prepared=id_)
+                continue
+            lengths = Lengths(order["long"], order["short"])
+            for steps in lengths.each:
+                if (id_, steps) not in timed:
+                    timed[id_, steps] = agreement.agree_at(prepared[id_], settings, steps)
+            if "check" in order:
+                channel.answer(checked=id_)
             else:
-                lengths = Lengths(order["long"], order["short"])
-                for steps in lengths.each:
-                    if (id_, steps) not in timed:
-                        timed[id_, steps] = agreement.agree_at(prepared[id_], settings, steps)
                 calls = [timed[id_, steps] for steps in lengths.each]
                 channel.answer(moment=_moment(prepared[id_], calls, lengths, order))
         except agreement.Disagreement as error:

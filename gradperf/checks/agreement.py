@@ -80,7 +80,7 @@ def agree(
     """Prepare ``case``, check it against the reference, and return what is to be timed.
 
     ``style`` and ``runtime`` replace the case's own. Calls of all steps are checked ``whole_calls`` times: once is
-    enough if only shorter calls are timed, which :func:`agree_at` checks. Raises :class:`Disagreement` with both
+    enough if the timed calls are checked by themselves (:func:`agree_at`). Raises :class:`Disagreement` with both
     numbers, the largest error and where it is, and ``frameworks.Unavailable`` if the framework cannot be imported.
     """
     runtime = runtime or frameworks.load(case.framework, settings.threads)
@@ -89,7 +89,7 @@ def agree(
     check_round_trip(case, runtime, inputs, digest)
 
     probe = case.problem.probe()
-    run, outputs = _trained(case, settings, style, runtime, probe)
+    run, outputs = _trained(case, settings, style, runtime, probe, whole_calls if probe == case.problem else 2)
     shown: dict[str, Any] = {}
     if (differentiated := case.problem.gradient_problem()) is not None:
         reference = truth(differentiated, case.problem, settings.seed, case.dtype)

@@ -62,6 +62,7 @@ def _examine(agreed: "Agreed", settings: "Settings", recording: Recording) -> Ex
     if recording.moments is None:
         return Examined(Ready(agreed, agreed, lengths.Lengths(most, None)), conduct.examine(agreed, settings))
     chosen = lengths.choose(agreed.run, most, recording.moments.cpu(agreed))
+    recording.moments.check(agreed.case, chosen)
     if chosen.short is not None:
         short = agreement.agree_at(agreed, settings, chosen.short)
         conduct.check_computes_anew(short)
@@ -70,8 +71,10 @@ def _examine(agreed: "Agreed", settings: "Settings", recording: Recording) -> Ex
     timed = agreement.agree_at(agreed, settings, chosen.long)
     ready = Ready(agreed, timed, chosen)
     product_flops = conduct.examine(timed, settings)
-    planted = recording.planted.get(agreed.case.id)
-    return Examined(_slower(ready, planted) if planted else ready, product_flops)
+    if planted := recording.planted.get(agreed.case.id):
+        recording.moments.settle()  # the time of a step is measured, to add a share of it
+        ready = _slower(ready, planted)
+    return Examined(ready, product_flops)
 
 
 def _slower(ready: Ready, planted: float) -> Ready:

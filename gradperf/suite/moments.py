@@ -51,6 +51,7 @@ class Moments:
         self._settings, self._second = settings, second
         self._plan: Plan[Ready] = Plan(cases)
         self._coin = Random(settings.seed)  # noqa: S311 - an order, not a secret
+        self._announced: set[str] = set()
         self.taken: dict[str, list[Moment]] = {}
         """By the id of the case."""
         self.missed: list[str] = []
@@ -60,7 +61,13 @@ class Moments:
 
     def announce(self, case: "Case") -> None:
         """Have the second process prepare a case that will be timed."""
+        self._announced.add(case.id)
         self._second.prepare(case.id)
+
+    def check(self, case: "Case", lengths: "Lengths") -> None:
+        """Have the second process check the calls that will be timed, if the case was announced."""
+        if case.id in self._announced:
+            self._second.check(case.id, lengths)
 
     def settle(self) -> None:
         """Wait until the second process rests, so that it disturbs no timing."""

@@ -54,8 +54,10 @@ def choose(call: Callable[[int], Any], most: int, cpu: int | None = None) -> Len
 
     Where threads hand work to each other, the times on one CPU vary least, so two runs choose the same lengths.
     """
+    if most == 1:
+        return Lengths(1, None)
     one_s = _fastest_s(call, 1, cpu)
-    if one_s >= APART_S or most == 1:
+    if one_s >= APART_S:
         return Lengths(1, None)
     # Few lengths are tried, as each may have to be compiled.
     steps = most if most * one_s <= 3 * STEPS_S else 2

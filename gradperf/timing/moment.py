@@ -27,6 +27,12 @@ PATIENCE = 5
 
 LEAST_ROUNDS = 3
 
+LONG_S = 0.05
+"""A round that takes this long counts even if it is the first.
+
+Other work has emptied the caches. To fill them takes a part of a millisecond, which is nothing here.
+"""
+
 Process = Literal["main", "second"]
 """The process of the run, or another one that prepared the same cases."""
 
@@ -74,7 +80,7 @@ def take(call: Callable[[int], Any], lengths: Lengths, process: Process, cpu: in
         process=process,
         long_s=fastest_s[-1],
         short_s=None if lengths.short is None else fastest_s[0],
-        rounds=sum(len(part.kept) + len(part.disturbed) for part in parts),
+        rounds=sum(part.rounds for part in parts),
         disturbed=len(parts[0].disturbed) + sum(len(part.disturbed) for part in parts[1:] if part.kept),
         cpu_per_wall=cpu_s / wall_s,
         reference_s=min(before_s, reference_s()),
@@ -87,6 +93,26 @@ class _Part:
 
     kept: list[tuple[float, ...]] = field(default_factory=list)
     disturbed: list[tuple[float, ...]] = field(default_factory=list)
+    kept_s: float = 0.0
+    """All of the kept ones together."""
+    fastest_s: float = math.inf
+    """Of all rounds."""
+
+    def time(self, call: Callable[[int], Any], lengths: Lengths) -> None:
+        """Time another round."""
+        taken_away = preemptions()
+        times_s = tuple(_time_s(call, steps) for steps in lengths.each)
+        if preemptions() == taken_away:
+            self.kept.append(times_s)
+            self.kept_s += sum(times_s)
+        else:
+            self.disturbed.append(times_s)
+        self.fastest_s = min(self.fastest_s, sum(times_s))
+
+    @property
+    def rounds(self) -> int:
+        """Return the number of rounds."""
+        return len(self.kept) + len(self.disturbed)
 
     @property
     def used(self) -> list[tuple[float, ...]]:
@@ -96,21 +122,17 @@ class _Part:
 
 def _rounds(call: Callable[[int], Any], lengths: Lengths, seconds: float, least: int) -> _Part:
     """Time calls until the undisturbed ones took ``seconds`` together, or that long seems hopeless."""
-    for steps in lengths.each:  # other work has emptied the caches
-        call(steps)
     part = _Part()
-    start_s, kept_s, fastest_s, rounds = time.perf_counter(), 0.0, math.inf, 0
-    while rounds < least or (
-        kept_s < seconds and rounds * fastest_s < 2 * seconds and time.perf_counter() - start_s < PATIENCE * seconds
+    part.time(call, lengths)
+    if part.fastest_s < LONG_S:
+        part = _Part()  # the caches were cold
+    start_s = time.perf_counter()
+    while part.rounds < least or (
+        part.kept_s < seconds
+        and part.rounds * part.fastest_s < 2 * seconds
+        and time.perf_counter() - start_s < PATIENCE * seconds
     ):
-        taken_away = preemptions()
-        times_s = tuple(_time_s(call, steps) for steps in lengths.each)
-        if preemptions() == taken_away:
-            part.kept.append(times_s)
-            kept_s += sum(times_s)
-        else:
-            part.disturbed.append(times_s)
-        rounds, fastest_s = rounds + 1, min(fastest_s, sum(times_s))
+        part.time(call, lengths)
     return part
 
 
