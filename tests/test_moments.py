@@ -231,6 +231,35 @@ def test_the_second_process_is_told_the_lengths(tmp_path):
     ]
 
 
+def test_the_second_process_prepares_while_this_one_checks(tmp_path):
+    """So it is told of a case before its first test is checked, which is not that of the whole steps; once."""
+    (tmp_path / "heard.py").write_text(
+        "from pathlib import Path\n"
+        "from gradperf.case_pairs import second\n"
+        "from gradperf.checks import agreement\n"
+        "prepare, agree = second.SecondProcess.prepare, agreement.agree\n"
+        "def tell(*what):\n"
+        "    with Path('heard').open('a') as heard:\n"
+        "        print(*what, file=heard)\n"
+        "def prepared(self, id_):\n"
+        "    tell('second', id_)\n"
+        "    prepare(self, id_)\n"
+        "def agreed(case, *others, **named):\n"
+        "    tell('main', case.id)\n"
+        "    return agree(case, *others, **named)\n"
+        "second.SecondProcess.prepare, agreement.agree = prepared, agreed\n"
+    )
+    chosen = ("--style", "by_hand,outer_product", "-p", "heard_later")
+    done, record = run(tmp_path, *chosen, extra_path=_later(tmp_path, "heard"), test="")
+    assert done.returncode == 0, done.stdout
+    heard = [line.split() for line in (tmp_path / "heard").read_text().splitlines()]
+    timed = {f"tiny_3x2x1-numpy.{style}-cpu-float32" for style in ("by_hand", "outer_product")}
+    assert len(record["benchmarks"]) > 2 * len(timed)  # the halves too
+    told = [id_ for process, id_ in heard if process == "second"]
+    assert sorted(told) == sorted(timed)
+    assert all(heard.index(["second", id_]) < heard.index(["main", id_]) for id_ in told)
+
+
 def _later(folder, module):
     """Write a plugin that imports ``module`` once the threads are bound; return the folder."""
     (folder / f"{module}_later.py").write_text(f"def pytest_collection_finish():\n    import {module}\n")

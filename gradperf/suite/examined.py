@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gradperf.pairs import planting
-from gradperf.records.facts import HARNESS
-from gradperf.suite import duties, selection
+from gradperf.suite import duties
 from gradperf.suite.moments import Ready
 from gradperf.suite.recording import KEY, Recording
 
@@ -35,9 +34,8 @@ LAST: "pytest.StashKey[Examined]" = pytest.StashKey()
 
 @pytest.fixture
 def announced(request: pytest.FixtureRequest, case: "Case") -> None:
-    """Have the case prepared in the second process too, if its whole steps will be timed."""
-    moments = request.config.stash[KEY].moments
-    if moments is not None and selection.times_whole_steps(request.node) and case.problem.name != HARNESS:
+    """Have the case prepared in the second process too, while this one checks it."""
+    if (moments := request.config.stash[KEY].moments) is not None:
         moments.announce(case)
 
 

@@ -3,7 +3,7 @@
 The cases stay prepared until the run ends. After the last test the moments that are left are taken.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -43,13 +43,14 @@ class Ready:
 
 
 class Moments:
-    """The moments of the cases of a run; ``cases`` is the number of cases that are to be timed."""
+    """The moments of the cases of a run; ``cases`` are the ids of those whose whole steps are to be timed."""
 
-    def __init__(self, settings: "Settings", second: "SecondProcess", cases: int) -> None:
+    def __init__(self, settings: "Settings", second: "SecondProcess", cases: Collection[str]) -> None:
         from gradperf.timing.plan import Plan
 
         self._settings, self._second = settings, second
-        self._plan: Plan[Ready] = Plan(cases)
+        self._plan: Plan[Ready] = Plan(len(cases))
+        self._unannounced = set(cases)
         self._coin = Random(settings.seed)  # noqa: S311 - an order, not a secret
         self._announced: set[str] = set()
         self.taken: dict[str, list[Moment]] = {}
@@ -60,9 +61,11 @@ class Moments:
         """Cases that returned something else at a later moment, and what."""
 
     def announce(self, case: "Case") -> None:
-        """Have the second process prepare a case that will be timed."""
-        self._announced.add(case.id)
-        self._second.prepare(case.id)
+        """Have the second process prepare a case at its first test, if its whole steps will be timed."""
+        if case.id in self._unannounced:
+            self._unannounced.remove(case.id)
+            self._announced.add(case.id)
+            self._second.prepare(case.id)
 
     def check(self, case: "Case", lengths: "Lengths") -> None:
         """Have the second process check the calls that will be timed, if the case was announced."""

@@ -111,8 +111,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     recording.selected = len(selected)
     if recording.second is not None:
         whole = [item for item in selected if selection.times_whole_steps(item)]
-        recording.moments = Moments(recording.settings, recording.second, len(whole))
-        recording.planted = _planted(session.config, whole)
+        cases = [id_ for id_ in map(selection.case_id, whole) if not id_.startswith(HARNESS)]
+        recording.moments = Moments(recording.settings, recording.second, cases)
+        recording.planted = _planted(session.config, cases)
     if selected and own.skips_at_collection:  # so the frameworks are imported
         # The four frameworks have half a million objects. To look at all of them before every timing would take a
         # quarter of a second each time.
@@ -120,13 +121,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         gc.freeze()
 
 
-def _planted(config: pytest.Config, whole: Sequence[pytest.Item]) -> dict[str, float]:
-    """Return what ``--plant`` adds to the cases of these tests; raises ``pytest.UsageError`` if it means none."""
-    ids: list[str] = [item.callspec.params["case"] for item in whole]  # type: ignore[attr-defined]
+def _planted(config: pytest.Config, cases: Sequence[str]) -> dict[str, float]:
+    """Return what ``--plant`` adds to these cases; raises ``pytest.UsageError`` if it means none of them."""
     try:
-        return planting.by_case(
-            dict(config.getoption("plant")), [id_ for id_ in ids if not id_.startswith(HARNESS)]
-        )
+        return planting.by_case(dict(config.getoption("plant")), cases)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 

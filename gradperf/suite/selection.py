@@ -83,6 +83,12 @@ def times_whole_steps(item: pytest.Item) -> bool:
     return "case" in getattr(item, "fixturenames", ()) and Family.of(item).offers == "prepare"
 
 
+def case_id(item: pytest.Item) -> str:
+    """Return the id of the case that a test takes."""
+    id_: str = item.callspec.params["case"]  # type: ignore[attr-defined]
+    return id_
+
+
 def parametrize(metafunc: pytest.Metafunc, *, all_dtypes: bool) -> None:
     """Run a test that takes the fixture ``case`` once for each case of its family; skip those that cannot run here.
 
