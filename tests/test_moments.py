@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from dataclasses import fields
 from datetime import UTC, datetime
 
@@ -181,7 +182,7 @@ def test_nothing_is_prepared_while_a_first_call_is_timed(tmp_path):
         "from pathlib import Path\n"
         "from gradperf.case_pairs import second\n"
         "from gradperf.first_call import measure\n"
-        "prepare, measured, seconds = second.SecondProcess.prepare, measure.measure, set()\n"
+        "prepare, timed, seconds = second.SecondProcess.prepare, measure.time_call, set()\n"
         "def watched(self, id_):\n"
         "    seconds.add(self)\n"
         "    prepare(self, id_)\n"
@@ -189,8 +190,8 @@ def test_nothing_is_prepared_while_a_first_call_is_timed(tmp_path):
         "    (process,) = seconds\n"
         "    with Path('seen').open('a') as seen:\n"
         "        print(case.id, *process._preparing, file=seen)\n"
-        "    return measured(case, *others)\n"
-        "second.SecondProcess.prepare, measure.measure = watched, first_call\n"
+        "    return timed(case, *others)\n"
+        "second.SecondProcess.prepare, measure.time_call = watched, first_call\n"
     )
     chosen = ("--first-calls", "--style", "by_hand,by_hand_inplace")
     folder = _later(tmp_path, "watched")
@@ -201,6 +202,52 @@ def test_nothing_is_prepared_while_a_first_call_is_timed(tmp_path):
         f"tiny_3x2x1-numpy.{style}-cpu-float32" for style in ("by_hand", "by_hand_inplace")
     ]
     assert [preparing for _, *preparing in seen] == [[], []]
+
+
+def test_memory_is_measured_while_a_case_is_checked(tmp_path):
+    """Only then: not while lengths are chosen, nor beside a first call, a benchmark or a moment."""
+    (tmp_path / "beside.py").write_text(
+        "from pathlib import Path\n"
+        "from pytest_benchmark.fixture import BenchmarkFixture\n"
+        "from gradperf.checks import agreement\n"
+        "from gradperf.first_call import measure\n"
+        "from gradperf.suite.first_calls import FirstCalls\n"
+        "from gradperf.suite.moments import Moments\n"
+        "from gradperf.timing import lengths\n"
+        "running = set()\n"
+        "def watched(owner, name, before=lambda: None, after=lambda: None):\n"
+        "    plain = getattr(owner, name)\n"
+        "    def act(*arguments, **named):\n"
+        "        before()\n"
+        "        with Path('beside').open('a') as beside:\n"
+        "            print(name, len(running), file=beside)\n"
+        "        try:\n"
+        "            return plain(*arguments, **named)\n"
+        "        finally:\n"
+        "            after()\n"
+        "    setattr(owner, name, act)\n"
+        "watched(measure.Timed, 'start_memory', lambda: running.add(1))\n"
+        "watched(measure.Timed, 'finish', after=running.clear)\n"
+        "watched(agreement, 'agree')\n"
+        "watched(lengths, 'choose')\n"
+        "watched(measure, 'time_call')\n"
+        "watched(Moments, '_take')\n"
+        "watched(BenchmarkFixture, '__call__')\n"
+        "watched(BenchmarkFixture, 'pedantic')\n"
+    )
+    chosen = ("--first-calls", "-p", "beside_later")
+    done, record = run(tmp_path, *chosen, extra_path=_later(tmp_path, "beside"), one=ONE[:4], test="")
+    assert done.returncode == 0, done.stdout
+    seen = Counter(tuple(line.split()) for line in (tmp_path / "beside").read_text().splitlines())
+    whole = [one["extra_info"] for one in record["benchmarks"] if one["extra_info"]["part"] == "all"]
+    assert all(info["memory_peak_bytes"] is not None and info["first_call_s"] for info in whole)
+    count = len(whole)
+    assert count > 3
+    assert seen.pop(("start_memory", "1")) == seen.pop(("finish", "1")) == count
+    assert seen.pop(("agree", "1")) == count - 1  # none is left of a case before the first
+    assert seen.pop(("agree", "0")) == 1
+    assert {running for _, running in seen} == {"0"}
+    assert {name for name, _ in seen} == {"choose", "time_call", "_take", "__call__", "pedantic"}
 
 
 def test_the_second_process_is_told_the_lengths(tmp_path):

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -277,20 +277,47 @@ def test_a_first_call_without_its_facts_is_not_remembered(tmp_path, facts):
     assert Remembered(newest_records(tmp_path)).get("k") is None
 
 
+@dataclass
+class FakeTimed:
+    """A first call that was timed; its memory is known at once."""
+
+    first: FirstCall
+    fails: bool = False
+    started: int = 0
+
+    def start_memory(self):
+        """Count it."""
+        self.started += 1
+
+    def finish(self):
+        """Return the first call, or fail."""
+        assert self.started == 1
+        if self.fails:
+            raise NotMeasured("it crashed")
+        return self.first
+
+
+def facts_of(first_calls, case):
+    """Return the facts of the first call of a case, as they are at the end of a run."""
+    first_calls.begin(case)
+    first_calls.finish()
+    return first_calls.facts(case.id)
+
+
 @pytest.fixture
 def run(monkeypatch):
     """Return ``run(records, waited_s)``: the first calls of a run whose processes measure 7 s."""
 
-    def start(records=(), waited_s=0.0, fails=False):
+    def start(records=(), waited_s=0.0, fails=None):
         calls = []
 
-        def measure(case, settings, processes):
+        def time_call(case, settings, processes):
             calls.append(case)
-            if fails:
+            if fails == "time":
                 raise NotMeasured("it crashed")
-            return FirstCall(5.0, 2.0, waited_s, 1000, None, True, {})
+            return FakeTimed(FirstCall(5.0, 2.0, waited_s, 1000, None, True, {}), fails=fails == "memory")
 
-        monkeypatch.setattr("gradperf.first_call.measure.measure", measure)
+        monkeypatch.setattr("gradperf.first_call.measure.time_call", time_call)
         started = FirstCalls(SETTINGS, None, records)
         started.calls = calls
         return started
@@ -306,14 +333,14 @@ def as_record(facts):
 def test_unknown_is_measured_then_remembered_with_its_date(run, tmp_path):
     """And recorded again, so that it outlives the record in which it was."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    facts = run().facts(CASE)
+    facts = facts_of(run(), CASE)
     assert facts["first_call_s"] == 7.0
     assert started <= facts["first_call_at"] <= datetime.now(UTC).isoformat(timespec="seconds")
     facts["first_call_at"] = MONDAY
     for number in range(3):
         file = save(tmp_path, str(number), as_record(facts))
         later = run(newest_records(tmp_path))
-        again = later.facts(CASE)
+        again = facts_of(later, CASE)
         assert again == facts
         assert later.calls == []
         file.unlink()
@@ -322,34 +349,56 @@ def test_unknown_is_measured_then_remembered_with_its_date(run, tmp_path):
 
 def test_no_records_measure_anew(run, tmp_path):
     """So does another case."""
-    save(tmp_path, "1", as_record(run().facts(CASE)))
+    save(tmp_path, "1", as_record(facts_of(run(), CASE)))
     for records, case in (
         ((), CASE),
         (newest_records(tmp_path), cases.find("tiny_3x2x1-torch.module-cpu-float64", SETTINGS)),
     ):
         started = run(records)
-        assert started.facts(case)["first_call_s"] == 7.0
+        assert facts_of(started, case)["first_call_s"] == 7.0
         assert started.calls == [case]
 
 
 def test_what_was_disturbed_is_shown_and_not_remembered(run, tmp_path):
     """It waited for a CPU for more than a tenth of its time."""
-    facts = run(waited_s=0.8).facts(CASE)
+    facts = facts_of(run(waited_s=0.8), CASE)
     assert facts["first_call_s"] == 7.0
     assert facts["first_call_key"] is None
     save(tmp_path, "1", as_record(facts))
     started = run(newest_records(tmp_path), waited_s=0.6)
-    assert started.facts(CASE)["first_call_key"]
+    assert facts_of(started, CASE)["first_call_key"]
     assert started.calls == [CASE]
 
 
-def test_what_was_not_measured_is_not_remembered(run, tmp_path):
+@pytest.mark.parametrize("fails", ["time", "memory"])
+def test_what_was_not_measured_is_not_remembered(run, tmp_path, fails):
     """The next run tries again."""
-    started = run(fails=True)
-    assert started.facts(CASE) == {}
+    started = run(fails=fails)
+    assert facts_of(started, CASE) == {}
     assert started.lines() == ["gradperf: no first call, no memory: it crashed"]
     save(tmp_path, "1", as_record({}))
-    assert run(newest_records(tmp_path)).facts(CASE)["first_call_s"] == 7.0
+    assert facts_of(run(newest_records(tmp_path)), CASE)["first_call_s"] == 7.0
+
+
+def test_memory_is_measured_beside_the_next_case(run):
+    """It starts when that is checked, and is waited for; what is left at the end is measured too."""
+    started = run()
+    started.begin(CASE)
+    timed = started._timed.call
+    assert (timed.started, started.facts(CASE.id)) == (0, {})
+    started.wait()
+    assert timed.started == 0
+    started.go_on()
+    assert (timed.started, started.measured) == (1, 0)
+    started.wait()
+    started.wait()
+    assert (started.measured, started.facts(CASE.id)["memory_peak_bytes"]) == (1, 1000)
+    other = cases.find("tiny_3x2x1-torch.module-cpu-float64", SETTINGS)
+    started.begin(other)
+    started.begin(CASE)  # the launcher is asked one thing at a time
+    assert started.facts(other.id)["memory_peak_bytes"] == 1000
+    started.finish()
+    assert started.measured == 3
 
 
 def test_the_table_dates_first_calls():

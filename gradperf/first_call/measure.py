@@ -4,7 +4,7 @@ The first call is the time from data in numpy to the first result: transfer, tra
 one whole call, with empty compile caches. It excludes imports, and what a machine does once for all cases
 (``install`` in :mod:`gradperf.frameworks.contract`). It is measured once, in a process that never used the
 framework (:mod:`gradperf.first_call.fresh_process`). Memory is measured in a second such process, untimed, over
-``prepare`` and one call.
+``prepare`` and one call. Other work does not change it, so it may go on beside something else that is not timed.
 """
 
 import json
@@ -16,7 +16,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -83,6 +84,32 @@ class FirstCall:
         return self.waited_s > self.first_call_s / 10
 
 
+@dataclass(frozen=True)
+class Timed:
+    """A first call that was timed. Its memory comes later, with what its compilers left in the caches."""
+
+    request: Request
+    launcher: "_Launcher"
+    reply: dict[str, Any]
+    outputs: Arrays
+
+    def start_memory(self) -> None:
+        """Have its memory measured, without waiting. The launcher must be asked nothing else until the end."""
+        self.launcher.send(self._for_memory)
+
+    def finish(self) -> FirstCall:
+        """Wait for the memory, and return all; raises :class:`NotMeasured`."""
+        try:
+            replies = {**self.launcher.receive(self._for_memory), **self.reply, "outputs": self.outputs}
+        finally:
+            shutil.rmtree(self.request.folder, ignore_errors=True)
+        return FirstCall(**{field.name: replies[field.name] for field in fields(FirstCall)})
+
+    @property
+    def _for_memory(self) -> Request:
+        return replace(self.request, purpose="memory")
+
+
 class FreshProcesses:
     """The launchers of a run: each starts when it is first needed, and ends with :meth:`close`.
 
@@ -120,7 +147,21 @@ def measure(
     stand_in: StandIn | None = None,
     limit_s: float = LIMIT_S,
 ) -> FirstCall:
-    """Measure the first call of ``case``, and its memory.
+    """Measure the first call of ``case``, and its memory; raises as :func:`time_call`."""
+    timed = time_call(case, settings, processes, stand_in=stand_in, limit_s=limit_s)
+    timed.start_memory()
+    return timed.finish()
+
+
+def time_call(
+    case: Case,
+    settings: Settings,
+    processes: FreshProcesses,
+    *,
+    stand_in: StandIn | None = None,
+    limit_s: float = LIMIT_S,
+) -> Timed:
+    """Time the first call of ``case``, and check its outputs.
 
     ``stand_in`` replaces the style of the case. Raises :class:`NotMeasured` with the reason, and
     ``agreement.Disagreement`` if the outputs of the first call are wrong.
@@ -130,15 +171,14 @@ def measure(
     installed = None if stand_in else launcher.installed(case, settings, limit_s, fork=processes.fork)
     request = Request(folder, "time", case, settings, limit_s, processes.fork, stand_in, installed)
     try:
-        time_reply = launcher.ask(request)
+        reply = launcher.ask(request)
         with np.load(request.file("outputs"), allow_pickle=False) as saved:
             outputs = dict(saved)
         check(case, settings, outputs)
-        memory_reply = launcher.ask(replace(request, purpose="memory"))
-    finally:
+    except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
-    replies = {**memory_reply, **time_reply, "outputs": outputs}
-    return FirstCall(**{field.name: replies[field.name] for field in fields(FirstCall)})
+        raise
+    return Timed(request, launcher, reply, outputs)
 
 
 def check(case: Case, settings: Settings, outputs: Arrays) -> None:
@@ -185,14 +225,24 @@ class _Launcher:
 
     def ask(self, request: Request) -> dict[str, Any]:
         """Return the answer to one request; raises :class:`NotMeasured` with the reason."""
+        self.send(request)
+        return self.receive(request)
+
+    def send(self, request: Request) -> None:
+        """Send a request, without waiting. The next thing to do is to receive its answer."""
+        with self._closed_if_interrupted():
+            try:
+                request.file("request").write_bytes(pickle.dumps(request))
+                self._control.sendall(f"{request.file('request')}\n".encode())
+            except OSError:  # it has ended, or the disk is full: there is no answer, and that is reported
+                with suppress(OSError):
+                    self._control.shutdown(socket.SHUT_RDWR)
+
+    def receive(self, request: Request) -> dict[str, Any]:
+        """Wait for the answer to the request that was sent; raises :class:`NotMeasured` with the reason."""
         name = f"{request.case.id}: {_PURPOSES[request.purpose]}"
-        try:
-            request.file("request").write_bytes(pickle.dumps(request))
-            line = self._exchange(f"{request.file('request')}\n", request.limit_s + START_LIMIT_S)
-        except BaseException:
-            # KeyboardInterrupt too: the answer would otherwise be taken for that to the next request.
-            self.close()
-            raise
+        with self._closed_if_interrupted():
+            line = self._line(request.limit_s + START_LIMIT_S)
         if not line.endswith("\n"):
             last_line = _last_line(self.home / "log")
             self.close()
@@ -210,12 +260,20 @@ class _Launcher:
             raise NotMeasured(f"{name} {reply['reason']}")
         return {**ended, **reply}
 
-    def _exchange(self, line: str, limit_s: float) -> str:
-        """Send a line and return the line of the answer, without its end if the launcher hangs or has ended."""
+    @contextmanager
+    def _closed_if_interrupted(self) -> Iterator[None]:
+        """Close it on any exception: the answer would otherwise be taken for that to the next request."""
+        try:
+            yield
+        except BaseException:  # KeyboardInterrupt too
+            self.close()
+            raise
+
+    def _line(self, limit_s: float) -> str:
+        """Return the line of the answer, without its end if the launcher hangs or has ended."""
         self._control.settimeout(limit_s)
         try:
             with self._control.makefile("r") as answers:
-                self._control.sendall(line.encode())
                 return answers.readline()
         except (TimeoutError, BrokenPipeError, ConnectionResetError):
             return ""

@@ -34,9 +34,15 @@ LAST: "pytest.StashKey[Examined]" = pytest.StashKey()
 
 @pytest.fixture
 def announced(request: pytest.FixtureRequest, case: "Case") -> None:
-    """Have the case prepared in the second process too, while this one checks it."""
-    if (moments := request.config.stash[KEY].moments) is not None:
-        moments.announce(case)
+    """Have the case prepared in the second process too, while this one checks it.
+
+    Meanwhile the memory of the case before is measured. It must be known before the lengths of calls are chosen.
+    """
+    recording = request.config.stash[KEY]
+    if recording.moments is not None:
+        recording.moments.announce(case)
+    if recording.first_calls is not None:
+        recording.first_calls.go_on()
 
 
 @pytest.fixture
@@ -59,6 +65,8 @@ def _examine(agreed: "Agreed", settings: "Settings", recording: Recording) -> Ex
     most = agreed.case.problem.steps
     if recording.moments is None:
         return Examined(Ready(agreed, agreed, lengths.Lengths(most, None)), conduct.examine(agreed, settings))
+    if recording.first_calls is not None:
+        recording.first_calls.wait()
     chosen = lengths.choose(agreed.run, most, recording.moments.cpu(agreed))
     recording.moments.check(agreed.case, chosen)
     if chosen.short is not None:

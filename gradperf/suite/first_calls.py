@@ -1,12 +1,16 @@
 """The first calls of a run: taken from earlier records where nothing changed, measured otherwise.
 
+The time of a first call is measured while nothing else goes on. Its memory is measured while the next case is
+checked, as other work does not change it.
+
 There is no store beside the records. Each first call is recorded with its key (:mod:`gradperf.first_call.key`) and
 the time at which it was measured. A remembered one is recorded again, with its own key and time, so it stays known
 when old records are deleted.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +21,7 @@ from gradperf.records.facts import Facts
 
 if TYPE_CHECKING:  # these import numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Settings
-    from gradperf.first_call.measure import FreshProcesses
+    from gradperf.first_call.measure import FreshProcesses, Timed
 
 MOST_RECORDS = 30
 """Records that are searched, the newest first. Each holds what the ones before it remembered."""
@@ -70,6 +74,16 @@ def _first_calls(file: Path) -> Iterator[tuple[str, Facts]]:
                 yield facts.first_call_key, facts
 
 
+@dataclass(frozen=True)
+class _Timed:
+    """A case whose first call was timed, and whose memory is not known yet."""
+
+    id: str
+    key: str
+    at: str
+    call: "Timed"
+
+
 class FirstCalls:
     """What gives each case of a run its first call.
 
@@ -88,28 +102,64 @@ class FirstCalls:
         self.measured = 0
         self.unmeasured: list[str] = []
         """Why a first call has no number."""
+        self._known: dict[str, dict[str, Any]] = {}
+        self._timed: _Timed | None = None
+        self._running: _Timed | None = None
 
-    def facts(self, case: "Case") -> dict[str, Any]:
-        """Return the facts of the first call of ``case``; none if it cannot be measured."""
-        from gradperf.first_call.measure import NotMeasured, measure
+    def begin(self, case: "Case") -> None:
+        """Remember the first call of ``case``, or time it. Nothing else must go on meanwhile."""
+        from gradperf.first_call.measure import NotMeasured, time_call
 
+        self.finish()
         key = self._keys.of(case)
         if (known := self._records.get(key)) is not None:
             self.remembered += 1
-            return {name: getattr(known, name) for name in (*_MEASURED, "first_call_at", "first_call_key")}
+            names = (*_MEASURED, "first_call_at", "first_call_key")
+            self._known[case.id] = {name: getattr(known, name) for name in names}
+            return
         at = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._reported(NotMeasured):
+            self._timed = _Timed(case.id, key, at, time_call(case, self._settings, self._processes))
+
+    def go_on(self) -> None:
+        """Have the memory of the case measured whose first call was timed last, without waiting."""
+        self.wait()
+        self._running, self._timed = self._timed, None
+        if self._running is not None:
+            self._running.call.start_memory()
+
+    def wait(self) -> None:
+        """Wait until no memory is being measured any more."""
+        from gradperf.first_call.measure import NotMeasured
+
+        running, self._running = self._running, None
+        if running is None:
+            return
+        with self._reported(NotMeasured):
+            first = running.call.finish()
+            self.measured += 1
+            self._known[running.id] = {
+                **{name: getattr(first, name) for name in _MEASURED},
+                "first_call_at": running.at,
+                # Without a key it is not remembered: the next run measures it again.
+                "first_call_key": None if first.disturbed else running.key,
+            }
+
+    def finish(self) -> None:
+        """Measure what is left."""
+        self.go_on()
+        self.wait()
+
+    @contextmanager
+    def _reported(self, failure: type[Exception]) -> Iterator[None]:
         try:
-            first = measure(case, self._settings, self._processes)
-        except NotMeasured as reason:
+            yield
+        except failure as reason:
             self.unmeasured.append(str(reason))
-            return {}
-        self.measured += 1
-        return {
-            **{name: getattr(first, name) for name in _MEASURED},
-            "first_call_at": at,
-            # Without a key it is not remembered: the next run measures it again.
-            "first_call_key": None if first.disturbed else key,
-        }
+
+    def facts(self, id_: str) -> dict[str, Any]:
+        """Return the facts of the first call of a case; none if it was not measured."""
+        return self._known.get(id_, {})
 
     def lines(self) -> list[str]:
         """Return how many first calls are remembered, and why others have no number."""

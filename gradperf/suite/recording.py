@@ -69,6 +69,13 @@ class Recording:
     moments: Moments | None = None
     """None if cases are timed for somebody else, or not at all."""
 
+    def settle(self) -> None:
+        """Wait until no other process of the run computes anything, so that none disturbs a timing."""
+        if self.first_calls is not None:
+            self.first_calls.wait()
+        if self.moments is not None:
+            self.moments.settle()
+
     def benchmarks(self) -> list[Benchmark]:
         """Return the benchmarks that were kept, as they will be read from the file."""
         return [read_benchmark(one.fixture.stats.as_dict(include_data=False)) for one in self.finished]
@@ -165,6 +172,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     recording.cut_short = _cut_short(session, exitstatus)
     if recording.finished:
         try:
+            _add_first_calls(recording)
             _estimate(recording)
             _compare(recording)
         except KeyboardInterrupt:  # impatience after all was timed; the times must not be lost
@@ -180,6 +188,15 @@ def drop_wrong(recording: Recording, session: pytest.Session) -> None:
             one.fixture.has_error = True
             session.testsfailed += 1
     recording.finished = [one for one in recording.finished if not one.fixture.has_error]
+
+
+def _add_first_calls(recording: Recording) -> None:
+    """Add to each whole step its first call and its memory."""
+    for place, one in enumerate(recording.finished):
+        if recording.first_calls is not None and one.facts.part == "all":
+            facts = replace(one.facts, **recording.first_calls.facts(one.case.id))
+            one.fixture.extra_info.update(asdict(facts))
+            recording.finished[place] = replace(one, facts=facts)
 
 
 def _estimate(recording: Recording) -> None:

@@ -43,11 +43,10 @@ def timed(
     @contextmanager
     def timed(agreed: "Agreed", part: str | None = None) -> Iterator[None]:
         benchmark.group = f"{agreed.case.group} {part}" if part else agreed.case.group
-        if recording.moments is not None:
-            recording.moments.settle()  # before the facts: a first call may be timed for them
         known = _facts_of_part(agreed, settings, part, steps=1) if part else _facts(stash[LAST], settings)
+        recording.settle()
         if part is None and benchmark.enabled and recording.first_calls is not None:
-            known = replace(known, **recording.first_calls.facts(stash[LAST].ready.agreed.case))
+            recording.first_calls.begin(stash[LAST].ready.agreed.case)
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
         gc.freeze()  # What is left stays until the end. Looking at it before each timing took a tenth of a second.
@@ -111,8 +110,10 @@ def _facts_of_part(agreed: "Agreed", settings: "Settings", part: str, steps: int
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """After each test, take the moments of earlier cases that are due."""
     result = yield
-    if (moments := item.config.stash[KEY].moments) is not None:
-        moments.due()
+    recording = item.config.stash[KEY]
+    if recording.moments is not None:
+        recording.settle()  # a test that failed may have left something to wait for
+        recording.moments.due()
     return result
 
 
@@ -121,6 +122,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     """After the last test, take the moments that are left. What went wrong in one is counted as a failed test."""
     result = yield
     recording = session.config.stash[KEY]
+    if recording.first_calls is not None:
+        recording.first_calls.finish()
     if recording.moments is not None and not session.shouldstop:
         recording.moments.rest()
         drop_wrong(recording, session)  # pytest looks at the number of failed tests before the session finishes
