@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -309,6 +310,24 @@ def test_a_launcher_that_died_is_replaced(measure):
         with pytest.raises(NotMeasured, match="the process that starts others ended"):
             measure(kill, processes)
         assert first_call.measure(case_of(NUMPY), SETTINGS, processes).first_call_s > 0
+
+
+@pytest.mark.parametrize("lost", ["killed", "closed", "without its folder"])
+def test_a_launcher_that_is_lost_before_the_memory(lost):
+    """The memory has the reason, at once, though nothing waited for it; the next case is measured."""
+    with FreshProcesses() as processes:
+        timed = first_call.time_call(case_of(NUMPY), SETTINGS, processes)
+        if lost == "killed":
+            timed.launcher._process.kill()
+            timed.launcher._process.wait()
+        elif lost == "closed":
+            timed.launcher.close()
+        else:
+            shutil.rmtree(timed.request.folder)
+        timed.start_memory()
+        with pytest.raises(NotMeasured, match="memory: the process that starts others ended"):
+            timed.finish()
+        assert first_call.measure(case_of(NUMPY), SETTINGS, processes).memory_peak_bytes > 0
 
 
 LISTS_CACHES = """

@@ -271,11 +271,11 @@ class _Launcher:
 
     def _line(self, limit_s: float) -> str:
         """Return the line of the answer, without its end if the launcher hangs or has ended."""
-        self._control.settimeout(limit_s)
         try:
+            self._control.settimeout(limit_s)
             with self._control.makefile("r") as answers:
                 return answers.readline()
-        except (TimeoutError, BrokenPipeError, ConnectionResetError):
+        except OSError:  # it took too long, it is gone, or it was closed
             return ""
 
     def close(self) -> None:
