@@ -10,7 +10,7 @@ import pytest
 
 from gradperf.gate.decision import judge, trial
 from gradperf.gate.decision.trial import Pair, Plan
-from gradperf.stats import p_of_rank_sum, p_slower, signed_rank_interval
+from gradperf.stats import p_slower
 from tests.gate import noise
 
 PLAN = Plan(alpha=0.1, min_effect=0.0)
@@ -90,15 +90,20 @@ def test_alarm_at_every_look(monkeypatch):
     """Two looks with all of alpha each, instead of shares of it, cause too many alarms for a single case."""
 
     def keeps(runs=3000):
-        values = noise.log_ratios(noise.normal, noise.np.random.default_rng(22), (runs, 24, 1))[..., 0]
+        plan = PLAN
+        values = noise.log_ratios(noise.normal, noise.np.random.default_rng(22), (runs, 48, 1))[..., 0]
         alarms = 0
         for run in values.tolist():
-            answer = trial.Answer(suspected=True, p_half=p_slower(run[:12]), p_end=p_slower(run))
-            alarms += answer.p_both_looks <= PLAN.alpha
-        return not noise.too_many(alarms, runs, PLAN.alpha)
+            p = [
+                p_slower(run[:pairs]) / share
+                for pairs, share in zip((12, 24, 48), plan.shares.values(), strict=True)
+            ]
+            alarms += min(p) <= plan.alpha
+        return not noise.too_many(alarms, runs, plan.alpha)
 
     assert keeps()
-    monkeypatch.setattr(trial.Answer, "p_both_looks", property(lambda self: min(self.p_half, self.p_end)))
+    monkeypatch.setattr(trial, "SHARES", {trial.HALF: 1.0, trial.END: 1.0, trial.EXTRA: 1.0})
+    monkeypatch.setattr(Plan, "shares", property(lambda self: trial.SHARES))
     assert not keeps()
 
 
@@ -154,7 +159,7 @@ def covers(runs=200):
     effects = dict.fromkeys(noise.CASES, 0.02)
     for measure in noise.machines(noise.normal, 25, runs, Plan(), effects=effects):
         for history in trial.run(noise.GROUPS, Plan(), measure).cases.values():
-            low, high = signed_rank_interval(*judge.basis(history, Plan()))
+            low, high = judge.shown_interval(*judge.basis(history, Plan()))
             missed += not low <= 0.02 <= high
             total += 1
     return not noise.too_many(missed, total, 0.05)
@@ -182,7 +187,7 @@ def is_rarely_unchanged_at_the_bound(runs=100):
 def test_no_proof_of_a_difference_taken_for_proof_of_none(monkeypatch):
     """A gate that calls every unproven case unchanged does so far too often."""
     assert is_rarely_unchanged_at_the_bound()
-    monkeypatch.setattr(judge, "signed_rank_interval", lambda values, confidence: (0.0, 0.0))
+    monkeypatch.setattr(judge, "interval", lambda values, confidence: (0.0, 0.0))
     assert not is_rarely_unchanged_at_the_bound()
 
 
@@ -197,9 +202,8 @@ def test_p_that_leaves_out_what_was_observed():
     """P(W > w) instead of P(W ≥ w) causes too many alarms."""
 
     def p_too_small(values):
-        ranks = [sum(abs(other) <= abs(value) for other in values) for value in values]
-        rank_sum = sum(rank for rank, value in zip(ranks, values, strict=True) if value > 0)
-        return p_of_rank_sum(rank_sum + 1, len(values)) if rank_sum < sum(ranks) else 0.0
+        p = p_slower(values)
+        return p - 2.0 ** -len(values)
 
     assert is_exact(p_slower)
     assert not is_exact(p_too_small)
