@@ -3,6 +3,7 @@
 import math
 import statistics
 
+import numpy as np
 import pytest
 import scipy.stats
 
@@ -24,6 +25,7 @@ def level(value, count, width=0.005):
 
 QUIET = level(0.0, 8)
 SEEN = level(0.05, 20)
+SLOWER = math.log1p(0.05)
 
 
 def judged(case=None, *, groups=None, null=QUIET, planted=SEEN, seconds=None, accepted=None):
@@ -188,6 +190,32 @@ def test_controls_do_not_fail_by_chance():
             done = trial.run(noise.GROUPS, PLAN, measure)
             _, _, controls = judge(done, PLAN, control_case="c", seconds={}, accepted={})
             assert "failed" not in {control.result for control in controls}
+
+
+@pytest.mark.parametrize("pairs", [3, 14])
+@pytest.mark.parametrize("model", noise.MODELS)
+def test_a_right_control_does_not_fail(model, pairs):
+    """A planted slowdown that was measured rightly fails in at most 0.1 % of all runs, however noisy they are."""
+    sigma = 0.025 if model is noise.modes else 0.08  # the size of these modes is known
+    runs = 2000
+    values = noise.log_ratios(model, np.random.default_rng(18), (runs, pairs, 1), sigma=sigma)[..., 0]
+    failed = sum(judging._planted(run, PLAN, "c").result == "failed" for run in (values + SLOWER).tolist())
+    assert not noise.too_many(failed, runs, 0.001), failed
+
+
+def unawaited(rng, runs, pairs):
+    """Return what a suite that does not wait for its work measured of 5 % of planted work: 5 to 90 times."""
+    return rng.normal(math.log(20.9), 0.8, (runs, pairs))
+
+
+@pytest.mark.parametrize("pairs", [3, 8, 16])
+def test_a_wrong_control_never_passes(pairs):
+    """If something else was measured than was planted, the control never passes, and mostly it fails."""
+    results = [
+        judging._planted(run, PLAN, "c").result for run in unawaited(np.random.default_rng(19), 300, pairs).tolist()
+    ]
+    assert "passed" not in results
+    assert results.count("failed") >= 0.9 * len(results)
 
 
 # The results of whole trials on simulated machines.
