@@ -1,6 +1,6 @@
 """Times cases against each other in pairs of fresh processes, and returns the ratio with its interval.
 
-Each pair yields one value per comparison. The interval is that of the signed rank over the pairs, so it includes
+Each pair yields one value per comparison. The interval is that of the gate's test over the pairs, so it includes
 what differs from process to process, such as the layout of memory. A 95 % interval from the turns of a single pair
 does not: on identical code it is wrong in 11 to 14 of 100 comparisons.
 """
