@@ -246,7 +246,9 @@ def compare(request: Request, progress: Progress) -> Outcome:
             measured, plan, control_case=control, seconds=seconds, accepted=accepted, modes=modes
         )
         if measured.stopped:
-            warnings.append("the time budget ran out; cases that were not decided by then are inconclusive")
+            warnings.append(
+                "the time budget ran out; cases that were not decided by then are inconclusive, or suspect"
+            )
         if unprovable := measured.confirm_needed:
             warnings.append(
                 f"{plural(measured.suspects, 'case or group looks slower', 'cases and groups look slower')}: "

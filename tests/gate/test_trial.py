@@ -280,6 +280,8 @@ def test_a_plan_that_cannot_prove_so_many_suspects():
     assert done.suspects == 6
     assert done.confirm_needed == trial.least_pairs(plan.alpha, 6) == 10
     assert not done.stopped
+    done, _ = follow({"g": names}, dict.fromkeys(names, level(0.2)), {}, plan, time_for=2)
+    assert (done.stopped, done.confirm_needed) == (True, 0)
     done, _ = follow({"g": names}, *[dict.fromkeys(names, level(0.2))] * 2, Plan(screen=3, confirm=10))
     assert done.confirm_needed == 0
     assert all(done.cases[name].slower.p_adjusted <= plan.alpha for name in names)

@@ -54,7 +54,8 @@ def test_with_other_noise(model):
 
     Drift is left out: its noise grows tenfold after the screen, which no run can predict.
     """
-    assert 0.65 <= caught_of_what_is_promised(model) <= 0.96
+    least = 0.5 if model is noise.autocorrelated else 0.7
+    assert least <= caught_of_what_is_promised(model) <= 0.96
 
 
 def test_grows_with_noise_and_rivals():

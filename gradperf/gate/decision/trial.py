@@ -268,8 +268,8 @@ def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, ap
     cases = {case: _Subject((case,), pairs, plan) for case in group_of}
     means = {group: _Subject(member_cases, pairs, plan) for group, member_cases in members.items()}
     suspects = sum(subject.slower.is_open for subject in (*cases.values(), *means.values()))
-    can_alarm = plan.can_alarm(suspects)
-    if not stopped and can_alarm:
+    confirm_needed = 0 if stopped or plan.can_alarm(suspects) else least_pairs(plan.alpha, suspects)
+    if not stopped and not confirm_needed:
         stopped = _confirm(list(cases.values()), list(means.values()), plan, measure, pairs)
     return Trial(
         cases={case: subject.history for case, subject in cases.items()},
@@ -279,7 +279,7 @@ def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, ap
         null=tuple(pair.null for pair in pairs if pair.null is not None),
         planted=_planted(pairs),
         stopped=stopped,
-        confirm_needed=0 if can_alarm else least_pairs(plan.alpha, suspects),
+        confirm_needed=confirm_needed,
     )
 
 

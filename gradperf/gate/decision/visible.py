@@ -26,13 +26,13 @@ def smallest_visible_change(
 ) -> float | None:
     """Return the slowdown, as a share; None for fewer than two ``values``, or if the plan can prove nothing.
 
-    The half look and the extra look are left out: they find a little more, and the dropped suspicions a little
-    less.
+    The half look and the extra look are left out, which find some more. This makes up for values drawn from few
+    others, which vary less than those of the machine. (Simulated with both corrected, the promise is kept in 80 %
+    of runs with normal noise, but in 70 % with two speeds; as it is, in 83 and 93 %.)
     """
     if len(values) < 2 or not plan.can_alarm(suspects):
         return None
-    # Values drawn from n vary less than the values of the machine, by this factor.
-    centred = (np.asarray(values) - location(values)) * math.sqrt(len(values) / (len(values) - 1))
+    centred = np.asarray(values) - location(values)
     draw = np.random.default_rng(0).choice  # the same values always give the same answer
     screens, confirmations = (draw(centred, (RUNS, pairs)) for pairs in (plan.screen, plan.confirm))
     suspected = np.minimum(
