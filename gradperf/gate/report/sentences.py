@@ -32,7 +32,7 @@ def describe_control(control: Control) -> str:
         return f"Control passed: {result}."
     result = f"{result}, p {p_text(control.p)}, in {clean(control.case)}"
     if control.result == "not seen":
-        why = "this run measured something else" if _is_too_much(control) else "this run is too noisy"
+        why = "this run measured something else" if _is_too_much(control) else "this run is too noisy or too short"
         return f"Control NOT SEEN, {why}, so nothing may be called unchanged: {result}.{_meaning(control)}"
     return f"Control FAILED, no verdict of this run may be believed: {result}.{_meaning(control)}"
 
