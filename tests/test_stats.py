@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradperf import stats
@@ -22,6 +22,13 @@ untied = st.lists(st.integers(1, 1000), min_size=1, max_size=20, unique=True).fl
 )
 """Values of different distances from 0, none of which is 0."""
 
+SCREENED = [0.237, 0.220, 0.213, -0.335, 0.207, 0.247, 0.220, 0.226]
+CONFIRMED = [
+    *(0.209, 0.221, -0.353, 0.211, 0.231, 0.222, 0.213, 0.225, 0.203, -0.333, 0.215, 0.219),
+    *(0.258, 0.234, 0.215, 0.209, 0.211, 0.220, 0.257, 0.223, 0.229, 0.200, -0.271, 0.212),
+]
+"""Measured: JAX 0.4.35 against 0.4.31, of which one process in eight draws a slow mode."""
+
 
 def test_package_does_not_import_scipy():
     """Only the tests need it, so it is a development dependency."""
@@ -29,53 +36,77 @@ def test_package_does_not_import_scipy():
         assert not re.search(r"^\s*(import|from) scipy", file.read_text(encoding="utf-8"), re.MULTILINE), file
 
 
-# --- signed rank: p ---
+# --- p ---
 
 
 def counted(values, margin=0.0):
-    """Return p by trying all patterns of signs; a value at the margin has the sign −."""
-    distances = [abs(value - margin) for value in values]
-    ranks = [sum(d < own for d in distances) + (distances.count(own) + 1) / 2 for own in distances]
+    """Return p by trying all patterns of signs of the ranks 1 … n.
 
-    def rank_sum(signs):
-        return sum(rank for rank, sign in zip(ranks, signs, strict=True) if sign)
+    Of values at equal distances, those above the margin rank lower. A value at the margin has the sign −.
+    """
+    count = len(values)
+    patterns = list(itertools.product([False, True], repeat=count))
 
-    observed = rank_sum([value > margin for value in values])
-    patterns = list(itertools.product([False, True], repeat=len(values)))
-    return sum(rank_sum(signs) >= observed for signs in patterns) / len(patterns)
+    def outcome(signs):
+        return sum(signs), sum(rank for rank, sign in enumerate(signs, 1) if sign)
+
+    outcomes = [outcome(signs) for signs in patterns]
+
+    def smaller_p(number, rank_sum):
+        by_number = sum(other >= number for other, _ in outcomes)
+        return min(by_number, sum(other >= rank_sum for _, other in outcomes))
+
+    ordered = sorted(values, key=lambda value: (abs(value - margin), value <= margin))
+    observed = smaller_p(*outcome([value > margin for value in ordered]))
+    by_outcome = {one: smaller_p(*one) for one in set(outcomes)}
+    return sum(by_outcome[one] <= observed for one in outcomes) / len(patterns)
 
 
-@given(tied, st.integers(-3, 3).map(float))
+@given(tied.filter(lambda values: len(values) < 8), st.integers(-3, 3).map(float))
 def test_p_counts_all_signs(values, margin):
     """By definition p is the share of sign patterns that look at least as slow; ties and the margin included."""
     assert stats.p_slower(values, margin) == counted(values, margin)
 
 
-@given(st.lists(st.floats(-1, 1, allow_subnormal=False), min_size=1, max_size=9, unique_by=abs))
+@given(st.lists(st.floats(-1, 1, allow_subnormal=False), min_size=1, max_size=7, unique_by=abs))
 def test_p_counts_all_signs_without_ties(values):
     """The same for values of any size."""
     assert stats.p_slower(values) == counted(values)
 
 
 @given(untied, st.integers(-1000, 1000))
-def test_p_is_scipys(values, margin):
-    """Without ties, and with up to 20 values, p is the exact p-value of scipy's Wilcoxon test."""
+def test_p_is_between_scipys(values, margin):
+    """P lies between the smaller one of scipy's sign test and Wilcoxon test and twice that, as both are tried."""
     moved = [value + margin for value in values]
-    slower = scipy.stats.wilcoxon(values, alternative="greater", method="exact").pvalue
-    faster = scipy.stats.wilcoxon(values, alternative="less", method="exact").pvalue
-    assert stats.p_slower(moved, margin) == pytest.approx(slower, rel=1e-12)
-    assert stats.p_faster(moved, -margin) == pytest.approx(faster, rel=1e-12)
+    above = sum(value > 0 for value in values)
+    for p, alternative in (
+        (stats.p_slower(moved, margin), "greater"),
+        (stats.p_faster(moved, -margin), "less"),
+    ):
+        ranks = scipy.stats.wilcoxon(values, alternative=alternative, method="exact").pvalue
+        signs = scipy.stats.binomtest(above, len(values), alternative=alternative).pvalue
+        assert min(ranks, signs) * (1 - 1e-12) <= p <= 2 * min(ranks, signs) * (1 + 1e-12)
+
+
+def test_measured_modes_do_not_hide_a_slowdown():
+    """Three wild values of 24 do not hide a slowdown of 24 % from the test, as they do from the signed rank."""
+    assert stats.p_slower(SCREENED) < 0.05
+    assert stats.p_slower(CONFIRMED, math.log1p(0.01)) < 0.0003
+    assert scipy.stats.wilcoxon([value - 0.01 for value in CONFIRMED], alternative="greater").pvalue > 0.003
+    low, high = stats.interval(CONFIRMED, 0.975)
+    assert 0.2 < low < stats.location(CONFIRMED) < high < 0.23
 
 
 def test_few_values():
     """Without values p is 1; each further value halves the smallest p."""
     assert [stats.p_slower([0.1, 0.2, 0.3][:count]) for count in range(4)] == [1, 1 / 2, 1 / 4, 1 / 8]
     assert stats.p_slower([0.0] * 9) == 1
-    assert stats.signed_rank_interval([]) == (-math.inf, math.inf)
-    assert stats.signed_rank_interval([0.1] * 5) == (-math.inf, math.inf)
-    assert stats.signed_rank_interval([0.1] * 6) == (0.1, 0.1)
-    with pytest.raises(ValueError, match="no values"):
-        stats.hodges_lehmann([])
+    assert stats.interval([]) == (-math.inf, math.inf)
+    assert stats.interval([0.1] * 5) == (-math.inf, math.inf)
+    assert stats.interval([0.1] * 6) == (0.1, 0.1)
+    for estimate in (stats.hodges_lehmann, stats.location):
+        with pytest.raises(ValueError, match="no values"):
+            estimate([])
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -83,6 +114,8 @@ def test_refuses_what_is_no_number(value):
     """NaN could be sorted anywhere, and count as evidence."""
     with pytest.raises(ValueError, match="finite"):
         stats.p_slower([0.1, value])
+    with pytest.raises(ValueError, match="finite"):
+        stats.p_slower([0.1], value)
 
 
 @given(log_ratios)
@@ -90,9 +123,9 @@ def test_faster_is_slower_the_other_way_round(values):
     """With base over head instead of head over base, all results change their side."""
     turned = [-value for value in values]
     assert stats.p_faster(values, 0.01) == stats.p_slower(turned, 0.01)
-    assert stats.hodges_lehmann(turned) == pytest.approx(-stats.hodges_lehmann(values))
-    low, high = stats.signed_rank_interval(values)
-    assert stats.signed_rank_interval(turned) == pytest.approx((-high, -low))
+    assert stats.location(turned) == pytest.approx(-stats.location(values))
+    low, high = stats.interval(values)
+    assert stats.interval(turned) == (-high, -low)
 
 
 @given(
@@ -102,18 +135,22 @@ def test_moves_and_scales_with_the_values(values, shift, scale):
     """Moved and scaled, exactly in binary, values keep their p, and their interval moves and scales with them."""
     moved = [scale * (value + shift) for value in values]
     assert stats.p_slower(moved, scale * (shift + 3)) == stats.p_slower(values, 3)
-    assert stats.hodges_lehmann(moved) == scale * (stats.hodges_lehmann(values) + shift)
-    expected = tuple(scale * (bound + shift) for bound in stats.signed_rank_interval(values))
-    assert stats.signed_rank_interval(moved) == expected
+    assert stats.location(moved) == scale * (stats.location(values) + shift)
+    expected = tuple(scale * (bound + shift) for bound in stats.interval(values))
+    assert stats.interval(moved) == expected
 
 
-@given(log_ratios, st.floats(-1, 1), st.floats(0, 1))
+@given(log_ratios | tied, st.floats(-1, 1), st.floats(0, 1))
 def test_a_larger_margin_is_harder_to_exceed(values, margin, more):
-    """With a larger margin p does not fall, so values that exceed a margin exceed all smaller ones."""
-    for asked in (margin, margin + more):
-        # With ties the sums of ranks are coarser, and so is p, which may then move by a step either way.
-        assume(len({abs(value - asked) for value in values}) == len(values))
+    """With a larger margin p never falls, so values that exceed a margin exceed all smaller ones, ties included."""
     assert stats.p_slower(values, margin + more) >= stats.p_slower(values, margin)
+
+
+@given(tied, st.integers(-3, 3).map(float), st.lists(st.floats(-0.1, 0.1), min_size=9, max_size=9))
+def test_ties_can_only_raise_p(values, margin, moves):
+    """However values at equal distances, or at the margin, are moved apart, p does not grow."""
+    apart = [value + move for value, move in zip(values, moves, strict=False)]
+    assert stats.p_slower(apart, margin) <= stats.p_slower(values, margin)
 
 
 @pytest.mark.parametrize("model", noise.MODELS)
@@ -128,110 +165,91 @@ def test_size_on_any_machine(model, effect):
         assert not noise.too_many(rejected, runs, 0.05), rejected
 
 
-# --- signed rank: critical values ---
+def caught(values, p):
+    return sum(p(run) <= 0.0055 for run in values.tolist()) / len(values)
 
 
-@pytest.mark.parametrize(
-    ("count", "at_05", "at_025", "at_01", "at_005"),
-    [
-        (5, 0, None, None, None),
-        (6, 2, 0, None, None),
-        (7, 3, 2, 0, None),
-        (8, 5, 3, 1, 0),
-        (9, 8, 5, 3, 1),
-        (10, 10, 8, 5, 3),
-        (12, 17, 13, 9, 7),
-        (15, 30, 25, 19, 15),
-        (20, 60, 52, 43, 37),
-    ],
-)
-def test_published_critical_values(count, at_05, at_025, at_01, at_005):
-    """The table of Wilcoxon and Wilcox (1964): the largest sum of negative ranks that is significant."""
-    total = count * (count + 1) // 2
-    for level, negative in [(0.05, at_05), (0.025, at_025), (0.01, at_01), (0.005, at_005)]:
-        needed = stats.critical_rank_sum(count, level)
-        assert needed == (None if negative is None else total - negative), level
+def wilcoxon_p(values):
+    return scipy.stats.wilcoxon(values, alternative="greater", method="exact").pvalue
 
 
-@pytest.mark.parametrize("count", [1, 4, 7, 12, 24, 40])
-def test_critical_values_are_scipys(count):
-    """Every rank sum has scipy's p, and the critical one is the first whose p is small enough."""
-    p_values = []
-    for rank_sum in range(count * (count + 1) // 2 + 1):
-        values, left = [], rank_sum
-        for rank in range(count, 0, -1):  # the largest ranks first: every sum can be made so
-            values.append(float(rank if rank <= left else -rank))
-            left -= max(0, int(values[-1]))
-        p_values.append(scipy.stats.wilcoxon(values, alternative="greater", method="exact").pvalue)
-        assert stats.p_of_rank_sum(rank_sum, count) == pytest.approx(p_values[-1], rel=1e-9)
-    for level in (0.2, 0.05, 0.025, 0.01, 0.0005):
-        significant = [rank_sum for rank_sum, p in enumerate(p_values) if p <= level]
-        assert stats.critical_rank_sum(count, level) == min(significant, default=None)
+@pytest.mark.parametrize("count", [12, 24])
+def test_power_with_ordinary_noise(count):
+    """With normal values hardly less is caught than by the signed rank, and far more than by the signs alone."""
+    values = np.random.default_rng(4).normal(0.02, 0.028, (400, count))
+    assert caught(values, stats.p_slower) >= caught(values, wilcoxon_p) - 0.05
+
+
+def test_power_with_modes():
+    """If each process is 1.7 times slower with probability 1/8, a slowdown of 5 % is caught in 90 % of all runs.
+
+    The signed rank catches two thirds of them.
+    """
+    values = 0.04 + noise.log_ratios(noise.modes, np.random.default_rng(5), (400, 24, 1))[..., 0]
+    assert caught(values, stats.p_slower) >= 0.9
+    assert caught(values, wilcoxon_p) < 0.7
+
+
+# --- critical values ---
+
+
+@pytest.mark.parametrize("level", [0.2, 0.025, 0.0125, 0.0055])
+@given(values=untied)
+def test_critical_values_are_those_of_p(level, values):
+    """P is small enough if and only if the number of values or the sum of the ranks is large enough."""
+    above = sum(value > 0 for value in values)
+    rank_sum = sum((a + b) / 2 > 0 for i, a in enumerate(values) for b in values[i:])
+    needed = stats.critical(len(values), level)
+    significant = needed is not None and (above >= needed[0] or rank_sum >= needed[1])
+    assert (stats.p_slower(values) <= level) == significant
 
 
 @pytest.mark.parametrize("count", [25, 53, 64])
 def test_many_values(count):
-    """With many values the exact p is near the normal one."""
-    needed = stats.critical_rank_sum(count, 0.01)
+    """With many values the critical sums are near those of normal distributions, for half to all of the level."""
+    number, rank_sum = stats.critical(count, 0.01)
     mean, deviation = count * (count + 1) / 4, math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
-    assert needed == pytest.approx(mean + 2.326 * deviation, abs=0.15 * deviation)
-    assert stats.p_slower([1.0 + i for i in range(count)]) == 2.0**-count
+    assert 2.2 < (rank_sum - mean) / deviation < 2.65
+    assert 2.2 < (number - count / 2) / (math.sqrt(count) / 2) < 3.1
+    assert stats.p_slower([1.0 + i for i in range(count)]) == pytest.approx(2.0**-count)
 
 
-# --- signed rank: estimate and interval ---
-
-
-def test_published_example():
-    """Hollander and Wolfe's depression scores: W = 40, p = 0.01953, estimate 0.46, interval 0.010 … 0.786."""
-    first = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
-    second = [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29]
-    drops = [a - b for a, b in zip(first, second, strict=True)]
-    assert stats.p_slower(drops) == pytest.approx(0.01953, abs=5e-6)
-    assert stats.p_of_rank_sum(40, 9) == stats.p_slower(drops)
-    assert stats.hodges_lehmann(drops) == pytest.approx(0.46, abs=1e-9)
-    assert stats.signed_rank_interval(drops, 0.95) == pytest.approx((0.010, 0.786), abs=1e-9)
+# --- estimate and interval ---
 
 
 @given(log_ratios)
 def test_estimate_is_the_median_of_the_means(values):
-    """Hodges and Lehmann by definition, and always within the interval."""
+    """Hodges and Lehmann by definition."""
     means = [(a + b) / 2 for i, a in enumerate(values) for b in values[i:]]
     assert stats.walsh_averages(values).tolist() == sorted(means)
     assert stats.hodges_lehmann(values) == pytest.approx(statistics.median(means))
-    low, high = stats.signed_rank_interval(values)
-    assert low <= stats.hodges_lehmann(values) <= high
 
 
-@given(log_ratios, st.floats(-1, 1), st.sampled_from([0.8, 0.9, 0.95, 0.975]))
-def test_interval_inverts_the_test(values, margin, confidence):
-    """A margin below the interval is rejected, one within is not."""
-    means = {(a + b) / 2 for a in values for b in values}
-    # Nearer than rounding to a mean of two values, either is right; and so where two are equally far from it.
-    assume(min(abs(margin - mean) for mean in means) > 1e-9)
-    assume(len({abs(value - margin) for value in values}) == len(values))
-    low, high = stats.signed_rank_interval(values, confidence)
+@given(log_ratios, st.sampled_from([0.95, 0.975, 0.999]))
+def test_location_lies_in_the_interval(values, confidence):
+    """It is the Hodges-Lehmann estimate wherever that lies in the interval."""
+    low, high = stats.interval(values, confidence)
+    estimate = stats.hodges_lehmann(values)
+    assert low <= stats.location(values, confidence) <= high
+    assert low > estimate or high < estimate or stats.location(values, confidence) == estimate
+
+
+@given(log_ratios | tied, st.floats(-1, 1), st.integers(0, 200), st.sampled_from([0.9, 0.95, 0.975]))
+def test_interval_inverts_the_test(values, margin, index, confidence):
+    """A margin outside of the interval is rejected, one within is not: also where values tie, and at the bounds."""
+    means = stats.walsh_averages(values)
+    low, high = stats.interval(values, confidence)
     level = (1 - confidence) / 2
-    assert (stats.p_slower(values, margin) <= level) == (margin < low)
-    assert (stats.p_faster(values, -margin) <= level) == (margin > high)
+    for asked in (margin, float(means[index % means.size])):
+        assert (stats.p_slower(values, asked) <= level) == (asked < low)
+        assert (stats.p_faster(values, -asked) <= level) == (asked > high)
 
 
-@given(st.lists(st.floats(-1, 1, width=16), min_size=4, max_size=8, unique=True), st.sampled_from([0.8, 0.95]))
-def test_interval_by_brute_force(values, confidence):
-    """Each bound is the outermost mean of two values just within which scipy's test does not reject."""
-    means = sorted({(a + b) / 2 for a in values for b in values})
-    step = 1e-6
-    assume(all(b - a > 3 * step for a, b in itertools.pairwise(means)))
-
-    def kept(margin, alternative):
-        shifted = [value - margin for value in values]
-        return scipy.stats.wilcoxon(shifted, alternative=alternative, method="exact").pvalue > (1 - confidence) / 2
-
-    low, high = stats.signed_rank_interval(values, confidence)
-    if kept(means[0] - step, "greater"):  # then no margin is small enough
-        assert (low, high) == (-math.inf, math.inf)
-    else:
-        assert low == min(mean for mean in means if kept(mean + step, "greater"))
-        assert high == max(mean for mean in means if kept(mean - step, "less"))
+@given(st.lists(log_ratios.map(lambda values: (values * 8)[:8]), min_size=1, max_size=5))
+def test_many_samples_at_once(samples):
+    """The lower bounds of many samples are those of their intervals."""
+    bounds = stats.lower_bounds(np.array(samples), 0.025)
+    assert bounds.tolist() == [stats.interval(sample, 0.95)[0] for sample in samples]
 
 
 @pytest.mark.parametrize("model", noise.MODELS)
@@ -239,7 +257,7 @@ def test_interval_covers_on_any_machine(model):
     """The interval misses the effect in at most 5 % of all runs, on any machine."""
     runs, effect = 1000, 0.03
     values = effect + noise.log_ratios(model, np.random.default_rng(2), (runs, 12, 1))[..., 0]
-    bounds = [stats.signed_rank_interval(run) for run in values.tolist()]
+    bounds = [stats.interval(run) for run in values.tolist()]
     missed = sum(not low <= effect <= high for low, high in bounds)
     assert not noise.too_many(missed, runs, 0.05), missed
 
@@ -249,7 +267,7 @@ def test_spike_weighs_no_more_than_the_largest():
     values = [0.01 * i for i in range(-3, 9)]
     spiked = [*values[:-1], 80.0]
     assert stats.p_slower(spiked) == stats.p_slower(values)
-    assert stats.hodges_lehmann(spiked) == pytest.approx(stats.hodges_lehmann(values), abs=0.01)
+    assert stats.location(spiked) == pytest.approx(stats.location(values), abs=0.01)
 
 
 @given(log_ratios)
@@ -269,37 +287,6 @@ def test_error_of_the_estimate_is_its_standard_deviation():
     assert stats.hodges_lehmann_error(spiked) < 2 * stats.hodges_lehmann_error(samples[0])
 
 
-# --- signed rank: power ---
-
-
-@pytest.mark.parametrize("count", [8, 12, 24, 40])
-@pytest.mark.parametrize("alpha", [0.2, 0.02])
-def test_power_of_the_signed_rank(count, alpha):
-    """The formula's power is that of simulated tests, within 5 %."""
-    effect = 2.0 / math.sqrt(count) + (0.9 if alpha < 0.1 else 0.0) / math.sqrt(count)
-    values = np.random.default_rng(18).normal(effect, 1, (4000, count))
-    ranks = abs(values).argsort(axis=1).argsort(axis=1) + 1
-    simulated = ((ranks * (values > 0)).sum(axis=1) >= stats.critical_rank_sum(count, alpha)).mean()
-    assert stats.signed_rank_power(effect, 1.0, count, alpha) == pytest.approx(simulated, abs=0.05)
-
-
-@given(st.integers(6, 40), st.sampled_from([0.2, 0.1, 0.05, 0.02, 0.01, 0.001]), st.floats(-1, 3))
-def test_power_is_that_of_the_t_test(count, level, effect):
-    """The approximation to the noncentral t is within 0.7 % of scipy's, at the p that the signed rank attains."""
-    critical = stats.critical_rank_sum(count, level)
-    assume(critical is not None)
-    t = scipy.stats.t.isf(stats.p_of_rank_sum(critical, count), count - 1)
-    exact = scipy.stats.nct.sf(t, count - 1, math.sqrt(count) * effect)
-    assert stats.signed_rank_power(0.02 * effect, 0.02, count, level) == pytest.approx(exact, abs=0.007)
-
-
-def test_power_at_its_ends():
-    """A test that cannot reach its level has no power; without noise any effect is seen."""
-    assert stats.signed_rank_power(1.0, 0.1, 5, 0.01) == 0
-    assert stats.signed_rank_power(0.01, 0.0, 8, 0.2) == 1
-    assert stats.signed_rank_power(-0.01, 0.0, 8, 0.2) == 0
-
-
 # --- many tests ---
 
 
@@ -317,39 +304,6 @@ def test_holm_by_example():
     """Holm's adjusted p-values of .01, .04, .03, .005 are .03, .06, .06, .02."""
     assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert stats.holm([]) == []
-
-
-# --- spread ---
-
-
-@pytest.mark.parametrize("count", [8, 32])
-def test_spread_of_normal_values(count):
-    """On average the spread is the standard deviation of normal values, within a few percent."""
-    runs = noise.log_ratios(noise.normal, np.random.default_rng(17), (2000, count, 1), sigma=1.0)[..., 0]
-    assert statistics.fmean(stats.shamos_sigma(run) for run in runs.tolist()) == pytest.approx(1.0, abs=0.09)
-
-
-@pytest.mark.parametrize("sigma", [1.0, 0.02])
-def test_spread_of_the_normal_distribution(sigma):
-    """Of its 999 quantiles the spread is σ, within 0.2 %: so the constant is right."""
-    quantiles = scipy.stats.norm.ppf((np.arange(999) + 0.5) / 999, loc=5, scale=sigma)
-    assert stats.shamos_sigma(quantiles) == pytest.approx(sigma, rel=0.002)
-
-
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=12))
-def test_spread_is_the_median_of_all_distances(values):
-    """By definition, with the known constant."""
-    distances = [abs(a - b) for a, b in itertools.combinations(values, 2)]
-    assert stats.shamos_sigma(values) == pytest.approx(1.048358 * statistics.median(distances), rel=1e-6)
-
-
-def test_spread_bears_spikes():
-    """Spikes in a quarter of the values do not even double the spread."""
-    calm = [0.01 * (-1) ** i * (1 + 0.1 * i) for i in range(24)]
-    assert stats.shamos_sigma([*calm[:18], *[100.0 * i for i in range(1, 7)]]) < 2 * stats.shamos_sigma(calm)
-    assert stats.shamos_sigma([3.0, 3.0, 3.0]) == 0
-    with pytest.raises(ValueError, match="at least two values, not 1"):
-        stats.shamos_sigma([1.0])
 
 
 # --- Student's t ---
@@ -383,6 +337,23 @@ def test_quantiles_of_t_are_scipys(probability, degrees):
 def test_no_quantile_where_there_is_none(probability, degrees):
     with pytest.raises(ValueError, match="no quantile"):
         stats.t_quantile(probability, degrees)
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=12, unique=True), st.integers(-500, 500))
+def test_t_test_is_scipys(values, margin):
+    """P and interval are those of scipy's t test of one sample."""
+    test = scipy.stats.ttest_1samp(values, margin, alternative="greater")
+    assert stats.p_slower_t(values, margin) == pytest.approx(test.pvalue, rel=1e-6, abs=1e-14)
+    bounds = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.99)
+    assert stats.t_interval(values, 0.99) == pytest.approx((bounds.low, bounds.high), rel=1e-6, abs=1e-9)
+
+
+def test_t_test_without_a_spread():
+    """One value says nothing, and equal values say all."""
+    assert stats.p_slower_t([5.0]) == stats.p_slower_t([1.0, 1.0], 1.0) == 1
+    assert stats.p_slower_t([1.0, 1.0], 0.5) == 0
+    assert stats.t_interval([5.0], 0.95) == (-math.inf, math.inf)
+    assert stats.t_interval([1.0, 1.0], 0.95) == (1.0, 1.0)
 
 
 @given(st.integers(10, 60), st.sampled_from([0.01, 0.05]), st.sampled_from([0.8, 0.95]))

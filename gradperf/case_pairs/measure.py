@@ -1,6 +1,6 @@
 """Times cases against each other in pairs of fresh processes, and returns the ratio with its interval.
 
-Each pair yields one value per comparison. The interval is that of the signed rank over the pairs, so it includes
+Each pair yields one value per comparison. The interval is that of the gate's test over the pairs, so it includes
 what differs from process to process, such as the layout of memory. A 95 % interval from the turns of a single pair
 does not: on identical code it is wrong in 11 to 14 of 100 comparisons.
 """
@@ -23,7 +23,7 @@ from gradperf.pairs.child.cpu import usable_cpus
 from gradperf.pairs.meeting import failure, leave, meet
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding, same_modules
 from gradperf.pairs.turns import Value, Waiting, take_turns
-from gradperf.stats import hodges_lehmann, signed_rank_interval
+from gradperf.stats import interval, location
 from gradperf.timing.lengths import Lengths
 from gradperf.timing.moment import Moment
 
@@ -64,9 +64,9 @@ def ratios(first: Role, second: Role, settings: Settings, pairs: int, *, equal_c
 
 def _ratio(values: Sequence[Value]) -> Ratio:
     log_ratios = [-value.log_ratio for value in values]  # the first role is the base of a value
-    low, high = signed_rank_interval(log_ratios, CONFIDENCE)
+    low, high = interval(log_ratios, CONFIDENCE)
     return Ratio(
-        math.exp(hodges_lehmann(log_ratios)),
+        math.exp(location(log_ratios, CONFIDENCE)),
         math.exp(low),
         math.exp(high),
         median(value.base_s for value in values),

@@ -1,7 +1,8 @@
 """``gradperf gate``: did a change make any benchmark slower?
 
-Exit codes: 0 no regression; 10 regressed; 11 inconclusive (with ``--strict``; without it 0 and a warning);
-12 untrusted; 13 nothing compared, or a case vanished or crashed; 2 a mistake in the command.
+Exit codes: 0 no regression; 10 regressed; 11 suspect (something looks slower, but that is not proven), or
+inconclusive with ``--strict`` (without it 0 and a warning); 12 untrusted; 13 nothing compared, or a case vanished
+or crashed; 2 a mistake in the command.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def add(add_parser: AddParser) -> None:
     value("--min-effect", "SHARE", options.share(zero=True), "1%", "slowdowns up to this share are no regression")
     value("--screen", "N", whole(3), 8, "pairs of processes for all cases")
     # With fewer, each look sees too few pairs to tell a slower case from a hopeless one, and drops all cases.
-    value("--confirm", "N", whole(5), 24, "fresh pairs for cases that look slower")
+    value("--confirm", "N", whole(5), 24, "fresh pairs for what looks slower; as many again if in doubt")
     value("--budget", "MINUTES", positive, None, "stop after this time; undecided cases are inconclusive")
     add_json(parser)
     option("--markdown", metavar="FILE", type=Path, help="write a comment for a pull request to FILE")

@@ -18,6 +18,7 @@ from typing import Any
 
 from gradperf.gate.decision import judge, trial
 from gradperf.gate.decision.findings import Finding, Outcome, Overall
+from gradperf.gate.decision.modes import describe_modes
 from gradperf.gate.decision.trial import PLANTED, Pair, Phase, Plan
 from gradperf.gate.measuring.replicate import Replicate, Setting, collect, replicate
 from gradperf.machine import load
@@ -184,6 +185,8 @@ class Measurement:
     def _progress_line(self, phase: Phase, cases: int) -> str:
         durations_s = self.durations_s[phase]
         most = self.plan.screen if phase == "screen" else self.plan.confirm
+        if len(durations_s) > most:
+            most *= 2  # more pairs, for what looks slower and is not proven
         left_s = round((most - len(durations_s)) * median(durations_s[-5:]))
         left = f"{left_s // 60}:{left_s % 60:02} min" if left_s >= 60 else f"{left_s} s"
         subject = plural(cases, "case") if cases else "the control alone"
@@ -238,18 +241,29 @@ def compare(request: Request, progress: Progress) -> Outcome:
         progress(f"{plural(len(cases.both), 'case')} on both sides")
         measured = trial.run(cases.groups, plan, measurement, apart=accepted)
         control, seconds = measurement.setting.control or "", measurement.seconds()
+        modes = {case: describe_modes(values) for case, values in measurement.values.items()}
         findings, groups, controls = judge.judge(
-            measured, plan, control_case=control, seconds=seconds, accepted=accepted
+            measured, plan, control_case=control, seconds=seconds, accepted=accepted, modes=modes
         )
         if measured.stopped:
-            warnings.append("the time budget ran out; cases that were not decided by then are inconclusive")
+            warnings.append(
+                "the time budget ran out; cases that were not decided by then are inconclusive, or suspect"
+            )
+        if unprovable := measured.confirm_needed:
+            warnings.append(
+                f"{plural(measured.suspects, 'case or group looks slower', 'cases and groups look slower')}: "
+                f"{plan.confirm} pairs can prove none of so many, so none was confirmed. "
+                f"--confirm {unprovable} can prove it"
+            )
     else:
-        findings, groups, controls = (), (), ()
+        findings, groups, controls, unprovable = (), (), (), 0
     if set(cases.both) <= measurement.skipped.keys():
         warnings.append("there is no benchmark that both sides have and run")
     findings = _completed(findings, cases, measurement, accepted)
     warnings += _warnings(measurement, (*findings, *groups), accepted)
-    verdict, exit_code = judge.overall(findings, groups, controls, strict=request.strict)
+    verdict, exit_code = judge.overall(
+        findings, groups, controls, strict=request.strict, incomplete=bool(unprovable)
+    )
     end = load.moment()
     return Outcome(
         verdict=verdict,

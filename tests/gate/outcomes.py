@@ -143,5 +143,17 @@ EVERY = {
     ),
     "regression and crash": outcome("regressed", cases(40, slow(), untimed(1, "failed", reason=CRASH))),
     "identical": outcome("identical", [untimed(number, "identical") for number in range(40)], controls=()),
+    "suspect": outcome("suspect", cases(40, case(0, "suspect", 1.03, pairs=48, p_adjusted=0.02)), groups=groups()),
+    "group suspect": outcome("suspect", groups=groups("suspect", 1.02)),
+    "nothing shown": outcome(
+        "inconclusive",
+        cases(40, case(0, "improved", 0.8)),
+        controls=(control(), control(0.05, "not seen", 1.6)),
+        exit_code=0,
+    ),
+    "not the work": outcome("untrusted", controls=(control(), control(0.05, "failed", 20.9))),
+    "two speeds": outcome(
+        cases=cases(5, case(0, modes="in 4 of 32 processes the base was 1.7× slower than in the others"))
+    ),
     "accepted": outcome("unchanged", cases(5, slow(accepted="a stricter check of the shapes"))),
 }

@@ -21,7 +21,7 @@ MISTAKES = [
     (("--screen", "0"), "argument --screen: expected a whole number of at least 3, not '0'"),
     (("--screen", "x"), "argument --screen: expected a whole number of at least 3, not 'x'"),
     (("--confirm", "4", "--alpha", "0.5"), "argument --confirm: expected a whole number of at least 5, not '4'"),
-    (("--confirm", "7"), "--confirm 7: too few pairs to reach p ≤ 0.01; at least 8 are needed"),
+    (("--confirm", "6"), "--confirm 6: too few pairs to reach p ≤ 0.01; at least 7 are needed"),
     (("--budget", "0"), "argument --budget: expected a number above 0, not '0'"),
     (("--budget", "nan"), "argument --budget: expected a number above 0, not 'nan'"),
     (("--patience", "inf"), "argument --patience: expected a number above 0, not 'inf'"),

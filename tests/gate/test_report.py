@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gradperf.gate.decision.findings import Finding, Outcome
+from gradperf.gate.decision.findings import Control, Finding, Outcome
 from gradperf.gate.report import terminal, words
 from gradperf.gate.report.github import annotations, in_actions
 from gradperf.gate.report.markdown import markdown
-from gradperf.gate.report.sentences import sentence
+from gradperf.gate.report.sentences import describe_control, sentence
 from gradperf.text import printable
 from gradperf.text.table import Terminal
 from tests.gate.outcomes import CONTROLS, EVERY, case, cases, control, groups, name, outcome, slow, untimed
@@ -39,6 +39,7 @@ def findings(verdicts=words.ORDER):
         smallest_visible_change=st.none() | st.floats(min_value=0),
         base_s=ratios,
         head_s=ratios,
+        modes=st.just("") | texts,
         reason=texts,
         accepted=st.just("") | texts,
     )
@@ -47,7 +48,7 @@ def findings(verdicts=words.ORDER):
 outcomes = st.builds(
     outcome,
     verdict=st.sampled_from(
-        ["regressed", "untrusted", "incomplete", "inconclusive", "improved", "unchanged", "identical"]
+        ["regressed", "untrusted", "incomplete", "suspect", "inconclusive", "improved", "unchanged", "identical"]
     ),
     cases=st.lists(findings(), max_size=20),
     groups=st.lists(findings(), max_size=3).map(tuple),
@@ -146,11 +147,14 @@ def test_the_culprit_stands_first_and_in_the_last_sentence():
 
 def test_rows_stand_in_the_order_of_their_urgency():
     """What needs action comes before what is better, what is open, what is new and what is as it was."""
-    order = ("regressed", "different", "failed", "removed", "improved", "unstable", "inconclusive", "new")
+    order = (
+        *("regressed", "different", "failed", "removed", "suspect"),
+        *("improved", "unstable", "inconclusive", "new"),
+    )
     lines = table(
         outcome("incomplete", [case(n, verdict) for n, verdict in enumerate(reversed(words.ORDER))]), 120, False
     )
-    assert tuple(line.split()[0] for line in lines[1:11]) == (*order, "unchanged", "identical")
+    assert tuple(line.split()[0] for line in lines[1:12]) == (*order, "unchanged", "identical")
 
 
 def test_quiet_cases_are_listed_only_if_they_are_few():
@@ -275,6 +279,58 @@ def test_what_was_accepted_is_shown_with_its_reason_and_no_error():
     assert "accepted   1.07× slower" in text
     assert "a stricter check of the shapes" in text
     assert annotations(EVERY["accepted"]) == []
+
+
+def test_a_suspect_is_named_and_fails_the_gate():
+    """It stands first, is named with its ratio, and is an error, because the gate does not let it pass."""
+    for key, who in (("suspect", name(0)), ("group suspect", "group numpy")):
+        shown = EVERY[key]
+        assert "not proven" in sentence(shown)
+        assert who.removeprefix("group ") in sentence(shown)
+        assert "does not let it pass" in sentence(shown)
+        errors = [line for line in annotations(shown) if line.startswith("::error")]
+        assert len(errors) == 1
+        assert "suspect" in errors[0]
+        assert who in errors[0]
+        assert "probably slower" in markdown(shown).splitlines()[0]
+    assert table(EVERY["suspect"], 100, ascii_only=False)[1].startswith("suspect")
+
+
+def test_a_regression_does_not_hide_a_suspect():
+    """Both are named."""
+    text = sentence(outcome("regressed", cases(40, slow(), case(1, "suspect", 1.03))))
+    assert name(0) in text
+    assert f"Probably slower, but not proven, is {name(1)}" in text
+
+
+def test_a_run_that_did_not_see_its_planted_slowdown_shows_nothing():
+    """Its first words say so, also if a case improved."""
+    shown = EVERY["nothing shown"]
+    assert sentence(shown).startswith("Nothing was shown")
+    assert "nothing was shown" in markdown(shown).splitlines()[0]
+    assert "No regression" not in sentence(shown)
+
+
+def test_too_large_a_planted_slowdown_is_explained():
+    """If far more was measured than was planted, the report says what that usually means."""
+    for key in ("not the work", "nothing shown"):
+        assert any("does not wait" in " ".join(lines) for lines in [table(EVERY[key], 300, ascii_only=False)])
+    assert "does not wait" in sentence(EVERY["not the work"])
+    assert "does not wait" not in sentence(EVERY["untrusted"])
+    assert any("does not wait" in line for line in annotations(EVERY["not the work"]))
+
+
+def test_a_control_without_values_has_no_numbers():
+    """It says that it was not measured, and nothing else."""
+    none = Control("planted slowdown", "", 0.05, "not seen", None, None, None, None, ())
+    assert describe_control(none) == "Control not measured: a slowdown of 5 % planted on purpose."
+
+
+def test_two_speeds_are_told():
+    """They stand beside the case, in the terminal and in Markdown."""
+    told = "in 4 of 32 processes the base was 1.7× slower"
+    assert any(told in line and name(0) in line for line in table(EVERY["two speeds"], 300, ascii_only=False))
+    assert told in markdown(EVERY["two speeds"])
 
 
 def test_a_planted_slowdown_that_was_not_seen_is_a_warning():

@@ -258,7 +258,7 @@ def test_nothing_in_common(tmp_path):
     assert "there is no benchmark that both sides have and run" in outcome.warnings
 
 
-def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None):
+def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=Plan()):  # noqa: B008 - frozen
     """Return the outcome of fake processes; the cases ``few`` may be called once, the cases ``failing`` fail."""
 
     def begin(self):
@@ -277,7 +277,7 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None):
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
     monkeypatch.setattr(session, "collect", lambda *_: [listed, listed])
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
-    request = session.Request(setting, Plan(), seed=3, planted=planted or {}, budget_s=budget_s)
+    request = session.Request(setting, plan, seed=3, planted=planted or {}, budget_s=budget_s)
     return session.compare(request, progress=lambda text: None)
 
 
@@ -313,6 +313,30 @@ def test_budget_of_nothing(monkeypatch):
     outcome = fake_run(monkeypatch, budget_s=1e-9)
     assert (outcome.verdict, outcome.exit_code) == ("incomplete", 13)
     assert any("the time budget ran out" in warning for warning in outcome.warnings)
+
+
+def test_plan_that_cannot_alarm(monkeypatch):
+    """If the plan can prove none of its suspects, the run is incomplete and says which --confirm could."""
+    outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=8))
+    assert (outcome.verdict, outcome.exit_code) == ("incomplete", 13)
+    assert all(len(case.screened) == 3 and not case.confirmed for case in outcome.cases)
+    (warning,) = (warning for warning in outcome.warnings if "--confirm" in warning)
+    assert warning.startswith("4 cases and groups look slower: 8 pairs can prove none of so many")
+    assert "--confirm 9 can prove it" in warning
+    outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=9))
+    assert (outcome.verdict, outcome.exit_code) == ("regressed", 10)
+
+
+def test_large_changes_need_no_confirmation(monkeypatch):
+    """A change beyond a factor of two is regressed, also if the plan could confirm nothing."""
+    outcome = fake_run(monkeypatch, planted={"*": 2.0}, plan=Plan(screen=3, confirm=8))
+    assert (outcome.verdict, outcome.exit_code) == ("regressed", 10)
+
+
+def test_two_speeds_are_told(monkeypatch):
+    """What the seconds of base and head tell about two speeds is in the finding."""
+    monkeypatch.setattr(session, "describe_modes", lambda values: f"{len(values)} values")
+    assert {case.modes for case in fake_run(monkeypatch).cases} == {"8 values"}
 
 
 def test_plant(monkeypatch):

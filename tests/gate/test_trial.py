@@ -2,14 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from gradperf.gate.decision import trial
 from gradperf.gate.decision.trial import Pair, Plan
+from gradperf.stats import p_slower
 from tests.gate import noise
+from tests.test_stats import CONFIRMED, SCREENED
 
 PLAN = Plan()
-STEADY = [0.001 * (-1) ** i * (1 + 0.1 * i) for i in range(40)]
+STEADY = [0.001 * (-1) ** i * (1 + 0.1 * i) for i in range(60)]
 """Pairs without an effect: nothing is suspected."""
 
 
@@ -24,7 +27,7 @@ def follow(groups, screen, confirm, plan=PLAN, *, planted=0.05, time_for=math.in
         calls.append((phase, cases))
         script = {"screen": screen, "confirm": confirm}[phase]
         values = {case: script[case][index] for case in cases if script[case][index] is not None}
-        return Pair(values, STEADY[len(calls) % 40], None if planted is None else planted + STEADY[index])
+        return Pair(values, STEADY[len(calls) % 60], None if planted is None else planted + STEADY[index])
 
     return trial.run(groups, plan, measure, **options), calls
 
@@ -53,8 +56,7 @@ def test_suspected_cases_are_confirmed_on_fresh_pairs():
     assert calls[8:] == [("confirm", ("a", "b"))] * 12
     assert done.groups["g"].confirmed == ()
     assert done.cases["a"].confirmed == tuple(level(0.1)[:12])
-    assert done.cases["a"].slower.p_half == 2**-12
-    assert done.cases["a"].slower.p_both_looks == 2**-10
+    assert done.cases["a"].slower.p == 2**-12 / 0.25
     assert done.cases["a"].slower.decided_at == 12
 
 
@@ -75,7 +77,7 @@ def test_what_raised_a_suspicion_is_no_proof():
     assert done.cases["a"].slower.p_adjusted == 1
 
 
-@pytest.mark.parametrize(("good", "dropped_at"), [(4, 6), (9, 12), (10, 18)])
+@pytest.mark.parametrize(("good", "dropped_at"), [(3, 6), (7, 12), (11, 18)])
 def test_hopeless_suspicions_are_dropped(good, dropped_at):
     """A case that stops looking slower is dropped at the next look. Each look is stricter."""
     values = [*level(0.013)[:good], *[-0.4 + value for value in STEADY]]
@@ -85,14 +87,42 @@ def test_hopeless_suspicions_are_dropped(good, dropped_at):
 
 
 def test_undecided_until_the_end():
-    """A case neither certain nor hopeless is measured to the end, where three quarters of alpha are left."""
+    """A case neither certain nor hopeless is measured to the end, where more than half of alpha is left."""
     values = [*level(0.03)[:5], *STEADY[:3], *level(0.03)]
     done, calls = follow({"g": ["a"]}, {"a": level(0.05)}, {"a": values})
     answer = done.cases["a"].slower
     assert len(calls) == 8 + 24
-    assert PLAN.alpha / 4 < answer.p_half < 0.2
+    assert PLAN.alpha / 4 < p_slower(values[:12], PLAN.margin) < 0.2
     assert answer.decided_at == 24
-    assert answer.p_both_looks == answer.p_end / 0.75 <= PLAN.alpha
+    assert answer.p == p_slower(values[:24], PLAN.margin) / 0.55 <= PLAN.alpha
+
+
+def test_the_measured_slowdown_with_two_modes():
+    """JAX 0.4.35 against 0.4.31 is a proven regression, although one process in eight of the base is slow."""
+    done, _ = follow({"g": ["a"]}, {"a": SCREENED}, {"a": CONFIRMED})
+    assert done.cases["a"].slower.p_adjusted <= PLAN.alpha
+    assert len(done.cases["a"].confirmed) == 24
+
+
+def test_what_is_likely_is_measured_further():
+    """If most values show a slowdown that is not proven at the end, up to as many pairs again decide it."""
+    values = [value - 0.5 * (i % 4 == 1) for i, value in enumerate(level(0.2))]
+    done, calls = follow({"g": ["a"]}, {"a": level(0.2)}, {"a": values})
+    assert p_slower(values[:24], PLAN.margin) > 0.55 * PLAN.alpha
+    assert len(calls) == 8 + 48
+    assert done.cases["a"].slower.p == p_slower(values[:48], PLAN.margin) / 0.2 <= PLAN.alpha
+    assert done.cases["a"].slower.decided_at == 48
+
+
+def test_only_what_is_likely_is_measured_further():
+    """Other suspects, and the controls, get no pairs beyond the end."""
+    likely = [value - 0.5 * (i % 4 == 1) for i, value in enumerate(level(0.2))]
+    doubtful = [value - 0.04 * (i % 4 == 1) for i, value in enumerate(level(0.02))]
+    screen, confirm = {"a": level(0.2), "b": level(0.02)}, {"a": likely, "b": doubtful}
+    done, calls = follow({"g": ["a", "b"]}, screen, confirm, planted=0.0, apart={"a"})
+    assert calls[8:32] == [("confirm", ("a", "b"))] * 24
+    assert calls[32:] == [("confirm", ("a",))] * 24
+    assert done.cases["b"].slower.p_adjusted > PLAN.alpha
 
 
 def test_faster_cases_are_a_family_of_their_own():
@@ -100,7 +130,7 @@ def test_faster_cases_are_a_family_of_their_own():
     changed = {"a": level(-0.1), "b": level(0.1)}
     done, _ = follow({"g": ["a", "b"]}, changed, changed)
     for answer in (done.cases["a"].faster, done.cases["b"].slower):
-        assert answer.p_adjusted == answer.p_both_looks == 2**-10
+        assert answer.p_adjusted == answer.p == 2**-10
     assert done.suspects == 1
     assert done.cases["a"].slower.p_adjusted == done.cases["b"].faster.p_adjusted == 1
 
@@ -148,7 +178,7 @@ def test_a_case_may_be_missing():
     done, _ = follow({"g": ["a", "b", "c"]}, screen, confirm)
     assert done.members == {"g": ("b", "c")}
     assert len(done.cases["a"].screened) == 7
-    assert done.cases["a"].slower.p_half == 2**-10
+    assert done.cases["a"].slower.p == 2**-10 / 0.25
     never, calls = follow({"g": ["a"]}, {"a": [None] * 8}, {})
     assert never.cases["a"].screened == ()
     assert never.cases["a"].slower.p_adjusted == 1
@@ -160,7 +190,7 @@ def test_confirmation_goes_on_until_the_planted_slowdown_was_seen():
     done, calls = follow({"g": ["a"]}, {"a": STEADY}, {}, planted=0.0)
     assert calls[8:] == [("confirm", ())] * 24
     assert len(done.planted) == len(done.null) == 32
-    script = iter([-0.05, -0.05, *[0.05] * 40])
+    script = iter([-0.05, -0.05, -0.05, -0.05, *[0.05] * 40])
     calls.clear()
 
     def measure(phase, cases):
@@ -199,22 +229,22 @@ def test_alarm_at_half_stands():
     assert done.cases["a"].slower.decided_at == 12
     assert done.cases["a"].slower.p_adjusted <= PLAN.alpha
     assert done.cases["b"].slower.p_adjusted > PLAN.alpha
-    assert done.cases["b"].slower.p_half < 0.01
+    assert p_slower(values["b"][:12], PLAN.margin) < 0.01
     assert len(done.cases["b"].confirmed) == 18
 
 
 @pytest.mark.parametrize(
     ("pairs", "quarters"),
     [
-        (24, {6: 1, 12: 2, 18: 3, 24: 4}),
-        (10, {3: 1, 5: 2, 8: 3, 10: 4}),
-        (3, {1: 1, 2: 2, 3: 4}),
-        (2, {1: 2, 2: 4}),
-        (1, {1: 4}),
+        (24, {6: 1, 12: 2, 18: 3, 24: 4, 48: 5}),
+        (10, {3: 1, 5: 2, 8: 3, 10: 4, 20: 5}),
+        (3, {1: 1, 2: 2, 3: 4, 6: 5}),
+        (2, {1: 2, 2: 4, 4: 5}),
+        (1, {1: 4, 2: 5}),
     ],
 )
 def test_looks(pairs, quarters):
-    """A look follows each quarter. If quarters coincide, the later one counts. The last pair is the last look."""
+    """A look follows each quarter, and as many pairs again. If quarters coincide, the later one counts."""
     assert trial.looks(pairs) == quarters
 
 
@@ -223,12 +253,51 @@ def test_looks(pairs, quarters):
 def test_least_pairs(alpha, family):
     """With this many pairs an alarm is possible, with one less it is not."""
     least = trial.least_pairs(alpha, family)
-    assert 2**-least / 0.75 * family <= alpha < 2 ** -(least - 1) / 0.75 * family
+    assert 2**-least / 0.8 * family <= alpha < 2 ** -(least - 1) / 0.8 * family
     if family == 1:
         for confirm, alarm in [(least, True), (least - 1, False)]:
             plan = Plan(alpha=alpha, confirm=confirm)
             done, _ = follow({"g": ["a"]}, {"a": level(1.0)}, {"a": level(1.0)}, plan)
             assert (done.cases["a"].slower.p_adjusted <= alpha) == alarm
+            assert done.confirm_needed == (0 if alarm else least)
+
+
+@pytest.mark.parametrize("confirm", [7, 8, 16, 17, 18, 24, 60])
+def test_shares_of_alpha(confirm):
+    """Together the looks have alpha, and a look that cannot alarm has nothing of it."""
+    plan = Plan(confirm=confirm)
+    assert sum(plan.shares.values()) == pytest.approx(1)
+    assert (plan.shares[trial.HALF] > 0) == (2.0 ** -math.ceil(confirm / 2) <= 0.25 * plan.alpha) == (confirm > 16)
+    assert plan.can_alarm(1)
+
+
+def test_a_plan_that_cannot_prove_so_many_suspects():
+    """If no suspect could be proven, nothing is confirmed, and the trial says how many pairs could."""
+    names = list("abcde")
+    plan = Plan(screen=3, confirm=8)
+    done, calls = follow({"g": names}, dict.fromkeys(names, level(0.2)), {}, plan)
+    assert len(calls) == 3
+    assert done.suspects == 6
+    assert done.confirm_needed == trial.least_pairs(plan.alpha, 6) == 10
+    assert not done.stopped
+    done, _ = follow({"g": names}, dict.fromkeys(names, level(0.2)), {}, plan, time_for=2)
+    assert (done.stopped, done.confirm_needed) == (True, 0)
+    done, _ = follow({"g": names}, *[dict.fromkeys(names, level(0.2))] * 2, Plan(screen=3, confirm=10))
+    assert done.confirm_needed == 0
+    assert all(done.cases[name].slower.p_adjusted <= plan.alpha for name in names)
+
+
+def test_few_pairs_can_raise_a_suspicion():
+    """Three pairs that are all faster are confirmed; no p of three pairs is below 0.05."""
+    done, _ = follow({"g": ["a"]}, *[{"a": level(-0.1)}] * 2, Plan(screen=3))
+    assert done.cases["a"].faster.p_adjusted <= PLAN.alpha
+
+
+def test_two_modes_raise_a_suspicion():
+    """If five of eight values show a large slowdown, the others do not hide it."""
+    done, _ = follow({"g": ["a"]}, {"a": [*level(0.2)[:5], -0.4, -0.41, -0.42]}, {"a": level(0.2)})
+    assert p_slower(done.cases["a"].screened) > trial.SCREEN_P
+    assert done.cases["a"].slower.p_adjusted <= PLAN.alpha
 
 
 # Simulated machines, twelve cases. tests/gate/test_sabotage.py shows that these simulations can fail.
@@ -284,6 +353,23 @@ def test_power_for_one_case(slowdown, least):
         for m in noise.machines(noise.normal, 6, 300, PLAN, effects={"jax3": math.log1p(slowdown)})
     ]
     assert sum(caught) >= least * len(caught), sum(caught) / len(caught)
+
+
+def two_modes(rng, pairs):
+    """One process in eight of the base is 1.7 times slower, and the other noise is 2 %."""
+    return rng.normal(0, 0.02, pairs) - math.log(1.7) * (rng.random(pairs) < 1 / 8)
+
+
+@pytest.mark.parametrize("slowdown", [0.1, 0.2])
+def test_power_with_two_modes(slowdown):
+    """If the base draws a slow mode in one process of eight, a slowdown of 20 % is caught in 95 % of all runs."""
+    rng = np.random.default_rng(12)
+    caught = 0
+    for _ in range(300):
+        values = (two_modes(rng, 56) + math.log1p(slowdown)).tolist()
+        done, _ = follow({"g": ["a"]}, {"a": values[:8]}, {"a": values[8:]})
+        caught += done.cases["a"].slower.p_adjusted <= PLAN.alpha
+    assert caught >= 0.95 * 300, caught
 
 
 def test_power_for_a_group():

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal[
-    "regressed",  # slower by more than the smallest effect of interest, proven on fresh pairs
+    "regressed",  # slower by more than the smallest effect of interest, proven
+    "suspect",  # its interval lies above the smallest effect of interest, but that is not proven
     "improved",  # faster by more than that, proven in the same way
     "unchanged",  # the whole interval lies within the bounds of equivalence
     "inconclusive",  # none of these could be shown
@@ -24,6 +25,7 @@ Overall = Literal[
     "regressed",
     "untrusted",  # a control failed, or the two sides' results differ
     "incomplete",  # nothing was compared, or a case vanished, crashed or hung
+    "suspect",  # something looks slower, and more pairs did not prove it
     "inconclusive",
     "improved",
     "unchanged",
@@ -33,7 +35,7 @@ Overall = Literal[
 ControlName = Literal["base against base", "planted slowdown"]
 ControlResult = Literal[
     "passed",
-    "not seen",  # the run is too noisy to call a case unchanged
+    "not seen",  # the run shows nothing: the planted slowdown is lost in noise, or far from what was planted
     "failed",  # no verdict may be believed
 ]
 
@@ -62,6 +64,8 @@ class Finding:
     screened: tuple[float, ...] = ()
     confirmed: tuple[float, ...] = ()
     """Log-ratio of every pair of each phase, in the order measured."""
+    modes: str = ""
+    """What is known of several speeds of its processes; empty if nothing is."""
     reason: str = ""
     """Why it failed, or what differs; empty if it was measured."""
     accepted: str = ""

@@ -14,34 +14,43 @@ Which values the interval of a case rests on depends on how the case was measure
   tend to be too high. Alarm and interval rest on the same values and cannot contradict each other.
 - **Dropped before half of the confirmation**: all values, at 97.5 %. The confirming values alone are too few for an
   interval. They tend to be too low, and the screen's values too high.
+
+**Of few pairs** (fewer than 6 or 7) the exact interval is infinite. Student's t is shown instead, at 99 % because
+it takes the noise for normal. It can make a case suspect, but it proves nothing: not that a case is unchanged
+either.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from gradperf.gate.decision.findings import Control, ControlName, ControlResult, Finding, Overall, Verdict
-from gradperf.gate.decision.trial import HALF_WEIGHT, PLANTED, SCREEN_P, History, Plan, Trial, planted_was_seen
-from gradperf.stats import (
-    bisect,
-    hodges_lehmann,
-    p_faster,
-    p_slower,
-    shamos_sigma,
-    signed_rank_interval,
-    signed_rank_power,
+from gradperf.gate.decision.large import FACTOR, LEAST_PAIRS, p_large
+from gradperf.gate.decision.trial import (
+    CONFIRMED_CONFIDENCE,
+    PLANTED,
+    History,
+    Plan,
+    Trial,
+    planted_was_seen,
+    suspect_margin,
 )
+from gradperf.gate.decision.visible import smallest_visible_change
+from gradperf.stats import interval, location, p_faster, p_slower, t_interval
 
-CONFIDENCE, CONFIRMED_CONFIDENCE = 0.95, 0.975
+CONFIDENCE, FEW_CONFIDENCE = 0.95, 0.99
 """Confidence of the intervals: see above."""
 
-BLIND, BLIND_CONFIDENCE = 0.6, 0.999
-"""The gate is blind if, with this confidence, it detected less than this share of the planted slowdown."""
+BLIND, EXCESS, CONTROL_CONFIDENCE = 0.6, 2.0, 0.999
+"""The planted slowdown fails if, with this confidence, less
+than the first share of it was measured, or more than the second. The gate would be blind, or what it times is not
+the work that was planted."""
 
 UNSTABLE = 0.10
 """A case is too noisy to be judged if its smallest visible change is larger than this."""
 
-POWER = 0.8
-"""Probability with which the smallest visible change would be called regressed."""
+LARGEST_BOUND = 100.0
+"""Log-ratios beyond this are no bound of an interval."""
 
 EXIT_CODES: Mapping[Overall, int] = {
     "unchanged": 0,
@@ -49,11 +58,12 @@ EXIT_CODES: Mapping[Overall, int] = {
     "identical": 0,
     "inconclusive": 0,
     "regressed": 10,
+    "suspect": 11,
     "untrusted": 12,
     "incomplete": 13,
 }
 STRICT_EXIT_CODE = 11
-"""Exit code of an inconclusive run if the user asked for strictness; 0 otherwise."""
+"""Exit code of an inconclusive run if the user asked for strictness; 0 otherwise. A suspect run always has it."""
 
 
 def judge(
@@ -63,11 +73,13 @@ def judge(
     control_case: str,
     seconds: Mapping[str, tuple[float, float]],
     accepted: Mapping[str, str],
+    modes: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[tuple[Finding, ...], tuple[Finding, ...], tuple[Control, ...]]:
     """Return the findings of the cases, the findings of the groups, and the controls.
 
     ``seconds`` has the median times of base and head, by case. ``accepted`` has the user's reason to accept a
     change, by case or group. It does not alter the verdict, but :func:`overall` ignores accepted findings.
+    ``modes`` has what is known of several speeds, by case.
     """
     cases = tuple(
         _finding(
@@ -78,6 +90,7 @@ def judge(
             group=trial.group_of[id_],
             seconds=seconds.get(id_, (None, None)),
             accepted=accepted.get(id_, ""),
+            modes=modes.get(id_, ""),
         )
         for id_, history in trial.cases.items()
     )
@@ -98,25 +111,32 @@ def _finding(
     group: str = "",
     seconds: tuple[float | None, float | None] = (None, None),
     accepted: str = "",
+    modes: str = "",
 ) -> Finding:
     """Return the finding of a case, or of a group of ``members``."""
     values, confidence = basis(history, plan)
-    low, high = signed_rank_interval(values, confidence)
+    exact = interval(values, confidence)
+    low, high = shown_interval(values, confidence)
+    all_values = (*history.screened, *history.confirmed)
     # If a group were slower, its members would be suspected as well.
     would_be_suspected = [history, *(trial.cases[case] for case in members)]
     visible = smallest_visible_change(
-        (*history.screened, *history.confirmed),
+        all_values,
         plan,
-        suspect_margin=plan.margin if members else 0.0,
+        suspect_margin=suspect_margin(plan, group=bool(members)),
         suspects=trial.suspects + sum(not one.slower.suspected for one in would_be_suspected),
     )
-    bound = math.log1p(plan.equivalence)
+    subjects = len(trial.cases) + len(trial.groups)
+    p_regressed = min(history.slower.p_adjusted, p_large(all_values, plan, subjects))
+    p_improved = min(history.faster.p_adjusted, p_large([-value for value in all_values], plan, subjects))
     verdict: Verdict
-    if history.slower.p_adjusted <= plan.alpha:
+    if p_regressed <= plan.alpha:
         verdict = "regressed"
-    elif history.faster.p_adjusted <= plan.alpha:
+    elif p_improved <= plan.alpha:
         verdict = "improved"
-    elif -bound <= low and high <= bound and planted_was_seen(trial.planted, plan):
+    elif low > plan.margin:
+        verdict = "suspect"
+    elif -plan.bound <= exact[0] and exact[1] <= plan.bound and planted_was_seen(trial.planted, plan):
         verdict = "unchanged"
     elif visible is not None and visible > UNSTABLE:
         verdict = "unstable"
@@ -126,16 +146,17 @@ def _finding(
         id=id_,
         verdict=verdict,
         group=group,
-        ratio=_ratio(values),
+        ratio=_ratio(values, confidence),
         ci_low=_bound(low),
         ci_high=_bound(high),
-        p_adjusted=history.slower.p_adjusted,
+        p_adjusted=p_regressed,
         pairs=len(values),
         smallest_visible_change=visible,
         base_s=seconds[0],
         head_s=seconds[1],
         screened=history.screened,
         confirmed=history.confirmed,
+        modes=modes,
         accepted=accepted,
     )
 
@@ -149,36 +170,19 @@ def basis(history: History, plan: Plan) -> tuple[tuple[float, ...], float]:
     return history.screened + history.confirmed, CONFIRMED_CONFIDENCE
 
 
-def _ratio(values: Sequence[float]) -> float | None:
-    return math.exp(hodges_lehmann(values)) if values else None
+def shown_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Return the exact interval, or Student's of few values."""
+    exact = interval(values, confidence)
+    return exact if math.isfinite(exact[0]) else t_interval(values, FEW_CONFIDENCE)
+
+
+def _ratio(values: Sequence[float], confidence: float) -> float | None:
+    return math.exp(location(values, confidence)) if values else None
 
 
 def _bound(log_ratio: float) -> float | None:
-    """Return the bound as a ratio; None if it is infinite."""
-    return math.exp(log_ratio) if math.isfinite(log_ratio) else None
-
-
-def smallest_visible_change(
-    values: Sequence[float], plan: Plan, *, suspect_margin: float, suspects: int
-) -> float | None:
-    """Return the slowdown, as a share, that is suspected and then confirmed with probability :data:`POWER`.
-
-    The two probabilities are multiplied, because screen and confirmation use separate pairs. None if there are too
-    few ``values`` to estimate their spread, or if no slowdown reaches that probability.
-    """
-    if len(values) < 2:
-        return None
-    sigma = shamos_sigma(values)
-    final_alpha = plan.alpha * (1 - HALF_WEIGHT) / suspects
-
-    def detected(effect: float) -> float:
-        suspected = signed_rank_power(effect - suspect_margin, sigma, plan.screen, SCREEN_P)
-        return suspected * signed_rank_power(effect - plan.margin, sigma, plan.confirm, final_alpha)
-
-    largest = plan.margin + 10 * sigma  # all values lie beyond the margin
-    if detected(largest) < POWER:
-        return None
-    return math.expm1(bisect(lambda effect: detected(effect) - POWER, plan.margin, largest, steps=25))
+    """Return the bound as a ratio; None if it is infinite, or as good as that."""
+    return math.exp(log_ratio) if abs(log_ratio) < LARGEST_BOUND else None
 
 
 def _null(values: Sequence[float], plan: Plan, case: str) -> Control:
@@ -189,46 +193,67 @@ def _null(values: Sequence[float], plan: Plan, case: str) -> Control:
 
 
 def _planted(values: Sequence[float], plan: Plan, case: str) -> Control:
-    """Return the control "planted slowdown".
+    """Return the control "planted slowdown". It fails if what was measured is certainly not what was planted.
 
-    It fails only if its interval excludes a share of :data:`BLIND` of the slowdown. Too much noise is no failure.
+    So it does if the gate is blind: its interval excludes a share of :data:`BLIND` of the slowdown. And it does if
+    :data:`EXCESS` times the slowdown lies below the interval. Of few values all must be larger than :data:`FACTOR`,
+    because some cases have two speeds. Too much noise is no failure.
     """
-    blind = signed_rank_interval(values, BLIND_CONFIDENCE)[1] < BLIND * math.log1p(PLANTED)
-    result: ControlResult = "passed" if planted_was_seen(values, plan) else "failed" if blind else "not seen"
+    low, high = interval(values, CONTROL_CONFIDENCE)
+    is_blind = high < BLIND * math.log1p(PLANTED)
+    is_too_much = low > math.log1p(EXCESS * PLANTED)
+    few = math.isinf(low) and len(values) >= LEAST_PAIRS and min(values) > math.log(FACTOR)
+    result: ControlResult = "failed" if is_blind or is_too_much or few else "not seen"
+    if result != "failed" and planted_was_seen(values, plan):
+        result = "passed"
     return _control("planted slowdown", case, PLANTED, result, values, plan)
 
 
 def _control(
     name: ControlName, case: str, effect: float, result: ControlResult, values: Sequence[float], plan: Plan
 ) -> Control:
-    low, high = signed_rank_interval(values, CONFIDENCE)
+    low, high = shown_interval(values, CONFIDENCE)
     p = p_slower(values, plan.margin)
-    return Control(name, case, effect, result, _ratio(values), _bound(low), _bound(high), p, tuple(values))
+    ratio = _ratio(values, CONFIDENCE)
+    return Control(name, case, effect, result, ratio, _bound(low), _bound(high), p, tuple(values))
 
 
 def overall(
-    cases: Sequence[Finding], groups: Sequence[Finding], controls: Sequence[Control], *, strict: bool
+    cases: Sequence[Finding],
+    groups: Sequence[Finding],
+    controls: Sequence[Control],
+    *,
+    strict: bool,
+    incomplete: bool = False,
 ) -> tuple[Overall, int]:
     """Return the verdict on the run and its exit code. Accepted findings do not count.
 
-    The worst counts: results that cannot be trusted, then a slowdown, a missing result, an unproven result. If
-    everything that changed was accepted, the run is unchanged.
+    The worst counts: results that cannot be trusted, then a slowdown, a missing result, a slowdown that is only
+    likely, an unproven result. If everything that changed was accepted, the run is unchanged. ``incomplete``: the
+    run had to end before it could prove anything.
     """
-    verdict = _overall(cases, groups, controls)
+    verdict = _overall(cases, groups, controls, incomplete)
     return verdict, STRICT_EXIT_CODE if strict and verdict == "inconclusive" else EXIT_CODES[verdict]
 
 
-def _overall(cases: Sequence[Finding], groups: Sequence[Finding], controls: Sequence[Control]) -> Overall:
+def _overall(
+    cases: Sequence[Finding], groups: Sequence[Finding], controls: Sequence[Control], incomplete: bool
+) -> Overall:
     verdicts = {case.verdict for case in cases if not case.accepted}
     group_verdicts = {group.verdict for group in groups if not group.accepted}
-    if "different" in verdicts or any(control.result == "failed" for control in controls):
+    results = {control.result for control in controls}
+    if "different" in verdicts or "failed" in results:
         return "untrusted"
     if "regressed" in verdicts | group_verdicts:
         return "regressed"
-    if verdicts & {"failed", "removed"} or not any(case.verdict == "identical" or case.pairs for case in cases):
+    is_compared = any(case.verdict == "identical" or case.pairs for case in cases)
+    if incomplete or verdicts & {"failed", "removed"} or not is_compared:
         return "incomplete"
-    # Groups do not count here: the mean of cases that are all proven unchanged is unchanged too.
-    if verdicts & {"inconclusive", "unstable"}:
+    if "suspect" in verdicts | group_verdicts:
+        return "suspect"
+    # Groups do not count here: the mean of cases that are all proven unchanged is unchanged too. A run that did not
+    # see its own slowdown shows nothing, whatever it measured.
+    if verdicts & {"inconclusive", "unstable"} or "not seen" in results:
         return "inconclusive"
     if "improved" in verdicts | group_verdicts:
         return "improved"

@@ -4,16 +4,19 @@
 that looks slower or faster is then confirmed, on fresh pairs only. So the screen may suspect many cases: the
 confirmation alone bounds the false alarms. Its tests are exact (:mod:`gradperf.stats`), and its number of looks is
 fixed beforehand. A case without suspicion takes no more time.
+
+If the interval of a suspect lies above the smallest effect of interest at the end, but nothing is proven yet, as
+many pairs again are taken for it. That look has its own share of alpha.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any, Literal
 
-from gradperf.stats import holm, p_faster, p_slower
+from gradperf.stats import holm, interval, location, p_faster, p_slower
 
 SCREEN_P = 0.2
 """A case or group is suspected of a slowdown below this one-sided p. It is large, to miss few slowdowns.
@@ -22,20 +25,32 @@ A case is suspected of any slowdown at all, a group only of one above the smalle
 suspected, all its members are measured again."""
 
 SCREEN_FASTER_P = 0.05
-"""A case or group is suspected of a speedup above the smallest effect of interest below this p."""
+"""A case or group is suspected of a speedup above the smallest effect of interest below this p.
+
+Few pairs cannot reach it. Of those, all have to be faster."""
 
 LOOKS = 4
 """The confirming values are tested after each quarter of the pairs."""
 
-HALF = 2
-HALF_WEIGHT = 0.25
-"""An alarm is possible at the second look, with this share of alpha, and at the last, with the rest of it."""
+HALF, END, EXTRA = 2, 4, 5
+"""The looks that can raise an alarm: after half of the pairs, at the end, and after as many pairs again."""
+
+SHARES = {HALF: 0.25, END: 0.55, EXTRA: 0.2}
+"""By look: its share of alpha (weighted Bonferroni: Holm 1979, section 4)."""
 
 FUTILE_P = {1: 0.5, 2: 0.2, 3: 0.1}
-"""By look: the p above which a suspicion is dropped. This can only prevent alarms, so it costs no alpha."""
+"""By look: the p above which a suspicion is dropped. This can only prevent alarms, so it costs no alpha.
+
+It is kept while the median is beyond the bound of equivalence: a case that has two speeds needs more pairs."""
+
+CONFIRMED_CONFIDENCE = 0.975
+"""Confidence of the interval of confirmed values."""
 
 PLANTED = 0.05
 """The slowdown that every pair contains on purpose, to check that the run detects it."""
+
+PLAUSIBLE = 0.25
+"""A planted slowdown was not seen if a larger one than this was measured instead of it."""
 
 ALL = "all"
 """The group of all cases."""
@@ -60,6 +75,25 @@ class Plan:
     def margin(self) -> float:
         """``min_effect`` as a log-ratio."""
         return math.log1p(self.min_effect)
+
+    @property
+    def bound(self) -> float:
+        """``equivalence`` as a log-ratio."""
+        return math.log1p(self.equivalence)
+
+    @property
+    def shares(self) -> Mapping[int, float]:
+        """The share of alpha of each look. A look that could not even alarm for a single suspect has none."""
+        half = SHARES[HALF] if self._least_p(HALF) <= SHARES[HALF] * self.alpha else 0.0
+        return {HALF: half, END: SHARES[HALF] + SHARES[END] - half, EXTRA: SHARES[EXTRA]}
+
+    def _least_p(self, look: int) -> float:
+        """Return p if all pairs up to this look are beyond the margin."""
+        return 2.0 ** -math.ceil(self.confirm * look / LOOKS)
+
+    def can_alarm(self, suspects: int) -> bool:
+        """Return whether any of so many suspects can be proven at the end, by Holm's method."""
+        return suspects * self._least_p(END) <= self.shares[END] * self.alpha
 
 
 @dataclass(frozen=True)
@@ -88,18 +122,10 @@ class Answer:
     """Confirming pairs after which the suspicion was dropped as hopeless."""
     decided_at: int | None = None
     """Confirming pairs after which it was decided."""
-    p_half: float = 1.0
-    p_end: float = 1.0
-    """p at the two looks that can raise an alarm; 1 before them."""
+    p: float = 1.0
+    """One p-value for all looks so far: the smallest of p/share; 1 if the suspicion was dropped."""
     p_adjusted: float = 1.0
     """By Holm, over all suspicions of the same direction. The answer is yes if it is at most alpha."""
-
-    @property
-    def p_both_looks(self) -> float:
-        """One p-value for both looks, by weighted Bonferroni: P(p ≤ α) ≤ ¼·α + ¾·α (Holm 1979, section 4)."""
-        if self.dropped_at is not None:
-            return 1.0
-        return min(1.0, self.p_half / HALF_WEIGHT, self.p_end / (1 - HALF_WEIGHT))
 
 
 @dataclass(frozen=True)
@@ -127,6 +153,8 @@ class Trial:
     """The controls, over both phases."""
     stopped: bool
     """Whether the time ran out before everything was decided."""
+    confirm_needed: int = 0
+    """If nothing was confirmed, because the plan could not prove any of so many suspects: the pairs that can."""
 
     @property
     def suspects(self) -> int:
@@ -157,9 +185,8 @@ class _Subject:
         self.members = members
         self.screened = [value for pair in screen if (value := self.value(pair)) is not None]
         self.confirmed: list[float] = []
-        margin = plan.margin if len(members) > 1 else 0.0
-        self.slower = _Question(self, p_slower, Answer(p_slower(self.screened, margin) < SCREEN_P))
-        self.faster = _Question(self, p_faster, Answer(p_faster(self.screened, plan.margin) < SCREEN_FASTER_P))
+        self.slower = _Question(self, p_slower, Answer(looks_slower(self.screened, plan, group=len(members) > 1)))
+        self.faster = _Question(self, p_faster, Answer(_looks_faster(self.screened, plan)))
 
     def value(self, pair: Pair) -> float | None:
         """Return the mean log-ratio of the members; None if ``pair`` lacks one of them."""
@@ -170,27 +197,59 @@ class _Subject:
     def is_open(self) -> bool:
         return self.slower.is_open or self.faster.is_open
 
+    def needs_more(self, plan: Plan) -> bool:
+        """Return whether the interval, or most of the values, shows a slowdown that is not proven."""
+        return (
+            self.slower.answer.suspected
+            and self.slower.answer.p_adjusted > plan.alpha
+            and (_is_large(self.confirmed, plan) or interval(self.confirmed, CONFIRMED_CONFIDENCE)[0] > plan.margin)
+        )
+
     @property
     def history(self) -> History:
         return History(tuple(self.screened), tuple(self.confirmed), self.slower.answer, self.faster.answer)
 
 
+def suspect_margin(plan: Plan, *, group: bool) -> float:
+    """Return the log-ratio above which a case or a group is suspected."""
+    return plan.margin if group else 0.0
+
+
+def looks_slower(values: Sequence[float], plan: Plan, *, group: bool) -> bool:
+    """Return whether the screen raises a suspicion.
+
+    If most values are beyond the bound of equivalence, it does whatever the others are: p alone would overlook a
+    case whose base draws a slow mode in two of eight processes.
+    """
+    return p_slower(values, suspect_margin(plan, group=group)) < SCREEN_P or _is_large(values, plan)
+
+
+def _is_large(values: Sequence[float], plan: Plan) -> bool:
+    """Return whether at least half of the values are slower by more than the bound of equivalence."""
+    return bool(values) and median(values) > plan.bound
+
+
+def _looks_faster(values: Sequence[float], plan: Plan) -> bool:
+    p = p_faster(values, plan.margin)
+    return p < 1 and p <= max(SCREEN_FASTER_P, 2.0 ** -len(values))
+
+
 def least_pairs(alpha: float, suspects: int = 1) -> int:
     """Return the smallest number of confirming pairs that can raise an alarm with this many suspects.
 
-    If all n values lie beyond the margin, p = 2⁻ⁿ. It must be at most ¾·α/suspects.
+    If all n values lie beyond the margin, p = 2⁻ⁿ.
     """
-    return max(1, math.ceil(-math.log2(alpha * (1 - HALF_WEIGHT) / suspects)))
+    return next(count for count in itertools.count(1) if Plan(alpha=alpha, confirm=count).can_alarm(suspects))
 
 
 def looks(pairs: int) -> dict[int, int]:
-    """Return the looks, 1 to 4, by the number of confirming pairs that they follow."""
-    return {math.ceil(pairs * look / LOOKS): look for look in range(1, LOOKS + 1)}
+    """Return the looks, 1 to 5, by the number of confirming pairs that they follow."""
+    return {math.ceil(pairs * look / LOOKS): look for look in range(1, LOOKS + 1)} | {2 * pairs: EXTRA}
 
 
 def planted_was_seen(values: Sequence[float], plan: Plan) -> bool:
-    """Return whether a slowdown is proven by the ``values`` of the planted one."""
-    return p_slower(values, plan.margin) <= plan.alpha
+    """Return whether the ``values`` of the planted slowdown prove one, and one of about that size."""
+    return p_slower(values, plan.margin) <= plan.alpha and location(values) < math.log1p(PLAUSIBLE)
 
 
 def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, apart: Collection[str] = ()) -> Trial:
@@ -208,7 +267,9 @@ def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, ap
     members = _members(groups, pairs, apart)
     cases = {case: _Subject((case,), pairs, plan) for case in group_of}
     means = {group: _Subject(member_cases, pairs, plan) for group, member_cases in members.items()}
-    if not stopped:
+    suspects = sum(subject.slower.is_open for subject in (*cases.values(), *means.values()))
+    confirm_needed = 0 if stopped or plan.can_alarm(suspects) else least_pairs(plan.alpha, suspects)
+    if not stopped and not confirm_needed:
         stopped = _confirm(list(cases.values()), list(means.values()), plan, measure, pairs)
     return Trial(
         cases={case: subject.history for case, subject in cases.items()},
@@ -218,6 +279,7 @@ def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, ap
         null=tuple(pair.null for pair in pairs if pair.null is not None),
         planted=_planted(pairs),
         stopped=stopped,
+        confirm_needed=confirm_needed,
     )
 
 
@@ -233,7 +295,7 @@ def _members(
         for group, cases in groups.items()
     }
     if sum(map(bool, members.values())) > 1:
-        members[ALL if ALL not in groups else f"{ALL} groups"] = tuple(chain(*members.values()))
+        members[ALL if ALL not in groups else f"{ALL} groups"] = tuple(itertools.chain(*members.values()))
     return {group: cases for group, cases in members.items() if len(cases) > 1}
 
 
@@ -241,20 +303,25 @@ def _confirm(
     cases: Sequence[_Subject], means: Sequence[_Subject], plan: Plan, measure: Measure, pairs: list[Pair]
 ) -> bool:
     """Measure the suspects and controls until everything is decided; return whether the time ran out before."""
-    suspected_means = [mean for mean in means if mean.is_open]
-    questions = [q for subject in (*cases, *means) for q in (subject.slower, subject.faster) if q.is_open]
+    subjects = [*cases, *(mean for mean in means if mean.is_open)]
+    questions = [q for subject in subjects for q in (subject.slower, subject.faster) if q.is_open]
     families = [[q for q in questions if q.p_value is p_value] for p_value in (p_slower, p_faster)]
     planted_seen = planted_was_seen(_planted(pairs), plan)
     look_after = looks(plan.confirm)
-    for count in range(1, plan.confirm + 1):
-        wanted = dict.fromkeys(case for subject in (*cases, *means) if subject.is_open for case in subject.members)
+    for count in range(1, 2 * plan.confirm + 1):
+        if count == plan.confirm + 1:
+            planted_seen = True  # What could be done was done.
+            for subject in subjects:
+                if subject.needs_more(plan):
+                    subject.slower.update(decided_at=None)
+        wanted = dict.fromkeys(case for subject in subjects if subject.is_open for case in subject.members)
         if not wanted and (planted_seen or not _planted(pairs)):
             return False
         pair = measure("confirm", tuple(wanted))
         if pair is None:
             return True
         pairs.append(pair)
-        for subject in (*cases, *suspected_means):
+        for subject in subjects:
             if (value := subject.value(pair)) is not None:
                 subject.confirmed.append(value)
         if count in look_after:
@@ -268,22 +335,22 @@ def _confirm(
 def _look(family: Sequence[_Question], look: int, count: int, plan: Plan) -> None:
     """Drop hopeless suspicions after ``count`` pairs, and decide those that can be decided.
 
-    An alarm at half stands at the end: Holm's method goes from the smallest p upwards, and those decided at half do
-    not change any more.
+    An alarm stands: Holm's method goes from the smallest p upwards, and those decided do not change any more.
     """
+    share = plan.shares.get(look, 0.0)
     for question in family:
         if question.is_open:
-            p = question.p_value(question.subject.confirmed, plan.margin)
-            if look == HALF:
-                question.update(p_half=p)
-            elif look == LOOKS:
-                question.update(p_end=p)
-            if p > FUTILE_P.get(look, 1.0):
-                question.update(dropped_at=count)
-    adjusted = holm([question.answer.p_both_looks for question in family])
+            confirmed = question.subject.confirmed
+            p = question.p_value(confirmed, plan.margin)
+            if share:
+                question.update(p=min(question.answer.p, p / share))
+            is_large = question is question.subject.slower and _is_large(confirmed, plan)
+            if p > FUTILE_P.get(look, 1.0) and not is_large:
+                question.update(dropped_at=count, p=1.0)
+    adjusted = holm([question.answer.p for question in family])
     for question, p_adjusted in zip(family, adjusted, strict=True):
         question.update(p_adjusted=p_adjusted)
-        if question.is_open and (look == LOOKS or p_adjusted <= plan.alpha):
+        if question.is_open and (look >= END or p_adjusted <= plan.alpha):
             question.update(decided_at=count)
 
 

@@ -32,7 +32,7 @@ def annotations(outcome: Outcome, ascii_only: bool = False) -> list[str]:
     """Return workflow commands: errors for what fails the gate, warnings for what could not be decided."""
     failed = _controls(outcome, "failed")
     # A failed control withdraws what was measured, not that a case is missing or returns something else.
-    urgent = [verdict for verdict in words.URGENT if not failed or verdict != "regressed"]
+    urgent = [verdict for verdict in words.URGENT if not failed or verdict not in ("regressed", "suspect")]
     errors = [*failed, *_messages(outcome.cases, *urgent), *_messages(outcome.groups, *urgent, what="group ")]
     if outcome.exit_code and not errors:
         errors = [(outcome.verdict, sentences.sentence(outcome))]

@@ -25,28 +25,51 @@ from gradperf.text.quantities import percent, plural
 
 def describe_control(control: Control) -> str:
     """Return a sentence: the true change, the measured one, and what follows."""
+    if control.ratio is None:
+        return f"Control not measured: {_control_name(control)}."
     result = _control_result(control)
     if control.result == "passed":
         return f"Control passed: {result}."
     result = f"{result}, p {p_text(control.p)}, in {clean(control.case)}"
     if control.result == "not seen":
-        return f"Control NOT SEEN, this run is too noisy to call anything unchanged: {result}."
-    return f"Control FAILED, no verdict of this run may be believed: {result}."
+        why = "this run measured something else" if _is_too_much(control) else "this run is too noisy or too short"
+        return f"Control NOT SEEN, {why}, so nothing may be called unchanged: {result}.{_meaning(control)}"
+    return f"Control FAILED, no verdict of this run may be believed: {result}.{_meaning(control)}"
 
 
 def _control_result(control: Control) -> str:
-    planted = f"a slowdown of {exact_percent(control.effect)} planted on purpose"
-    return f"{planted if control.effect else 'base against base'} gave {measured_text(control)}"
+    return f"{_control_name(control)} gave {measured_text(control)}"
+
+
+def _control_name(control: Control) -> str:
+    return f"a slowdown of {exact_percent(control.effect)} planted on purpose" if control.effect else control.name
+
+
+def _is_too_much(control: Control) -> bool:
+    """Return whether far more than the planted slowdown was measured."""
+    return control.effect > 0 and control.ratio is not None and control.ratio > 1 + 2 * control.effect
+
+
+def _meaning(control: Control) -> str:
+    """Return what usually makes a planted slowdown too large."""
+    if not _is_too_much(control):
+        return ""
+    return (
+        " Usually the benchmark does not wait for its work (in JAX: block_until_ready), so that a turn also times "
+        "work of earlier calls."
+    )
 
 
 def describe_reasons(cases: Sequence[Finding]) -> list[str]:
-    """Return why cases failed, differ or were accepted; cases with the same reason share a line."""
+    """Return why cases failed, differ or were accepted, and their speeds; the cases of one reason share a line."""
     shared: dict[tuple[str, str], list[Finding]] = {}
     for case in by_urgency(cases):
         if case.accepted:
             shared.setdefault((f"{case.verdict}, but accepted", case.accepted), []).append(case)
         if case.reason:
             shared.setdefault((case.verdict, case.reason), []).append(case)
+        if case.modes:
+            shared.setdefault(("two speeds", case.modes), []).append(case)
     return [
         f"{what}, {names_text(same)}: {clean(reason, REASON_LENGTH)}" for (what, reason), same in shared.items()
     ]
@@ -70,6 +93,14 @@ def headline(outcome: Outcome) -> str:
             if lost := not_accepted(cases, *LOST):
                 return f"{len(lost)} {of} could not be compared"
             return f"{_compared(outcome)} was compared"
+        case "suspect":
+            if slower := not_accepted(cases, "suspect"):
+                return f"{len(slower)} {of} probably slower, not proven"
+            return (
+                f"{names_text(not_accepted(groups, 'suspect')) or 'a group'} probably slower as a whole, not proven"
+            )
+        case "inconclusive" if _saw_nothing(outcome):
+            return "nothing was shown: the planted slowdown was not seen"
         case "inconclusive":
             return f"no regression found, but too little is known {of}"
         case "improved":
@@ -98,10 +129,16 @@ def _verdict(outcome: Outcome) -> list[str]:
         case "untrusted":
             return _untrusted(outcome)
         case "incomplete":
-            return [_incomplete(outcome), *_slower(outcome)]
+            return [_incomplete(outcome), *_slower(outcome), *_suspect(outcome)]
         case "regressed":
             lost = [_incomplete(outcome)] if not_accepted(outcome.cases, *LOST) else []
-            return [*(_slower(outcome) or ["Regressed."]), *lost, *_visible(outcome), *_undecided(outcome)]
+            slower = _slower(outcome) or ["Regressed."]
+            return [*slower, *lost, *_suspect(outcome), *_visible(outcome), *_undecided(outcome)]
+        case "suspect":
+            return [*_suspect(outcome), *_visible(outcome), *_undecided(outcome)]
+        case "inconclusive" if _saw_nothing(outcome):
+            why = "Nothing was shown, because this run did not see its own planted slowdown."
+            return [why, f"The verdicts are: {counts_text(outcome.cases)}."]
         case _:
             return [*_not_slower(outcome), *_visible(outcome), *_undecided(outcome)]
 
@@ -122,7 +159,7 @@ def _compared(outcome: Outcome) -> str:
 
 def _untrusted(outcome: Outcome) -> list[str]:
     sentences = [
-        f"Untrusted: {_control_result(control)}: believe no verdict of this run."
+        f"Untrusted: {_control_result(control)}: believe no verdict of this run.{_meaning(control)}"
         for control in outcome.controls
         if control.result == "failed"
     ]
@@ -137,7 +174,7 @@ def _untrusted(outcome: Outcome) -> list[str]:
 def _incomplete(outcome: Outcome) -> str:
     lost = not_accepted(outcome.cases, *LOST)
     if not lost:
-        return f"Incomplete: {_compared(outcome)} was compared."
+        return f"Incomplete: {_compared(outcome)} was compared; the warnings say why."
     # The first line only: the whole traceback is beside the case.
     reasons = {clean(case.reason.strip().split("\n")[0], REASON_LENGTH): None for case in lost if case.reason}
     why = f" ({next(iter(reasons))}{', and other reasons' if len(reasons) > 1 else ''})" if reasons else ""
@@ -160,6 +197,21 @@ def _slower(outcome: Outcome) -> list[str]:
         worst = f", the worst of {len(groups)} groups" if len(groups) > 1 else ""
         sentences.append(f"{did} as a whole{worst}: {measured_text(groups[0])}.")
     return sentences
+
+
+def _saw_nothing(outcome: Outcome) -> bool:
+    return any(control.result == "not seen" for control in outcome.controls)
+
+
+def _suspect(outcome: Outcome) -> list[str]:
+    """Name what looks slower but is not proven."""
+    suspects = [one for findings in (outcome.cases, outcome.groups) for one in not_accepted(findings, "suspect")]
+    if not suspects:
+        return []
+    does = "is" if len(suspects) == 1 else "are"
+    worst = f"{clean(suspects[0].id)}, {measured_text(suspects[0])}"
+    more = f", and {names_text(suspects[1:])}" if suspects[1:] else ""
+    return [f"Probably slower, but not proven, {does} {worst}{more}. More pairs (--confirm) can decide it."]
 
 
 def _not_slower(outcome: Outcome) -> list[str]:

@@ -16,8 +16,8 @@ from gradperf.text.table import Column
 
 LOST: tuple[Verdict, ...] = ("failed", "removed")
 """What could not be compared."""
-URGENT: tuple[Verdict, ...] = ("regressed", "different", *LOST)
-"""What needs action, unless it was accepted."""
+URGENT: tuple[Verdict, ...] = ("regressed", "different", *LOST, "suspect")
+"""What needs action, unless it was accepted: each of them fails the gate."""
 QUIET: tuple[Verdict, ...] = ("unchanged", "identical")
 ORDER: tuple[Verdict, ...] = (*URGENT, "improved", "unstable", "inconclusive", "new", *QUIET)
 
@@ -126,7 +126,7 @@ def by_urgency(findings: Sequence[Finding]) -> list[Finding]:
     def key(finding: Finding) -> tuple[object, ...]:
         ratio = _positive(finding.ratio)
         size = 0.0 if ratio is None else ratio if finding.verdict == "improved" else -ratio
-        place = URGENT.index("removed") + 0.5 if finding.accepted else ORDER.index(finding.verdict)
+        place = len(URGENT) - 0.5 if finding.accepted else ORDER.index(finding.verdict)
         return place, ratio is None, size, finding.id
 
     return sorted(findings, key=key)
