@@ -40,11 +40,17 @@ def add(add_parser: AddParser) -> None:
     positive, whole = options.positive_number, options.whole_number
     option("--base", metavar="REV", help="revision to compare with (default: the merge base with the main branch)")
     option(
+        "--python",
+        metavar="PATH",
+        help="Python interpreter of both sides (default: that of the active environment, of .venv or venv in the "
+        "project's folder, or the one that runs this)",
+    )
+    option(
         "--base-python",
         metavar="PATH",
         help="Python interpreter of the base, for instance with another version of a framework",
     )
-    option("--head-python", metavar="PATH", help="Python interpreter of the head (default: the one that runs this)")
+    option("--head-python", metavar="PATH", help="Python interpreter of the head (default: that of --python)")
     value("--alpha", "P", options.share(most=0.5), 0.01, "at most this share of runs may raise a false alarm")
     value("--min-effect", "SHARE", options.share(zero=True), "1%", "slowdowns up to this share are no regression")
     value("--screen", "N", whole(3), 8, "pairs of processes for all cases")
@@ -71,7 +77,7 @@ def gate_change(parsed: argparse.Namespace) -> int:
     from gradperf.gate.janitor import Janitor
     from gradperf.gate.measuring.replicate import Setting
     from gradperf.gate.measuring.worker.modules import is_test
-    from gradperf.gate.sides import checkout, prepare, pytest_arguments
+    from gradperf.gate.sides import checkout, prepare, project_python, pytest_arguments
 
     plan = _plan(parsed)
     accepted = _accepted(parsed)
@@ -81,7 +87,12 @@ def gate_change(parsed: argparse.Namespace) -> int:
     cwd = Path.cwd()
     arguments = parsed.pytest_arguments or pytest_arguments.configured(cwd)
     with checkout.lock(cwd), _signals_end_the_gate(), Janitor() as janitor:
-        sides = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
+        python = sys.executable
+        if None in (parsed.base_python, parsed.head_python):
+            chosen = project_python.choose(parsed.python, cwd, os.environ)
+            _say(f"Python: {chosen.python}, {chosen.reason}")
+            python = chosen.python
+        sides = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor, python)
         if sides.checkout is not None:
             arguments = [pytest_arguments.relative(cwd, sides.checkout, argument) for argument in arguments]
         _say(f"base: {sides.base.description}")
