@@ -75,7 +75,7 @@ def check_interpreter(path: str | Path, cwd: Path | None = None) -> InterpreterF
         # Environments that uv makes have no pip.
         tool = f"{python} -m pip install" if answer["has_pip"] else f"uv pip install --python {python}"
         raise UserError(
-            f"{python} has no {names}, so it cannot run benchmarks; install with: {tool} pytest pytest-benchmark; "
+            f"{python} has no {names}; install with: {tool} pytest pytest-benchmark; "
             "or name another interpreter with --python"
         )
     return InterpreterFacts(
