@@ -1,0 +1,126 @@
+"""Installs requirements into an environment, by uv if it is there, else or if that fails by pip."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradperf.errors import UserError
+from gradperf.gate.sides.activation import activated
+
+_ELSEWHERE = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONPATH")
+"""Variables with which pip would install elsewhere, or take what lies elsewhere for installed."""
+
+_UNREACHABLE = re.compile(
+    r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Failed to establish|ProxyError|"
+    r"name resolution|dns error|error sending request|Could not connect|Network is unreachable",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that installs."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+def tools(python: Path, *, has_pip: bool) -> list[Tool]:
+    """Return what can install into the environment of ``python``, best first."""
+    found = []
+    # `uvx` names itself in a variable.
+    if uv := os.environ.get("UV") or shutil.which("uv"):
+        # pip compiles too. Else each process of the gate would.
+        found.append(Tool("uv", (uv, "pip", "install", "--compile-bytecode", "--python", str(python))))
+    if has_pip:
+        found.append(Tool("pip", (str(python), "-m", "pip", "install", "--no-input")))
+    elif _has_own_pip():
+        found.append(Tool("pip", (sys.executable, "-m", "pip", "--python", str(python), "install", "--no-input")))
+    if not found:
+        raise UserError(
+            "neither uv nor pip was found, so nothing can be installed; install uv, or pip in the project's "
+            "environment"
+        )
+    return found
+
+
+def install(python: Path, requirements: Sequence[str], *, has_pip: bool, say: Callable[[str], None]) -> None:
+    """Install into the environment of ``python``; raise UserError if no tool can."""
+    found = tools(python, has_pip=has_pip)
+    for number, tool in enumerate(found):
+        say(f"installing {' '.join(requirements)} with {tool.name}")
+        try:
+            _run(tool, python, requirements)
+            return
+        except UserError as error:
+            if number + 1 == len(found):
+                raise
+            say(f"{tool.name} cannot: {error}; trying {found[number + 1].name}")
+
+
+def _run(tool: Tool, python: Path, requirements: Sequence[str]) -> None:
+    environment = {n: value for n, value in activated(python, os.environ).items() if n not in _ELSEWHERE}
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own installer
+            [*tool.command, *requirements],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=_plain(environment),
+            check=False,
+        )
+    except OSError as error:
+        raise UserError(f"{tool.command[0]} cannot be started: {error.strerror}") from None
+    if done.returncode != 0:
+        raise UserError(reason(done.stdout))
+
+
+def _plain(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return variables with which a tool writes no colours and asks for no newer version of itself."""
+    return {**environment, "NO_COLOR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COLOR": "1"}
+
+
+def reason(output: str) -> str:
+    """Return in one line why an installer failed, and what to do."""
+    text = " ".join(re.sub(r"[^\x20-\x7e]", " ", output).split())
+    return next((found for found in _reasons(output, text) if found), text[-300:] or "no reason given")
+
+
+def _reasons(output: str, text: str) -> Iterator[str]:
+    """Yield what is wrong, if it is of a known kind."""
+    if "No space left on device" in text:
+        yield "no space is left on the disk; delete what you do not need, or name another place by XDG_CACHE_HOME"
+    if _UNREACHABLE.search(text):
+        yield "the package index cannot be reached; is there a network?"
+    if found := re.search(r"Invalid requirement:? '?([^'\n]+)'?", output):
+        yield f"{found[1]!r} is no requirement; write NAME==VERSION"
+    if "ResolutionImpossible" in text or "conflicting dependencies" in text:
+        causes = re.search(r"The conflict is caused by:\s*(.*?)\n\s*\n", output, re.DOTALL)
+        detail = "; ".join(line.strip() for line in causes[1].splitlines()) if causes else ""
+        yield f"the requirements contradict each other{': ' + detail if detail else ''}"
+    if found := re.search(r"No matching distribution found for (\S+)", text):
+        versions = re.findall(r"from versions: ([^)]*)\)", text)
+        known = [version for version in versions[-1].split(", ") if version != "none"] if versions else []
+        if known:
+            yield f"there is no {found[1]}; the newest versions are {', '.join(known[-5:])}"
+        yield f"there is no package for {found[1]} here; is its name spelt right, and is it made for this Python?"
+    if found := re.search(r"No solution found[^:]*: (.*)", text):
+        yield _shortened(found[1])
+    errors = re.findall(r"(?:^|\n)\s*(?:ERROR|error|x):? (.*)", output)
+    yield _shortened(" ".join(errors[-1].split())) if errors else ""
+
+
+def _shortened(text: str, longest: int = 300) -> str:
+    return text if len(text) <= longest else text[:longest] + "…"
+
+
+def _has_own_pip() -> bool:
+    done = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
+    return done.returncode == 0
