@@ -1,4 +1,7 @@
-"""Installs requirements into an environment, by uv if it is there, else or if that fails by pip."""
+"""Installs requirements into an environment: by uv if it is there, else by pip, and by pip if uv cannot.
+
+Where variables tell pip alone where packages come from, only pip is asked: uv would take other builds.
+"""
 
 import os
 import re
@@ -14,6 +17,9 @@ from gradperf.gate.sides.activation import activated
 
 _ELSEWHERE = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONPATH")
 """Variables with which pip would install elsewhere, or take what lies elsewhere for installed."""
+
+_SOURCES = ("FIND_LINKS", "INDEX_URL", "EXTRA_INDEX_URL", "DEFAULT_INDEX", "INDEX", "NO_INDEX", "CONFIG_FILE")
+"""Names of variables, after ``PIP_`` or ``UV_``, that say where packages come from."""
 
 _UNREACHABLE = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Failed to establish|ProxyError|"
@@ -34,7 +40,8 @@ def tools(python: Path, *, has_pip: bool) -> list[Tool]:
     """Return what can install into the environment of ``python``, best first."""
     found = []
     # `uvx` names itself in a variable.
-    if uv := os.environ.get("UV") or shutil.which("uv"):
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if uv and not (_says_where("PIP_") and not _says_where("UV_")):
         # pip compiles too. Else each process of the gate would.
         found.append(Tool("uv", (uv, "pip", "install", "--compile-bytecode", "--python", str(python))))
     if has_pip:
@@ -119,6 +126,10 @@ def _reasons(output: str, text: str) -> Iterator[str]:
 
 def _shortened(text: str, longest: int = 300) -> str:
     return text if len(text) <= longest else text[:longest] + "…"
+
+
+def _says_where(prefix: str) -> bool:
+    return any(f"{prefix}{name}" in os.environ for name in _SOURCES)
 
 
 def _has_own_pip() -> bool:

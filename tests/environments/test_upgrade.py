@@ -178,10 +178,15 @@ def test_uv_that_fails(upgrade, tmp_path):
     )
     (tmp_path / "bin" / "uv").chmod(0o755)
     path = f"{tmp_path}/bin:/usr/bin:/bin"
-    done = upgrade("widget==1.1", "--budget", "0.0001", "--", "bench", *QUIET, PATH=path)
+    quick = ["--budget", "0.0001", "--", "bench", *QUIET]
+    done = upgrade("widget==1.1", *quick, PATH=path, UV_FIND_LINKS=str(tmp_path / "links"))
     assert "installing widget==1.1 with uv" in done.stderr
     assert "uv cannot: there is none; trying pip" in done.stderr
     assert "upgraded: widget from 1.0 to 1.1" in done.stderr
+    # Where only pip was told where packages are, uv would find others.
+    done = upgrade("widget==2.0", *quick, PATH=path)
+    assert "with uv" not in done.stderr
+    assert "upgraded: widget from 1.0 to 2.0" in done.stderr
 
 
 def test_interrupted(repo, tmp_path):
