@@ -37,7 +37,7 @@ def gate_upgrade(parsed: argparse.Namespace) -> int:
     _say(f"Python: {chosen.python}, {chosen.reason}")
     made = pair.make(chosen.python, parsed.requirements, cwd, _say)
     asked_for = differences.requested(parsed.requirements)
-    for change in made.changes:
+    for change in sorted(made.changes, key=lambda change: change.name not in asked_for):
         _say(f"{'upgraded' if change.name in asked_for else 'changed with it'}: {change}")
     place = cache.place(os.environ)
     _say(f"both environments are kept in {place} for the next time; delete that folder to free its space")

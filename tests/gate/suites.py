@@ -29,6 +29,7 @@ QUICK_PLAN = Plan(alpha=0.5, min_effect=0.5, screen=2, confirm=1)
 
 NOT_INHERITED = (
     *("PYTHONPATH", "PYTHONUNBUFFERED", "PYTEST_ADDOPTS", "VIRTUAL_ENV", "CONDA_PREFIX"),
+    "pythonLocation",
     *("GITHUB_BASE_REF", "GITHUB_ACTIONS", "GRADPERF_GATE"),
 )
 

@@ -60,6 +60,14 @@ def test_conda(repo, tmp_path):
     assert choose(None, repo, conda | {"CONDA_DEFAULT_ENV": "work"}).python == str(chosen)
 
 
+def test_on_github(repo):
+    """Without an environment, it is the Python that a workflow has set up."""
+    python = environment(repo.parent / "hosted")
+    assert choose(None, repo, {"pythonLocation": str(repo.parent / "hosted")}).python == str(python)
+    own = environment(repo / ".venv")
+    assert choose(None, repo, {"pythonLocation": str(repo.parent / "hosted")}).python == str(own)
+
+
 @pytest.mark.parametrize("name", [".venv", "venv"])
 def test_in_the_folder(repo, name):
     """The environment of the folder or of one above counts, up to the repository's top."""

@@ -62,6 +62,8 @@ def _environments(cwd: Path, environ: Mapping[str, str]) -> Iterator[tuple[Path,
                 yield prefix, "the environment in the project's folder"
     if conda and not is_chosen:
         yield Path(conda), "the active environment of conda"
+    if location := environ.get("pythonLocation"):
+        yield Path(location), "the Python that actions/setup-python has set up"
 
 
 def _up_to_the_top(cwd: Path) -> list[Path]:
