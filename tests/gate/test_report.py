@@ -243,7 +243,7 @@ def test_what_could_not_be_decided_is_named():
 def test_a_group_may_regress_if_no_case_does():
     """The verdict says that no single case did, and the group is named with its size."""
     assert shown(EVERY["group"]).startswith("REGRESSED: no single case, but numpy slower as a whole.")
-    assert "the group numpy (10 cases) as a whole 1.021× slower" in shown(EVERY["group"])
+    assert "the 10 cases of numpy as a whole 1.021× slower" in shown(EVERY["group"])
     assert rows_of(markdown(EVERY["group"]))[2][3].endswith("group <code>numpy</code> ")
     assert any("group numpy" in line for line in annotations(EVERY["group"]) if line.startswith("::error"))
 
@@ -305,7 +305,7 @@ def test_a_regression_does_not_hide_what_crashed():
 def test_a_group_may_improve_if_no_case_does():
     """The group is named; no number of faster cases is claimed."""
     assert "numpy faster as a whole" in markdown(EVERY["group improved"])
-    assert "numpy (10 cases) as a whole 1.026× faster" in shown(EVERY["group improved"])
+    assert "the 10 cases of numpy as a whole 1.026× faster" in shown(EVERY["group improved"])
 
 
 def test_what_was_accepted_is_shown_with_its_reason_and_no_error():

@@ -71,8 +71,8 @@ def _case(finding: Finding) -> _Row:
 def _groups(outcome: Outcome) -> Iterable[_Row]:
     for group in outcome.groups:
         members = sum(case.group == group.id for case in outcome.cases)
-        size = f" ({plural(members, 'case')})" if members else ""
-        yield _Row(group, f"the group {clean(group.id)}{size} as a whole", is_group=True)
+        whole = f"the {plural(members, 'case')} of {clean(group.id)}" if members else f"{clean(group.id)} cases"
+        yield _Row(group, f"{whole} as a whole", is_group=True)  # the group without members is that of all
 
 
 def _sections(rows: Sequence[_Row], terminal: Terminal) -> Iterable[list[str]]:
@@ -124,12 +124,16 @@ def _listed(rows: Sequence[_Row], terminal: Terminal) -> list[str]:
     """Return a line for each finding, below its verdict."""
     texts = [terminal.plain(measured_text(row.finding, brief=True)) for row in rows]
     width = max(map(len, texts), default=0)
-    names = _names(rows, width + 2 * len(INDENT), terminal)
+    before = width + 2 * len(INDENT)
+    names: dict[_Row, str] = {}
+    for is_group in (False, True):  # each for itself: what all have in common is cut first
+        some = [row for row in rows if row.is_group == is_group]
+        names |= zip(some, _names(some, before, terminal), strict=True)
     lines = []
-    for number, (row, text, name) in enumerate(zip(rows, texts, names, strict=True)):
+    for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
         if number == 0 or row.finding.verdict != rows[number - 1].finding.verdict:
             lines.append(f"{MEANINGS[row.finding.verdict].heading}:")
-        lines.append(f"{INDENT}{text.ljust(width)}{INDENT}{name}")
+        lines.append(f"{INDENT}{text.ljust(width)}{INDENT}{names[row]}")
     return lines
 
 
