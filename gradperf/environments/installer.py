@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,38 +37,55 @@ class Tool:
     command: tuple[str, ...]
 
 
-def tools(python: Path, *, has_pip: bool) -> list[Tool]:
-    """Return what can install into the environment of ``python``, best first."""
-    found = []
-    # `uvx` names itself in a variable.
-    uv = os.environ.get("UV") or shutil.which("uv")
-    if uv and not (_says_where("PIP_") and not _says_where("UV_")):
-        # pip compiles too. Else each process of the gate would.
-        found.append(Tool("uv", (uv, "pip", "install", "--compile-bytecode", "--python", str(python))))
-    if has_pip:
-        found.append(Tool("pip", (str(python), "-m", "pip", "install", "--no-input")))
-    elif _has_own_pip():
-        found.append(Tool("pip", (sys.executable, "-m", "pip", "--python", str(python), "install", "--no-input")))
-    if not found:
-        raise UserError(
-            "neither uv nor pip was found, so nothing can be installed; install uv, or pip in the project's "
-            "environment"
-        )
-    return found
-
-
 def install(python: Path, requirements: Sequence[str], *, has_pip: bool, say: Callable[[str], None]) -> None:
-    """Install into the environment of ``python``; raise UserError if no tool can."""
-    found = tools(python, has_pip=has_pip)
-    for number, tool in enumerate(found):
-        say(f"installing {' '.join(requirements)} with {tool.name}")
-        try:
-            _run(tool, python, requirements)
-            return
-        except UserError as error:
-            if number + 1 == len(found):
-                raise
-            say(f"{tool.name} cannot: {error}; trying {found[number + 1].name}")
+    """Install into the environment of ``python``, which ``has_pip`` or not; raise UserError if no tool can."""
+    failure = UserError(
+        "neither uv nor pip was found, so nothing can be installed; install uv, or pip in the project's environment"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        before = ""
+        for tool in _tools(python, Path(folder), has_pip=has_pip):
+            if before:
+                say(f"{before} cannot: {failure}; trying {tool.name}")
+            say(f"installing {' '.join(requirements)} with {tool.name}")
+            try:
+                _run(tool, python, requirements)
+                return
+            except UserError as error:
+                before, failure = tool.name, error
+    raise failure
+
+
+def _tools(python: Path, folder: Path, *, has_pip: bool) -> Iterator[Tool]:
+    """Yield what can install, best first; ``folder`` is empty."""
+    # `uvx` names uv in a variable. pip compiles what it installs; else each process of the gate would.
+    name = os.environ.get("UV") or shutil.which("uv")
+    uv = Tool("uv", (name, "pip", "install", "--compile-bytecode", "--python", str(python))) if name else None
+    is_told_to_pip = _says_where("PIP_") and not _says_where("UV_")
+    if uv and not is_told_to_pip:
+        yield uv
+    if command := _pip(python, folder, has_pip=has_pip):
+        yield Tool("pip", (*command, "install", "--no-input"))
+    elif uv and is_told_to_pip:
+        yield uv
+
+
+def _pip(python: Path, folder: Path, *, has_pip: bool) -> tuple[str, ...]:
+    """Return the command of pip: that of the environment, our own, or one that comes with Python; or nothing."""
+    if has_pip:
+        return (str(python), "-m", "pip")
+    own = Path(sys.executable)
+    if _runs(own, "-m", "pip", "--version"):
+        return (str(own), "-m", "pip", "--python", str(python))
+    if _runs(python, "-m", "venv", str(folder)):
+        return (str(folder / "bin" / "python"), "-m", "pip", "--python", str(python))
+    return ()
+
+
+def _runs(python: Path, *arguments: str) -> bool:
+    command = [str(python), *arguments]
+    variables = activated(python, os.environ)
+    return subprocess.run(command, capture_output=True, env=variables, check=False).returncode == 0  # noqa: S603
 
 
 def _run(tool: Tool, python: Path, requirements: Sequence[str]) -> None:
@@ -130,8 +148,3 @@ def _shortened(text: str, longest: int = 300) -> str:
 
 def _says_where(prefix: str) -> bool:
     return any(f"{prefix}{name}" in os.environ for name in _SOURCES)
-
-
-def _has_own_pip() -> bool:
-    done = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
-    return done.returncode == 0

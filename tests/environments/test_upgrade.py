@@ -113,7 +113,9 @@ def test_slower(repo, upgrade, tmp_path):
 
     kept = environments(tmp_path)
     assert len(kept) == 2
-    again = upgrade("widget==2.0", "--budget", "0.0001", "--", "bench", *QUIET, PIP_FIND_LINKS="/nowhere")
+    again = upgrade(
+        "widget==2.0", "--budget", "0.0001", "--", "bench", *QUIET, PIP_FIND_LINKS=str(tmp_path / "missing")
+    )
     assert "using the environments of the last time" in again.stderr
     assert "upgraded: widget from 1.0 to 2.0" in again.stderr
     assert environments(tmp_path) == kept
@@ -161,7 +163,7 @@ def test_conflict(repo, upgrade, tmp_path):
 
 def test_options_are_checked_first(upgrade, tmp_path):
     """Nothing is made if an option of the gate is wrong."""
-    assert "--json: cannot write" in message(upgrade("widget==2.0", "--json", "/nowhere/out.json"))
+    assert "--json: cannot write" in message(upgrade("widget==2.0", "--json", tmp_path / "missing" / "out.json"))
     assert environments(tmp_path) == []
 
 
@@ -187,6 +189,26 @@ def test_uv_that_fails(upgrade, tmp_path):
     done = upgrade("widget==2.0", *quick, PATH=path)
     assert "with uv" not in done.stderr
     assert "upgraded: widget from 1.0 to 2.0" in done.stderr
+
+
+def test_environment_without_pip(repo, upgrade, tmp_path):
+    """Where the environment has no pip, as those that uv makes, another pip installs into it."""
+    python, folder = repo / ".venv" / "bin" / "python", tmp_path / "empty"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(installer.sys, "executable", "/bin/false")
+        program, *more = installer._pip(python, folder, has_pip=False)
+        assert (program, more) == (f"{folder}/bin/python", ["-m", "pip", "--python", str(python)])
+        assert subprocess.run([program, *more, "--version"], check=True)
+        patch.setattr(installer, "_runs", lambda *_: False)
+        patch.setenv("PATH", str(tmp_path / "missing"))
+        patch.delenv("UV", raising=False)
+        with pytest.raises(UserError, match="neither uv nor pip was found"):
+            installer.install(python, ["widget==2.0"], has_pip=False, say=print)
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("UV", "uv9")
+        assert [tool.name for tool in installer._tools(python, folder, has_pip=False)] == ["uv"]
+        assert [tool.name for tool in installer._tools(python, folder, has_pip=True)] == ["pip"]
 
 
 def test_interrupted(repo, tmp_path):

@@ -101,10 +101,10 @@ def test_own(repo, monkeypatch):
 
 def test_gone(repo):
     """An active environment that was deleted is passed over; one whose Python was deleted is an error."""
-    assert choose(None, repo, {"VIRTUAL_ENV": "/nowhere"}).python == sys.executable
+    assert choose(None, repo, {"VIRTUAL_ENV": str(repo / "missing")}).python == sys.executable
     (repo / ".venv" / "bin").mkdir(parents=True)
-    (repo / ".venv" / "bin" / "python").symlink_to("/nowhere/python")
-    with pytest.raises(UserError, match=r"leads to /nowhere/python, .*make that environment again"):
+    (repo / ".venv" / "bin" / "python").symlink_to(repo / "missing")
+    with pytest.raises(UserError, match=r"leads to .*/missing, .*make that environment again"):
         choose(None, repo, {})
 
 

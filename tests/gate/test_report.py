@@ -324,6 +324,13 @@ def test_a_planted_slowdown_that_was_not_seen_is_a_warning():
     assert any("NOT SEEN" in line for line in annotations(unseen) if line.startswith("::warning"))
 
 
+def test_a_control_without_a_value():
+    """A control that was not measured claims no number."""
+    missing = replace(control(0.05, "not seen"), ratio=None, ci_low=None, ci_high=None, p=1.0, case="")
+    text = shown(outcome("incomplete", controls=(missing,)))
+    assert "Control NOT MADE, so nothing may be called unchanged: a planted slowdown has no value." in text
+
+
 @given(outcome=outcomes)
 def test_a_table_in_markdown_has_its_cells_whatever_a_name_holds(outcome):
     """Each row has as many cells as its head, no tag but those of the report, and no Markdown from a name."""

@@ -24,6 +24,9 @@ from gradperf.text.quantities import percent, plural
 
 def describe_control(control: Control) -> str:
     """Return a sentence: the true change, the measured one, and what follows."""
+    if control.ratio is None and control.result == "not seen":
+        what = "a planted slowdown" if control.effect else "base against base"
+        return f"Control NOT MADE, so nothing may be called unchanged: {what} has no value."
     result = _control_result(control)
     if control.result == "passed":
         return f"Control passed: {result}."
