@@ -99,6 +99,18 @@ def test_own(repo, monkeypatch):
     assert "gradperf runs too" in chosen.reason
 
 
+def test_extended(repo, tmp_path):
+    """What `uv run --with` puts on top of the project is left out, unless the project has no pytest without it."""
+    python = environment(repo / ".venv")
+    over = environment(tmp_path / "over")
+    with (tmp_path / "over" / "pyvenv.cfg").open("a") as file:
+        file.write(f"extends-environment = {repo}/.venv\n")
+    active = {"VIRTUAL_ENV": str(tmp_path / "over")}
+    assert choose(None, repo, active).python == str(over)
+    write(repo / ".venv", {"lib/python3.11/site-packages/pytest_benchmark/plugin.py": ""})
+    assert choose(None, repo, active).python == str(python)
+
+
 def test_gone(repo):
     """An active environment that was deleted is passed over; one whose Python was deleted is an error."""
     assert choose(None, repo, {"VIRTUAL_ENV": str(repo / "missing")}).python == sys.executable
@@ -112,7 +124,9 @@ def test_gone(repo):
 def tool(tmp_path, monkeypatch):
     """Return an environment in which gradperf seems to run, as one of uvx or pipx."""
     environment(tmp_path / "tool")
+    environment(tmp_path / "below")
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "tool"))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "below" / "lib" / "python3.11" / "site-packages")])
     return tmp_path / "tool"
 
 
@@ -123,7 +137,7 @@ def test_nothing_leaks(tmp_path, tool):
     found = activated(
         python,
         {
-            "PATH": f"{tool}/bin:/usr/bin:{active}/bin:{python.parent}",
+            "PATH": f"{tool}/bin:{tmp_path}/below/bin:/usr/bin:{active}/bin:{python.parent}",
             "PYTHONPATH": f"{tool}/lib/python3.11/site-packages:{active}/lib:{active}/src/project:/elsewhere",
             "PYTHONHOME": "/somewhere",
             "__PYVENV_LAUNCHER__": "/somewhere/python",

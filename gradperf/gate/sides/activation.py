@@ -36,8 +36,10 @@ def activated(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _virtual_environments(environ: Mapping[str, str]) -> list[Path]:
-    """Return the virtual environment that gradperf runs in, and the active one."""
-    known = [sys.prefix, environ.get("VIRTUAL_ENV", "")]
+    """Return the virtual environments that gradperf runs in, and the active one."""
+    # `uv run --with` puts one on top of others.
+    searched = [str(Path(entry).parents[2]) for entry in sys.path if entry.endswith("/site-packages")]
+    known = dict.fromkeys([sys.prefix, *searched, environ.get("VIRTUAL_ENV", "")])
     return [Path(prefix) for prefix in known if prefix and _is_virtual(Path(prefix))]
 
 

@@ -50,6 +50,8 @@ def choose(given: str | None, cwd: Path, environ: Mapping[str, str]) -> Choice:
 def _environments(cwd: Path, environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     """Yield the folders that could be the project's environment, best first, and what each is."""
     if active := environ.get("VIRTUAL_ENV"):
+        if extended := _extended(Path(active)):
+            yield extended, "the environment that `uv run --with` adds gradperf to"
         yield Path(active), "the active environment"
     conda = environ.get("CONDA_PREFIX")
     # conda's first environment is active in every shell of many users, whatever they work on.
@@ -64,6 +66,19 @@ def _environments(cwd: Path, environ: Mapping[str, str]) -> Iterator[tuple[Path,
         yield Path(conda), "the active environment of conda"
     if location := environ.get("pythonLocation"):
         yield Path(location), "the Python that actions/setup-python has set up"
+
+
+def _extended(prefix: Path) -> Path | None:
+    """Return the environment that ``uv run --with`` has put another one on top of, if it can run benchmarks."""
+    try:
+        lines = (prefix / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for name, _, value in (line.partition("=") for line in lines):
+        if name.strip() == "extends-environment":
+            below = Path(value.strip())
+            return below if any(below.glob("lib/python*/site-packages/pytest_benchmark")) else None
+    return None
 
 
 def _up_to_the_top(cwd: Path) -> list[Path]:
