@@ -250,6 +250,22 @@ def test_install(job, tmp_path):
     assert installed.endswith(f" {ROOT}")
 
 
+def test_documented():
+    """The workflow in the documentation is valid, pins what our own pins, and knows the inputs and outputs."""
+    page = (ROOT / "docs" / "gate.md").read_text().partition("## On GitHub")[2]
+    (workflow,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(on:.*?)```", page, re.DOTALL))
+    job = workflow["jobs"]["gate"]
+    assert (workflow[True], workflow["permissions"]) == ("pull_request", {})  # YAML takes `on` for true
+    assert job["permissions"] == {"contents": "read", "pull-requests": "write"}
+    checkout, setup, _, gated = job["steps"]
+    own = (ROOT / ".github" / "workflows" / "performance.yml").read_text()
+    assert all(f"{step['uses']} # v" in own and f"{step['uses']} # v" in page for step in (checkout, setup))
+    assert checkout["with"] == {"fetch-depth": 0, "persist-credentials": False}
+    assert set(gated["with"]) <= set(ACTION["inputs"])
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == list(ACTION["inputs"])
+    assert all(f"`{name}`" in page for name in ACTION["outputs"])
+
+
 def test_rights():
     """No input becomes part of a script, the token is in one step alone, and other actions cannot change."""
     text = (ROOT / "action.yml").read_text()

@@ -1,9 +1,11 @@
 """``gradperf upgrade`` in a user's repository, with wheels made here: no test needs a network."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -240,6 +242,26 @@ def test_copy(repo, tmp_path):
     facts = check_interpreter(python)
     assert facts.distributions == check_interpreter(repo / ".venv" / "bin" / "python").distributions
     assert facts.prefix == str(folder)
+
+
+def test_editable(repo, tmp_path):
+    """What is installed editable is imported from the user's folder by the copy too."""
+    write(repo, {"src/project.py": "x = 1\n"})
+    write(packages(repo / ".venv"), {"__editable__.project-1.pth": f"{repo}/src\n"})
+    python = copying.copy(check_interpreter(repo / ".venv" / "bin" / "python"), tmp_path / "copy")
+    done = subprocess.run(
+        [python, "-c", "import project; print(project.__file__)"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{repo}/src/project.py\n"
+
+
+def test_no_environment(repo, tmp_path):
+    """Packages of an interpreter without an environment of its own are not copied, but seen."""
+    facts = check_interpreter(repo / ".venv" / "bin" / "python")
+    base = dataclasses.replace(facts, python=Path(os.path.realpath(sys.executable)), prefix=sys.base_prefix)
+    copying.copy(base, tmp_path / "copy")
+    assert "include-system-site-packages = true" in (tmp_path / "copy" / "pyvenv.cfg").read_text()
+    assert list(packages(tmp_path / "copy").iterdir()) == []
 
 
 def test_full_disk(repo, tmp_path, monkeypatch):

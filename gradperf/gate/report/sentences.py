@@ -12,6 +12,7 @@ from gradperf.gate.report.words import (
     LOST,
     REASON_LENGTH,
     by_urgency,
+    counts_text,
     exact_percent,
     measured_text,
     names_text,
@@ -85,8 +86,10 @@ def headline(outcome: Outcome) -> str:
             if any(case.verdict == "new" or case.accepted for case in cases):
                 return "what both sides have is identical, so it was not timed"
             return "nothing that a benchmark can import has changed, so nothing was timed"
-        case _:
+        case "unchanged":
             return f"no regression found in {plural(len(cases), 'case')}"
+        case _:  # claim nothing
+            return counts_text(cases) or "nothing was compared"
 
 
 def summary(outcome: Outcome) -> str:
