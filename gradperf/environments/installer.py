@@ -22,9 +22,11 @@ _ELSEWHERE = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONPATH")
 _SOURCES = ("FIND_LINKS", "INDEX_URL", "EXTRA_INDEX_URL", "DEFAULT_INDEX", "INDEX", "NO_INDEX", "CONFIG_FILE")
 """Names of variables, after ``PIP_`` or ``UV_``, that say where packages come from."""
 
+NO_NETWORK = "the package index cannot be reached; is there a network?"
+
 _UNREACHABLE = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Failed to establish|ProxyError|"
-    r"name resolution|dns error|error sending request|Could not connect|Network is unreachable",
+    r"name resolution|dns error|error sending request|tcp connect error|Could not connect|Network is unreachable",
     re.IGNORECASE,
 )
 
@@ -39,21 +41,24 @@ class Tool:
 
 def install(python: Path, requirements: Sequence[str], *, has_pip: bool, say: Callable[[str], None]) -> None:
     """Install into the environment of ``python``, which ``has_pip`` or not; raise UserError if no tool can."""
-    failure = UserError(
-        "neither uv nor pip was found, so nothing can be installed; install uv, or pip in the project's environment"
-    )
+    failures: list[UserError] = []
     with tempfile.TemporaryDirectory() as folder:
-        before = ""
         for tool in _tools(python, Path(folder), has_pip=has_pip):
-            if before:
-                say(f"{before} cannot: {failure}; trying {tool.name}")
+            if failures:
+                say(f"uv cannot: {failures[0]}; trying {tool.name}")
             say(f"installing {' '.join(requirements)} with {tool.name}")
             try:
                 _run(tool, python, requirements)
                 return
             except UserError as error:
-                before, failure = tool.name, error
-    raise failure
+                failures.append(error)
+    if not failures:
+        raise UserError(
+            "neither uv nor pip was found, so nothing can be installed; install uv, or pip in the project's "
+            "environment"
+        )
+    # Without a network, pip may say instead that there is no such version.
+    raise next((failure for failure in failures if NO_NETWORK in str(failure)), failures[-1])
 
 
 def _tools(python: Path, folder: Path, *, has_pip: bool) -> Iterator[Tool]:
@@ -123,7 +128,7 @@ def _reasons(output: str, text: str) -> Iterator[str]:
     if "No space left on device" in text:
         yield "no space is left on the disk; delete what you do not need, or name another place by XDG_CACHE_HOME"
     if _UNREACHABLE.search(text):
-        yield "the package index cannot be reached; is there a network?"
+        yield NO_NETWORK
     if found := re.search(r"Invalid requirement:? '?([^'\n]+)'?", output):
         yield f"{found[1]!r} is no requirement; write NAME==VERSION"
     if "ResolutionImpossible" in text or "conflicting dependencies" in text:

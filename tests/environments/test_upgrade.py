@@ -275,6 +275,24 @@ def test_full_disk(repo, tmp_path, monkeypatch):
         copying.copy(check_interpreter(repo / ".venv" / "bin" / "python"), tmp_path / "copy")
 
 
+def test_no_network(monkeypatch):
+    """If uv says that there is no network, that is the reason, whatever pip says then."""
+    outputs = iter(
+        ["error: Request failed\n cause: tcp connect error: Connection refused\n", "ERROR: no such version\n"]
+    )
+
+    def run(*_):
+        raise UserError(installer.reason(next(outputs)))
+
+    monkeypatch.setattr(installer, "_run", run)
+    monkeypatch.setenv("UV", "uv")
+    monkeypatch.setenv("UV_INDEX", "somewhere")
+    said = []
+    with pytest.raises(UserError, match=installer.NO_NETWORK.replace("?", ".")):
+        installer.install(Path("/p/bin/python"), ["a==1"], has_pip=True, say=said.append)
+    assert len(said) == 3
+
+
 NETWORK = """
 WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(…)': /simple/torch/
 ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)
