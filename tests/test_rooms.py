@@ -40,8 +40,9 @@ MAY_IMPORT = {
     "case_pairs": CASES | {"checks", "timing"},
     "doctor": CASES | {"timing", "comparison", "case_pairs", "gate", "suite"},
     "gate": GROUND,
+    "environments": GROUND | {"gate"},
     "certificate": GROUND | {"gate", ""},
-    "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "certificate", "stability", ""},
+    "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "environments", "certificate", "stability", ""},
     "__main__": {"commands"},
     "": set(),
 }

@@ -37,15 +37,28 @@ def add(add_parser: AddParser) -> None:
         usage="gradperf gate [OPTION ...] [-- PYTEST_ARGUMENT ...]",
         epilog="Arguments after -- go to pytest and choose the benchmarks: gradperf gate -- perf -k jax",
     )
-    option, value = parser.add_argument, partial(add_value, parser)
-    positive, whole = options.positive_number, options.whole_number
+    option = parser.add_argument
     option("--base", metavar="REV", help="revision to compare with (default: the merge base with the main branch)")
     option(
         "--base-python",
         metavar="PATH",
         help="Python interpreter of the base, for instance with another version of a framework",
     )
-    option("--head-python", metavar="PATH", help="Python interpreter of the head (default: the one that runs this)")
+    option("--head-python", metavar="PATH", help="Python interpreter of the head (default: that of --python)")
+    add_shared(parser, python="Python interpreter of both sides")
+    option("--even-if-identical", action="store_true", help="measure even if nothing changed")
+    parser.set_defaults(command=gate_change)
+
+
+def add_shared(parser: argparse.ArgumentParser, python: str) -> None:
+    """Add the options of every command that gates: how it measures, decides and reports.
+
+    ``python`` says what the interpreter is for.
+    """
+    option, value = parser.add_argument, partial(add_value, parser)
+    positive, whole = options.positive_number, options.whole_number
+    where = "that of the active environment, of .venv or venv in the project's folder, or the one that runs this"
+    option("--python", metavar="PATH", help=f"{python} (default: {where})")
     value("--alpha", "P", options.share(most=0.5), 0.01, "at most this share of runs may raise a false alarm")
     value("--min-effect", "SHARE", options.share(zero=True), "1%", "slowdowns up to this share are no regression")
     value("--screen", "N", whole(3), 8, "pairs of processes for all cases")
@@ -60,29 +73,28 @@ def add(add_parser: AddParser) -> None:
     option("--reason", metavar="TEXT", action="append", default=[], help="reason for --accept; one for each")
     value("--seed", "N", whole(0), None, "seed of the random order (default: a new one; the report shows it)")
     value("--patience", "SECONDS", positive, "300", "seconds without an answer before a process counts as hung")
-    option("--even-if-identical", action="store_true", help="measure even if nothing changed")
     plant = "add this share of work to a case of the head, to test the gate: CASE=5%%; * matches any characters"
     option("--plant", metavar="CASE=SHARE", type=options.planted, action="append", default=[], help=plant)
-    parser.set_defaults(command=gate_change)
 
 
-def gate_change(parsed: argparse.Namespace) -> int:
-    """Compare base and head, and report the outcome."""
+def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
+    """Compare base and head, and report the outcome; ``facts`` are for the record."""
     from gradperf.gate import session
     from gradperf.gate.janitor import Janitor
     from gradperf.gate.measuring.replicate import Setting
     from gradperf.gate.measuring.worker.modules import is_test
-    from gradperf.gate.sides import checkout, prepare, pytest_arguments
+    from gradperf.gate.sides import checkout, prepare, project_python, pytest_arguments
 
-    plan = _plan(parsed)
-    accepted = _accepted(parsed)
-    for option, file in (("--json", parsed.json), ("--markdown", parsed.markdown)):
-        if file is not None:
-            files.check_can_write(option, file)
+    plan, accepted = check(parsed)
     cwd = Path.cwd()
     arguments = parsed.pytest_arguments or pytest_arguments.configured(cwd)
     with checkout.lock(cwd), _signals_end_the_gate(), Janitor() as janitor:
-        sides = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor)
+        python = sys.executable
+        if None in (parsed.base_python, parsed.head_python):
+            chosen = project_python.choose(parsed.python, cwd, os.environ)
+            _say(f"Python: {chosen.python}, {chosen.reason}")
+            python = chosen.python
+        sides = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor, python)
         if sides.checkout is not None:
             arguments = [pytest_arguments.relative(cwd, sides.checkout, argument) for argument in arguments]
         _say(f"base: {sides.base.description}")
@@ -114,6 +126,7 @@ def gate_change(parsed: argparse.Namespace) -> int:
                 "head": sides.head.description,
                 **sides.environment,
                 "changed_files": len(sides.changed),
+                **facts,
                 **session.machine_facts(),
             },
             warnings=(*sides.warnings, *_hints(sides, parsed)),
@@ -122,6 +135,15 @@ def gate_change(parsed: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             streams.say("")
     return _report(outcome, parsed)
+
+
+def check(parsed: argparse.Namespace) -> tuple["Plan", dict[str, str]]:
+    """Return the plan and the accepted cases; raise UserError for options that cannot be, before any work."""
+    plan, accepted = _plan(parsed), _accepted(parsed)
+    for option, file in (("--json", parsed.json), ("--markdown", parsed.markdown)):
+        if file is not None:
+            files.check_can_write(option, file)
+    return plan, accepted
 
 
 def _plan(parsed: argparse.Namespace) -> "Plan":

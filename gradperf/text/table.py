@@ -41,10 +41,15 @@ class Terminal:
         """Return ``text`` in the characters that the terminal can show."""
         return plain(text, self.ascii_only)
 
-    def wrap(self, text: str, indent: str = "  ") -> list[str]:
-        """Return ``text`` in lines that fit. A number is never parted from its ``%``."""
+    def wrap(self, text: str, indent: str = "  ", start: str = "") -> list[str]:
+        """Return ``text`` in lines that fit: ``start`` before the first, ``indent`` before the others.
+
+        A number is never parted from its ``%``.
+        """
         joined = self.plain(text).replace(" %", f"{NO_BREAK}%")
-        lines = wrap(joined, self.line_width, subsequent_indent=indent, break_on_hyphens=False)
+        lines = wrap(
+            joined, self.line_width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False
+        )
         return [line.replace(NO_BREAK, " ") for line in lines]
 
 

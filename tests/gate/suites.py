@@ -28,7 +28,8 @@ QUICK = ["--screen", "3", "--confirm", "5", "--alpha", "0.5", "--min-effect", "5
 QUICK_PLAN = Plan(alpha=0.5, min_effect=0.5, screen=2, confirm=1)
 
 NOT_INHERITED = (
-    *("PYTHONPATH", "PYTHONUNBUFFERED", "PYTEST_ADDOPTS"),
+    *("PYTHONPATH", "PYTHONUNBUFFERED", "PYTEST_ADDOPTS", "VIRTUAL_ENV", "CONDA_PREFIX"),
+    "pythonLocation",
     *("GITHUB_BASE_REF", "GITHUB_ACTIONS", "GRADPERF_GATE"),
 )
 

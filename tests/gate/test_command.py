@@ -92,7 +92,7 @@ def test_regressed(repo, temporary, tmp_path):
     files = ["--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md"]
     done = gate(repo, temporary, *QUICK, *files, "--seed", "5", PYTHONPATH=str(repo))
     assert done.returncode == 10, done.stdout + done.stderr
-    assert "regressed" in done.stdout
+    assert done.stdout.startswith("REGRESSED: ")
     stored = json.loads((tmp_path / "out.json").read_text())
     jsonschema.validate(stored, json.loads(record.SCHEMA_FILE.read_text()))
     assert (stored["verdict"], stored["exit_code"], stored["seed"]) == ("regressed", 10, 5)
@@ -122,7 +122,7 @@ def test_not_identical(repo, temporary, tmp_path):
     write(repo, {"data.json": "[]\n"})
     done = gate(repo, temporary, "--budget", "0.0001")
     assert done.returncode == 13
-    assert "Incomplete" in done.stdout
+    assert done.stdout.startswith("INCOMPLETE: ")
     assert "the time budget ran out" in done.stdout
 
 
@@ -203,7 +203,7 @@ def test_full_disk(repo, temporary):
     """A file that cannot be written is a message after the report, and no success."""
     done = gate(repo, temporary, "--json", "/dev/full")
     assert done.returncode == 2
-    assert "identical, not timed" in done.stdout
+    assert done.stdout.startswith("IDENTICAL: ")
     assert done.stderr.splitlines()[-1] == "gradperf: /dev/full: cannot be written: No space left on device"
 
 

@@ -35,7 +35,7 @@ def annotations(outcome: Outcome, ascii_only: bool = False) -> list[str]:
     urgent = [verdict for verdict in words.URGENT if not failed or verdict not in ("regressed", "suspect")]
     errors = [*failed, *_messages(outcome.cases, *urgent), *_messages(outcome.groups, *urgent, what="group ")]
     if outcome.exit_code and not errors:
-        errors = [(outcome.verdict, sentences.sentence(outcome))]
+        errors = [(outcome.verdict, sentences.headline(outcome))]
     warnings = [("warning", warning) for warning in outcome.warnings]
     warnings += [*_controls(outcome, "not seen"), *_messages(outcome.cases, "unstable", "inconclusive")]
     return [*_lines("error", errors, ascii_only), *_lines("warning", warnings, ascii_only)]

@@ -7,11 +7,21 @@ them can end a line, a cell or a tag.
 import html
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gradperf.gate.decision.findings import Finding, Outcome
-from gradperf.gate.report.sentences import describe_control, describe_reasons, headline, sentence
-from gradperf.gate.report.words import COLUMNS, QUIET, by_urgency, counts_text, exact_percent, min_effect_text
+from gradperf.gate.report.sentences import describe_control, describe_reasons, exit_text, headline, summary
+from gradperf.gate.report.words import (
+    QUIET,
+    by_urgency,
+    counts_text,
+    exact_percent,
+    label,
+    measured_text,
+    min_effect_text,
+    slowdown_p,
+    visible_text,
+)
 from gradperf.text import quantities
 from gradperf.text.escaping import markdown as escaped
 from gradperf.text.printable import NONE, clean
@@ -31,13 +41,16 @@ def markdown(outcome: Outcome) -> str:
     matters = by_urgency([case for case in cases if case.verdict not in QUIET] + moved)
     page = _Page(LIMIT - 1_000)  # the rest is for the notes that something was left out
     page.add(f"## gradperf gate: {outcome.verdict} – {escaped(headline(outcome), 500)}", "")
-    page.add(escaped(sentence(outcome), 4_000), "")
+    page.add(escaped(f"{summary(outcome)} {exit_text(outcome)}".strip(), 4_000), "")
+    for control in outcome.controls:
+        if control.result != "passed":
+            page.add(f"> **{escaped(describe_control(control), 1_000)}**", "")
     for warning in outcome.warnings[:MOST_SHOWN]:
         page.add(f"> **Warning:** {escaped(warning, 1_000)}", "")
     if (more := len(outcome.warnings) - MOST_SHOWN) > 0:
         page.add(f"> {more} more warnings are in the JSON record.", "")
     if matters:
-        page.rows(_HEADS, [_row(finding, whole=finding in groups) for finding in matters[:MOST_SHOWN]])
+        page.rows(_heads(_BRIEF), [_row(_BRIEF, one, whole=one in groups) for one in matters[:MOST_SHOWN]])
         if (more := len(matters) - MOST_SHOWN) > 0:
             page.add("", f"{more} more that may have changed are in the tables below.")
         page.add("")
@@ -49,28 +62,42 @@ def markdown(outcome: Outcome) -> str:
     if outcome.controls:
         page.details("Controls", [f"- {escaped(describe_control(control), 1_000)}" for control in outcome.controls])
     if groups:
-        page.details(f"{plural(len(groups), 'group')}: {counts_text(groups)}", _HEADS, list(map(_row, groups)))
+        summary_text = f"{plural(len(groups), 'group')}: {counts_text(groups)}"
+        page.details(summary_text, _heads(_WHOLE), [_row(_WHOLE, group) for group in groups])
     if cases:
-        heads = [f"{_HEADS[0]} base | head |", f"{_HEADS[1]}---:|---:|"]
-        rows = [f"{_row(case)} {_time(case.base_s)} | {_time(case.head_s)} |" for case in cases]
-        page.details(f"{plural(len(cases), 'case')}: {counts_text(cases)}", heads, rows)
+        summary_text = f"{plural(len(cases), 'case')}: {counts_text(cases)}"
+        page.details(summary_text, _heads(_TIMED), [_row(_TIMED, case) for case in cases])
     return page.text()
 
 
-_HEADS = [
-    f"| {' | '.join(column.head for column in COLUMNS)} | name |",
-    f"|{'|'.join('---' if column.left else '---:' for column in COLUMNS)}|---|",
-]
-
-
-def _row(finding: Finding, whole: bool = False) -> str:
-    cells = [html.escape(column.cell(finding) or NONE) for column in COLUMNS]
-    name = f"{'the whole group ' if whole else ''}<code>{escaped(finding.id, LONGEST_NAME)}</code>"
-    return f"| {' | '.join(cells)} | {name} |"
+_Columns = Mapping[str, Callable[[Finding], str]]
+"""By head, the cells of a table. Numbers stand on the right."""
 
 
 def _time(seconds: float | None) -> str:
-    return html.escape(quantities.duration(seconds)) if seconds and 0 < seconds < math.inf else NONE
+    return quantities.duration(seconds) if seconds and 0 < seconds < math.inf else NONE
+
+
+_BRIEF: _Columns = {"verdict": label, "head against base": measured_text, "would have shown": visible_text}
+_WHOLE: _Columns = {**_BRIEF, "p": slowdown_p, "pairs": lambda finding: str(finding.pairs or NONE)}
+_TIMED: _Columns = {
+    **_WHOLE,
+    "base": lambda finding: _time(finding.base_s),
+    "head": lambda finding: _time(finding.head_s),
+}
+
+
+def _heads(columns: _Columns) -> list[str]:
+    return [
+        f"| {' | '.join([*columns, 'name'])} |",
+        f"|{'|'.join('---' if cell in (label, measured_text) else '---:' for cell in columns.values())}|---|",
+    ]
+
+
+def _row(columns: _Columns, finding: Finding, whole: bool = False) -> str:
+    cells = [html.escape(cell(finding)) for cell in columns.values()]
+    name = f"{'the whole group ' if whole else ''}<code>{escaped(finding.id, LONGEST_NAME)}</code>"
+    return f"| {' | '.join([*cells, name])} |"
 
 
 def _reading(outcome: Outcome) -> list[str]:
@@ -78,9 +105,10 @@ def _reading(outcome: Outcome) -> list[str]:
     within = f" of ±{exact_percent(bounds)}" if isinstance(bounds, int | float) else ""
     proven = f"a slowdown{min_effect_text(outcome.plan)} was proven on fresh pairs of processes"
     return [
-        "- `1.07× slower (1.05–1.09)`: a call takes 1.07 times as long; the 95 % interval is 1.05 to 1.09 times.",
+        "- 1.07× slower (between 1.05 and 1.09): a call takes 1.07 times as long; the interval holds at 95 %.",
         f"- regressed: {proven} (p, adjusted for all cases); unchanged: the interval is within the bounds{within}.",
-        "- visible: the smallest slowdown that this run would have called regressed four times out of five.",
+        "- would have shown: this run would have called such a slowdown regressed four times out of five.",
+        "- p: the probability of such values without such a slowdown; pairs: of processes, one for each side.",
     ]
 
 

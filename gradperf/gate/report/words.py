@@ -1,4 +1,4 @@
-"""Numbers, names and verdicts of the gate as text.
+"""Numbers, names and verdicts of the gate as text, in words that need no legend.
 
 A ratio is shown with its direction, and rounded only as far as its interval allows.
 """
@@ -6,20 +6,49 @@ A ratio is shown with its direction, and rounded only as far as its interval all
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from gradperf.gate.decision.findings import Control, Finding, Verdict
 from gradperf.text import quantities
 from gradperf.text.printable import NONE, clean
-from gradperf.text.table import Column
 
+
+@dataclass(frozen=True)
+class Meaning:
+    """How a verdict is reported."""
+
+    heading: str
+    """Of the cases that have it."""
+    urgent: bool = False
+    """Whether it needs action, unless it was accepted."""
+    quiet: bool = False
+    """Whether nobody has to look at it."""
+
+
+MEANINGS: dict[Verdict, Meaning] = {
+    "regressed": Meaning("Slower", urgent=True),
+    "different": Meaning("Different results on the two sides, so the times say nothing", urgent=True),
+    "failed": Meaning("Failed", urgent=True),
+    "removed": Meaning("Gone: only the base has it", urgent=True),
+    "suspect": Meaning("Probably slower, but not proven; more pairs (--confirm) can decide it", urgent=True),
+    "improved": Meaning("Faster"),
+    "unstable": Meaning("Too noisy to show even a change of 10 %"),
+    "inconclusive": Meaning("Open: neither shown to be slower nor shown to be unchanged"),
+    "new": Meaning("New: only the head has it"),
+    "unchanged": Meaning("Unchanged", quiet=True),
+    "identical": Meaning("Identical, so not timed", quiet=True),
+}
+"""Every verdict, the most urgent first."""
+
+ACCEPTED = "accepted"
+"""What stands in place of the verdict where the user accepted it."""
+
+ORDER: tuple[Verdict, ...] = tuple(MEANINGS)
+URGENT = tuple(verdict for verdict, meaning in MEANINGS.items() if meaning.urgent)
+QUIET = tuple(verdict for verdict, meaning in MEANINGS.items() if meaning.quiet)
 LOST: tuple[Verdict, ...] = ("failed", "removed")
 """What could not be compared."""
-URGENT: tuple[Verdict, ...] = ("regressed", "different", *LOST, "suspect")
-"""What needs action, unless it was accepted: each of them fails the gate."""
-QUIET: tuple[Verdict, ...] = ("unchanged", "identical")
-ORDER: tuple[Verdict, ...] = (*URGENT, "improved", "unstable", "inconclusive", "new", *QUIET)
 
 MOST_NAMES, NAMES_LENGTH = 3, 120
 """Most cases that a sentence names, and most characters of their names; at least one case is named."""
@@ -28,9 +57,9 @@ REASON_LENGTH = 300
 
 
 def ratio_text(ratio: float | None, low: float | None, high: float | None, brief: bool = False) -> str:
-    """Return a ratio and its interval, ``1.07× slower (1.05–1.09)``; what is faster is shown by the inverses.
+    """Return ratio and interval: ``1.07× slower (between 1.05 and 1.09)``; what is faster is shown by the inverses.
 
-    A ratio that rounds to 1 is "no difference seen", or ``1.00×`` if ``brief``.
+    A ratio that rounds to 1 is "no difference", or ``1.00×`` if ``brief``.
     """
     ratio, low, high = _positive(ratio), _positive(low), _positive(high)
     if ratio is None:
@@ -39,7 +68,7 @@ def ratio_text(ratio: float | None, low: float | None, high: float | None, brief
     digits = 3 if low and high and abs(high - low) < 0.01 else 2
     shown, one = max(ratio, 1 / ratio), f"{1:.{digits}f}"
     if f"{shown:.{digits}f}" == one:
-        text = f"{one}×" if brief else "no difference seen"
+        text = f"{one}×" if brief else "no difference"
     elif ratio > 1:
         text = f"{_number(shown, digits)}× slower"
     else:
@@ -57,7 +86,7 @@ def _positive(value: float | None) -> float | None:
 
 def _interval(low: float | None, high: float | None, digits: int) -> str:
     if low and high:
-        return f"{_number(low, digits)}–{_number(high, digits)}"
+        return f"between {_number(low, digits)} and {_number(high, digits)}"
     if low:
         return f"above {_number(low, digits)}"
     return f"below {_number(high, digits)}" if high else "no interval"
@@ -92,44 +121,45 @@ def exact_percent(share: float) -> str:
 
 def label(finding: Finding) -> str:
     """Return the verdict, or "accepted" if the user accepted it."""
-    return "accepted" if finding.accepted else finding.verdict
+    return ACCEPTED if finding.accepted else finding.verdict
 
 
-def _slowdown_p(finding: Finding) -> str:
+def slowdown_p(finding: Finding) -> str:
+    """Return the p-value of a slowdown; a dash for what is faster."""
     return NONE if finding.verdict == "improved" else p_text(finding.p_adjusted)
 
 
-def _visible(finding: Finding) -> str:
+def visible_text(finding: Finding) -> str:
+    """Return the smallest slowdown that would have shown, or a dash."""
     share = finding.smallest_visible_change
     return NONE if share is None or math.isnan(share) else quantities.percent(share)
 
 
-COLUMNS: tuple[Column[Finding], ...] = (
-    Column("verdict", label, left=True),
-    Column(
-        "head against base",
-        measured_text,
-        "in brackets the 95 % interval",
-        left=True,
-        brief=partial(measured_text, brief=True),
-    ),
-    Column("p", _slowdown_p, "probability of this without a slowdown{effect}, adjusted for all cases", rank=2),
-    Column("pairs", lambda finding: str(finding.pairs or NONE), "of processes", rank=1),
-    Column("visible", _visible, "slowdown that would have been called regressed four times out of five"),
-)
-"""The columns of the tables, beside the names."""
+def facts_text(finding: Finding) -> str:
+    """Return what was measured: the ratio, what would have shown, p if there was a suspicion, and the pairs."""
+    if _positive(finding.ratio) is None:
+        return ""
+    facts = [measured_text(finding)]
+    if finding.verdict not in URGENT and (visible := visible_text(finding)) != NONE:
+        facts.append(f"would have shown {visible}")
+    if (p := slowdown_p(finding)) not in (NONE, "1"):
+        facts.append(f"p {p}")
+    if finding.pairs:
+        facts.append(quantities.plural(finding.pairs, "pair"))
+    return ", ".join(facts)
+
+
+def urgency(finding: Finding) -> tuple[float, bool, float, str]:
+    """Sort by this: what needs action, what was accepted, then the others; the largest change of each first."""
+    ratio = _positive(finding.ratio)
+    size = 0.0 if ratio is None else ratio if finding.verdict == "improved" else -ratio
+    place = len(URGENT) - 0.5 if finding.accepted else ORDER.index(finding.verdict)
+    return place, ratio is None, size, finding.id
 
 
 def by_urgency(findings: Sequence[Finding]) -> list[Finding]:
-    """Sort: what needs action, what was accepted, then the others; of each verdict the largest change first."""
-
-    def key(finding: Finding) -> tuple[object, ...]:
-        ratio = _positive(finding.ratio)
-        size = 0.0 if ratio is None else ratio if finding.verdict == "improved" else -ratio
-        place = len(URGENT) - 0.5 if finding.accepted else ORDER.index(finding.verdict)
-        return place, ratio is None, size, finding.id
-
-    return sorted(findings, key=key)
+    """Return the findings, the most urgent first."""
+    return sorted(findings, key=urgency)
 
 
 def not_accepted(findings: Sequence[Finding], *verdicts: Verdict) -> list[Finding]:

@@ -48,6 +48,7 @@ if sys.version_info >= (3, 9):  # noqa: UP036 - the same
         implementation=" ".join(" ".join(build).split()),
         prefix=sys.prefix,
         distributions=sorted(distributions.items()),
+        has_pip=importlib.util.find_spec("pip") is not None,
         missing=[name for name in ("pytest", "pytest_benchmark") if importlib.util.find_spec(name) is None],
         searched=searched,
         projects=projects,

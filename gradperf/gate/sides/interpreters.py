@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradperf.errors import UserError
+from gradperf.gate.sides.activation import activated
 
 OLDEST = (3, 9)
 """The oldest Python that can run the worker."""
@@ -47,6 +48,7 @@ def check_interpreter(path: str | Path, cwd: Path | None = None) -> InterpreterF
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd=cwd,
+            env=activated(python, os.environ),
             timeout=TIMEOUT_S,
             check=False,
         )
@@ -70,7 +72,12 @@ def check_interpreter(path: str | Path, cwd: Path | None = None) -> InterpreterF
         raise UserError(f"{python} is Python {answer['version']}; the gate needs {oldest} or later")
     if answer["missing"]:
         names = " and ".join(name.replace("_", "-") for name in answer["missing"])
-        raise UserError(f"{python} has no {names}; install with: {python} -m pip install pytest pytest-benchmark")
+        # Environments that uv makes have no pip.
+        tool = f"{python} -m pip install" if answer["has_pip"] else f"uv pip install --python {python}"
+        raise UserError(
+            f"{python} has no {names}; install with: {tool} pytest pytest-benchmark; "
+            "or name another interpreter with --python"
+        )
     return InterpreterFacts(
         python=python,
         version=answer["version"],
@@ -89,7 +96,9 @@ def _executable(path: str, cwd: Path) -> Path:
         if found := shutil.which(path):
             return Path(os.path.abspath(found))
         if not (cwd / path).exists():
-            raise UserError(f"there is no interpreter {path!r} on PATH; give --base-python or --head-python a path")
+            raise UserError(
+                f"there is no interpreter {path!r} on PATH; give --python, --base-python or --head-python a path"
+            )
     python = Path(os.path.abspath(cwd / path))
     if python.is_dir():
         inside = python / "bin" / "python"

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from gradperf.errors import UserError
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.sides import checkout, copies
+from gradperf.gate.sides.activation import activated
 from gradperf.gate.sides.documentation import is_documentation
 from gradperf.gate.sides.git import without_location
 from gradperf.gate.sides.interpreters import InterpreterFacts, check_interpreter
@@ -55,15 +56,21 @@ class Sides:
 
 
 def prepare(
-    base: str | None, base_python: str | None, head_python: str | None, cwd: Path, janitor: Janitor
+    base: str | None,
+    base_python: str | None,
+    head_python: str | None,
+    cwd: Path,
+    janitor: Janitor,
+    python: str = sys.executable,
 ) -> Sides:
     """Make both sides; the janitor removes them.
 
     With ``base_python`` alone, both run in ``cwd``, each with its interpreter. Otherwise the base is the revision
     ``base``, or the commit at which the branch left the main branch. The head is the user's files as they are now.
+    ``python`` is the interpreter of a side for which none is named.
     """
     cwd = Path(os.path.realpath(cwd))
-    facts = _interpreters(base_python, head_python, cwd)
+    facts = _interpreters(base_python or python, head_python or python, cwd)
     if base is None and base_python is not None:
         return _in_place(facts, cwd, _temporary_folder(janitor))
     repo = checkout.repository(cwd)
@@ -89,8 +96,9 @@ def prepare(
             )  # a side may lack it: then all its benchmarks are new or removed
         except OSError:
             raise UserError(f"{descriptions[name]} has a file where you have the folder {cwd}") from None
-        environment = without_location(os.environ)
-        environment["PYTHONPATH"] = os.pathsep.join(own_path(facts[name], repo, roots[name], cwd))
+        environment = activated(facts[name].python, without_location(os.environ))
+        given = environment.get("PYTHONPATH", "")
+        environment["PYTHONPATH"] = os.pathsep.join(own_path(facts[name], repo, roots[name], cwd, given))
         environment["PWD"] = str(place)
         # The copy is ours: compile its files once, not in every process.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -128,7 +136,7 @@ def _in_place(facts: Mapping[str, InterpreterFacts], cwd: Path, folder: Path) ->
             python=facts[name].python,
             folder=cwd,
             # Write no ``__pycache__`` into the user's folder. One that is there already is used.
-            environment={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            environment={**activated(facts[name].python, os.environ), "PYTHONDONTWRITEBYTECODE": "1"},
             description=f"your files, by {_describe_python(facts[name])}",
         )
 
@@ -151,10 +159,10 @@ def identical(changed: Sequence[str], base: InterpreterFacts, head: InterpreterF
     return same_language and same_packages and all(map(is_documentation, changed))
 
 
-def _interpreters(base_python: str | None, head_python: str | None, cwd: Path) -> dict[str, InterpreterFacts]:
+def _interpreters(base_python: str, head_python: str, cwd: Path) -> dict[str, InterpreterFacts]:
     """Return the facts about both interpreters; if they are one, ask it once."""
-    base = check_interpreter(base_python or sys.executable, cwd)
-    head = base if base_python == head_python else check_interpreter(head_python or sys.executable, cwd)
+    base = check_interpreter(base_python, cwd)
+    head = base if base_python == head_python else check_interpreter(head_python, cwd)
     return {"base": base, "head": head}
 
 
@@ -189,11 +197,11 @@ def _describe_python(facts: InterpreterFacts) -> str:
     return f"Python {facts.version} ({facts.python})"
 
 
-def own_path(facts: InterpreterFacts, repo: Path, root: Path, cwd: Path) -> list[str]:
+def own_path(facts: InterpreterFacts, repo: Path, root: Path, cwd: Path, given: str) -> list[str]:
     """Return the PYTHONPATH with which the side ``root`` imports its own files instead of those of ``repo``.
 
     First come the folders of ``repo`` that the interpreter searches, then the side's ``src`` and top folder, then
-    entries of the user's PYTHONPATH that lie elsewhere.
+    entries of the user's PYTHONPATH, ``given``, that lie elsewhere.
     """
     top = Path(os.path.realpath(repo))
     environments = [folder for folder in (facts.prefix, *facts.installed) if _strictly_within(folder, top)]
@@ -209,7 +217,6 @@ def own_path(facts: InterpreterFacts, repo: Path, root: Path, cwd: Path) -> list
         own.append(root / path.relative_to(top))
         return True
 
-    given = os.environ.get("PYTHONPATH", "")
     for entry in given.split(os.pathsep) if given else ():
         if not add(entry):
             elsewhere.append(str(cwd / entry))
