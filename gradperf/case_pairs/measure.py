@@ -20,9 +20,9 @@ from gradperf.case_pairs.second import NoMoment, SecondProcess, WrongResult
 from gradperf.cases import Settings
 from gradperf.errors import UserError
 from gradperf.pairs.child.cpu import usable_cpus
-from gradperf.pairs.meeting import failure, leave, meet
+from gradperf.pairs.meeting import collected, failure, together
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding, same_modules
-from gradperf.pairs.turns import Value, Waiting, take_turns
+from gradperf.pairs.turns import Value, take_turns
 from gradperf.stats import interval, location
 from gradperf.timing.lengths import Lengths
 from gradperf.timing.moment import Moment
@@ -83,16 +83,19 @@ def measure(
     with started(order, coin) as processes:
         for name, role in roles.items():
             processes[name].send(do="turns", **asdict(role), **asdict(settings))
+        collected(processes.values())
         values = []
         for one, other in zip(first.cases, second.cases, strict=True):
             cases = {"first": one, "second": other}
-            ready, ended = meet(cases, processes)
-            if not ended:
-                base, head = (Waiting(processes[name], ready[name]) for name in roles)
-                values.append(take_turns(base, head, coin, equal_calls=equal_calls))
-            ended |= leave(cases, processes, ready)
-            if reason := failure(ended, {name: f"process of {cases[name]}" for name in roles}):
+            value, ended = together(
+                cases,
+                processes,
+                lambda ready: take_turns(ready["first"], ready["second"], coin, equal_calls=equal_calls),
+            )
+            reason = failure(ended, {name: f"process of {cases[name]}" for name in roles})
+            if value is None or reason:
                 raise UserError(reason)
+            values.append(value)
     return values
 
 

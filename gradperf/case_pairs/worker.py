@@ -3,9 +3,9 @@
 It reads one order from the file descriptor ORDERS, obeys and ends. Orders and answers are lines of JSON:
 
 ``{"do": "turns", "cases": […], "beside": […], "threads", "tier", "seed"}``
-    Import and use the frameworks ``beside``. Then prepare each case, and take turns at it as
-    :mod:`gradperf.pairs.child.turns` describes; answer ``{"ended": case, "outcome", "reason"}``. At the end answer
-    ``{"bye": 0, "errors": []}``.
+    Import and use the frameworks ``beside``; answer ``{"collected": cases, "errors": []}``. Then prepare each case,
+    and take turns at it as :mod:`gradperf.pairs.child.turns` describes; answer ``{"ended": case, "outcome",
+    "reason"}``. At the end answer ``{"bye": 0, "errors": []}``.
 ``{"do": "count"}``
     Answer ``{}``; at the next order ``{"seconds": …}`` count for that long, and answer ``{"cpu_s", "wall_s"}``.
 """
@@ -40,8 +40,9 @@ def _take_turns(channel: Channel, order: Mapping[str, Any]) -> None:
     turns = Turns(channel)
     turns.several_threads = order["threads"] > 1
     _use(order["beside"], order["threads"])
+    channel.answer(collected=order["cases"], errors=[])
     for id_ in order["cases"]:
-        turns.case, turns.was_ready = id_, False
+        turns.begin(id_)
         outcome, reason = "passed", ""
         try:
             turns.take(Benchmark(prepared(id_, order)))

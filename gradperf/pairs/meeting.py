@@ -1,37 +1,74 @@
 """Makes child processes wait for each other at each benchmark."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from gradperf.pairs.process import Process, SideError
+from gradperf.pairs.process import OutOfStep, Process, SideError, WorkerLost
+from gradperf.pairs.turns import Waiting
 
 Answers = dict[str, Mapping[str, Any]]
 """What the children answered, by their roles."""
 
+NOTHING_TIMED = frozenset({"skipped", "unused"})
+"""The outcomes of a case that ran as its author wanted, but did not have anything timed."""
 
-def meet(cases: Mapping[str, str], processes: Mapping[str, Process]) -> tuple[Answers, Answers]:
-    """Wait until each child is ready at the benchmark of its case, or has ended the case.
+Found = TypeVar("Found")
 
-    ``cases`` and ``processes`` are by role. Return the answers of those that are ready, and of those that ended.
-    Raise :class:`SideError` for any other answer, and :class:`~gradperf.pairs.process.WorkerLost`.
+
+def collected(processes: Iterable[Process]) -> list[list[Any]]:
+    """Return the cases that each child found; raise :class:`SideError` if one cannot run any."""
+    found = []
+    for process in processes:
+        try:
+            answer = process.answer()
+        except WorkerLost as lost:
+            raise SideError(f"before its first case {lost}") from None
+        check_collected(process, answer)
+        if "collected" not in answer:
+            raise SideError(
+                f"pytest did not get as far as collecting on the {process.name} "
+                f"(exit code {answer['bye']}):\n{process.printed()}"
+            )
+        found.append(answer["collected"])
+    return found
+
+
+def check_collected(process: Process, answer: Mapping[str, Any]) -> None:
+    """Raise :class:`SideError` if a child reports that modules of its tests cannot be imported."""
+    if answer["errors"]:
+        raise SideError(f"the tests of the {process.name} cannot be collected:\n" + "\n".join(answer["errors"]))
+
+
+def together(
+    cases: Mapping[str, str], processes: Mapping[str, Process], act: Callable[[Mapping[str, Waiting]], Found]
+) -> tuple[Found | None, Answers]:
+    """Have each child run its case up to its benchmark; ``act`` if all wait there; then have them finish the case.
+
+    ``cases``, ``processes`` and the argument of ``act`` are by role. Return what ``act`` returned, None if a child
+    did not get there or left too early, and how the case ended in each child. Raise
+    :class:`~gradperf.pairs.process.WorkerLost`.
     """
-    ready: Answers = {}
+    ready: dict[str, Waiting] = {}
     ended: Answers = {}
     for role, process in processes.items():
         answer = process.answer()
         if answer.get("ready") == cases[role]:
-            ready[role] = answer
+            ready[role] = Waiting(process, answer)
         else:
             ended[role] = _check_ended(cases[role], process, answer)
-    return ready, ended
-
-
-def leave(cases: Mapping[str, str], processes: Mapping[str, Process], ready: Iterable[str]) -> Answers:
-    """Let the children with the roles ``ready`` go on; return their answers at the end. Raise as :func:`meet`."""
-    roles = list(ready)
-    for role in roles:
-        processes[role].send(leave=True)
-    return {role: _check_ended(cases[role], processes[role], processes[role].answer()) for role in roles}
+    found = None
+    if not ended:
+        try:
+            found = act(ready)
+        except OutOfStep as early:
+            (role,) = (role for role, process in processes.items() if process is early.process)
+            ended[role] = _check_ended(cases[role], early.process, early.answer)
+            del ready[role]
+    for waiting in ready.values():
+        waiting.process.send(leave=True)
+    for role, waiting in ready.items():
+        ended[role] = _check_ended(cases[role], waiting.process, waiting.process.answer())
+    return found, ended
 
 
 def failure(ended: Answers, descriptions: Mapping[str, str]) -> str:
@@ -48,5 +85,5 @@ def _check_ended(case: str, process: Process, answer: Mapping[str, Any]) -> Mapp
         return answer
     if "bye" in answer:
         reason = "\n".join(answer["errors"]) or process.printed()
-        raise SideError(f"the {process.name} does not run {case}: {reason}")
-    raise SideError(f"the {process.name} ran {answer} instead of {case}")
+        raise WorkerLost(f"a process of the {process.name} ended its tests without running it: {reason}")
+    raise WorkerLost(f"a process of the {process.name} ran {answer} instead of it")

@@ -58,6 +58,14 @@ class SideError(Exception):
     """A child that cannot do what it was started for. No single case is to blame."""
 
 
+class OutOfStep(Exception):
+    """A child that answered something else than it was asked for: it has left its benchmark."""
+
+    def __init__(self, process: "Process", answer: Mapping[str, Any]) -> None:
+        super().__init__(f"the {process.name} answered {answer}")
+        self.process, self.answer = process, answer
+
+
 class Guard(Protocol):
     """Kills a child, and all that it started, even if this process is killed first."""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from gradperf.pairs.process import Process
+from gradperf.pairs.process import OutOfStep, Process
 from gradperf.stats import hodges_lehmann, hodges_lehmann_error
 
 TURNS = 60
@@ -154,7 +154,8 @@ def take_turns(
     """Have two children that wait at a benchmark take turns.
 
     ``planted`` is work that is added to the head, as a share of its time. Raise
-    :class:`~gradperf.pairs.process.WorkerLost`.
+    :class:`~gradperf.pairs.process.WorkerLost`, and :class:`~gradperf.pairs.process.OutOfStep` if a benchmark ends
+    in a turn.
     """
     plan = schedule(base.ready, head.ready, comparisons=comparisons, equal_calls=equal_calls)
     sides = {"base": base, "head": head}
@@ -174,7 +175,7 @@ def take_turns(
         seconds: dict[str, float] = {}
         disturbed = False
         for side in ("base", "head") if begins else ("head", "base"):
-            answer = sides[side].process.ask(turn=calls[side], **(work if side == "head" else {}))
+            answer = _ask(sides[side].process, "turn", calls[side], **(work if side == "head" else {}))
             seconds[side] = max(answer["turn"] / calls[side], CLOCK_S)
             disturbed = disturbed or answer["disturbed"]
             if returned[side] is None:
@@ -218,19 +219,19 @@ def _prepare(
     if cpus:
         cpu = coin.choice(sorted(cpus))
         for side in sides.values():
-            side.process.ask(cpu=cpu)
+            _ask(side.process, "cpu", cpu)
     if not warms:
         return {}
     warm_s = {name: _call_s(side.process, calls[name]) for name, side in sides.items()}
     if cpus and all(warm_s[name] > CROWDED * max(side.ready["call_s"], CLOCK_S) for name, side in sides.items()):
         for side in sides.values():
-            side.process.ask(cpu=None)
+            _ask(side.process, "cpu", None)
     return warm_s
 
 
 def _planted_work(head: Process, share: float, calls: int, warm_s: float | None) -> dict[str, float]:
     """Return the part of an order that adds this share of work to a turn of ``calls`` calls."""
-    unit_s = head.ask(unit=True)["unit"]
+    unit_s = _ask(head, "unit", True)["unit"]
     if warm_s is None:  # Calls are so few or slow that their time is known only afterwards.
         return {"units_per_s": share / unit_s}
     # The least time of a call, as of a unit: both at the full speed of the machine.
@@ -238,7 +239,15 @@ def _planted_work(head: Process, share: float, calls: int, warm_s: float | None)
     return {"units": round(share * call_s * calls / unit_s)}
 
 
+def _ask(process: Process, what: str, value: Any, **more: Any) -> dict[str, Any]:
+    """Give an order, and return the answer to it."""
+    answer = process.ask(**{what: value}, **more)
+    if what not in answer:
+        raise OutOfStep(process, answer)
+    return answer
+
+
 def _call_s(process: Process, calls: int) -> float:
     """Return the seconds of a call, from a turn that does not count."""
-    seconds: float = process.ask(turn=calls)["turn"]
+    seconds: float = _ask(process, "turn", calls)["turn"]
     return seconds / calls

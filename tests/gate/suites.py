@@ -16,6 +16,7 @@ from gradperf.gate.measuring import replicate
 from gradperf.gate.measuring.replicate import Setting
 from gradperf.gate.sides.prepare import Side
 from gradperf.pairs import turns
+from gradperf.pairs.meeting import collected
 from gradperf.pairs.process import Process
 from tests.gate.repositories import CONFIGURATION
 
@@ -98,6 +99,7 @@ def driven(folder, printed, cases, *arguments, orders=((3, {}), (2, {}))):
         try:
             process.send(do="time", cases=cases)
             reported = {}
+            (_,) = collected([process])
             while "errors" not in (answer := process.answer()):
                 if "ready" in answer:
                     case = reported.setdefault(answer["ready"], {"ready": answer})
@@ -197,6 +199,7 @@ class FakeProcess:
         self.orders.append(order)
         if "cases" in order:
             self.cases = list(order["cases"])
+            self.answers.append({"collected": self.cases[:], "errors": []})
             self._begin()
         elif "leave" in order:
             self.answers.append({"ended": self.cases.pop(0), "outcome": "passed", "reason": ""})

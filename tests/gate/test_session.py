@@ -16,10 +16,12 @@ from tests.gate.repositories import write
 from tests.gate.suites import compared, faked, processes_with, side
 
 ZOO = """
+import json
 import os
 import random
 import signal
 import time
+from pathlib import Path
 import pytest
 from side import HEAD
 
@@ -104,6 +106,85 @@ def test_random_on_the_head(benchmark):
 def test_once(benchmark):
     calls = []
     assert benchmark.pedantic(lambda: calls.append(1) or len(calls), rounds=1) == 1
+
+def fails_late(act):
+    calls = []
+    def late():
+        calls.append(1)
+        time.sleep(1e-3)
+        if HEAD and len(calls) > 30:
+            act()
+    return late
+
+def test_raises_in_a_turn(benchmark):
+    benchmark(fails_late(lambda: 1 / 0))
+
+def test_uses_up(benchmark):
+    items = list(range(30))
+    benchmark(lambda: time.sleep(1e-3) or items.pop())
+
+def test_raises_at_its_only_call(benchmark):
+    benchmark.pedantic(lambda: 1 / (not HEAD))
+
+def test_skips_in_a_turn(benchmark):
+    benchmark(fails_late(lambda: pytest.skip("no device")))
+
+def test_ends_the_session(benchmark):
+    benchmark(fails_late(lambda: pytest.exit("I have had enough")))
+
+def test_is_interrupted(benchmark):
+    def interrupt():
+        raise KeyboardInterrupt
+    benchmark(fails_late(interrupt))
+
+def test_leaves(benchmark):
+    benchmark(fails_late(lambda: exit(3)))
+
+def test_stops_the_session(benchmark, request):
+    benchmark(int)
+    if HEAD:
+        request.session.shouldstop = "one is enough"
+
+def test_catches_in_a_turn(benchmark):
+    with pytest.raises(ZeroDivisionError) if HEAD else open(os.devnull):
+        benchmark(fails_late(lambda: 1 / 0))
+
+def test_catches_at_once(benchmark):
+    with pytest.raises(ZeroDivisionError):
+        benchmark(lambda: 1 / 0)
+
+def test_unused(benchmark):
+    pass
+
+def test_unused_on_the_head(benchmark):
+    if not HEAD:
+        benchmark(int)
+
+def test_replaced_clock(benchmark, monkeypatch):
+    for name in ("perf_counter", "process_time", "thread_time", "monotonic"):
+        monkeypatch.setattr(time, name, lambda: 1.0)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(os, "listdir", lambda _: [])
+    monkeypatch.setattr(json, "dumps", lambda _: "")
+    benchmark(sum, range(100))
+
+def test_time_limit(benchmark):
+    def late(*_):
+        raise TimeoutError("over the limit")
+    if HEAD:
+        signal.signal(signal.SIGALRM, late)
+        signal.setitimer(signal.ITIMER_REAL, 0.9)
+    else:
+        time.sleep(1.5)
+    benchmark.pedantic(int)
+    if HEAD:
+        assert 0 < signal.setitimer(signal.ITIMER_REAL, 0)[0] <= 0.9
+
+if not HEAD or not Path("was_listed").exists():
+    Path("was_listed").touch()
+
+    def test_is_listed_at_first(benchmark):
+        benchmark(int)
 """
 
 IN = "test_zoo.py::test_"
@@ -118,6 +199,17 @@ FAILED = {
     "raises_on_the_base": "failed on the base: ZeroDivisionError: division by zero",
     "wrong_in_the_end": "failed on the head: AssertionError: after timing",
     "skips_itself_on_the_head": "skipped on the head: Skipped: in the middle",
+    "raises_in_a_turn": "failed on the head: ZeroDivisionError: division by zero",
+    "uses_up": "IndexError: pop from empty list",
+    "raises_at_its_only_call": "failed on the head: ZeroDivisionError: division by zero",
+    "skips_in_a_turn": "skipped on the head: Skipped: no device",
+    "ends_the_session": "failed on the head: it ended the session (Exit: I have had enough)",
+    "is_interrupted": "failed on the head: it ended the session (KeyboardInterrupt",
+    "leaves": "failed on the head: SystemExit: 3",
+    "stops_the_session": "failed on the head: it ended the session (one is enough)",
+    "catches_in_a_turn": "in a turn, its benchmark raised ZeroDivisionError: division by zero, and the test caught",
+    "unused_on_the_head": "unused on the head: it did not call its benchmark fixture",
+    "is_listed_at_first": "missing on the head: this process did not collect it",
 }
 
 
@@ -151,7 +243,11 @@ def test_others_are_compared(zoo):
     """A case that breaks its process costs no other case a pair."""
     pairs = {case.id.removeprefix(IN): len(case.screened) for case in zoo.outcome.cases if case.screened}
     assert pairs == dict.fromkeys(
-        ["fine", "differs", "may_differ", "rounding", "random", "random_on_the_head", "once"], 2
+        [
+            *("fine", "differs", "may_differ", "rounding", "random", "random_on_the_head", "once"),
+            *("replaced_clock", "time_limit"),
+        ],
+        2,
     )
 
 
@@ -169,9 +265,10 @@ def test_new_and_removed(zoo):
 
 def test_skipped_on_both(zoo):
     """Cases that neither side runs get no verdict; a warning counts them."""
-    assert not {"skipped", "skips_itself"} & set(zoo.verdicts)
-    assert "2 cases are skipped on both sides: " in zoo.warnings
+    assert not {"skipped", "skips_itself", "catches_at_once", "unused"} & set(zoo.verdicts)
+    assert "4 cases are skipped on both sides: " in zoo.warnings
     assert "nobody has it" in zoo.warnings
+    assert "it did not call its benchmark fixture" in zoo.warnings
 
 
 def test_results(zoo):
@@ -235,7 +332,7 @@ def test_cannot_be_collected(tmp_path, kind, where):
 
 
 def test_session_that_leaves(tmp_path):
-    """A case that ends the whole pytest session ends the run, and the message names it."""
+    """A case that ends the whole pytest session has failed, and the others are compared."""
     source = """
 import pytest
 def test_a(benchmark):
@@ -245,8 +342,9 @@ def test_b(benchmark):
     benchmark(int)
 """
     write(tmp_path / "base", {"test_x.py": source})
-    with pytest.raises(SideError, match=r"the base does not run test_x\.py::test_b: [^$]*enough"):
-        compared(tmp_path / "base", tmp_path / "base", tmp_path / "t")
+    first, second = compared(tmp_path / "base", tmp_path / "base", tmp_path / "t").cases
+    assert (first.verdict, len(second.screened)) == ("failed", 2)
+    assert first.reason.count("it ended the session (Exit: enough)") == 2
 
 
 def test_nothing_in_common(tmp_path):

@@ -16,6 +16,7 @@ from gradperf.gate.measuring import worker
 from gradperf.pairs import child
 from gradperf.pairs.child import cpu, turns
 from gradperf.pairs.child.cpu import Usage, usable_cpus
+from gradperf.pairs.child.originals import Original
 from gradperf.pairs.child.turns import Benchmark, Turns, is_warm
 from gradperf.pairs.turns import schedule
 from tests.gate.repositories import write
@@ -228,7 +229,7 @@ def test_every_way_of_timing(reported):
     assert len(outcomes) == len(reported.listed) == 24
     assert {name for name, outcome in outcomes.items() if outcome != "passed"} == set(WRONG)
     for name, reason in WRONG.items():
-        assert outcomes[name] == ("skipped" if "skip" in name else "failed")
+        assert outcomes[name] == ("skipped" if "skip" in name else "unused" if "unused" in name else "failed")
         assert reason in reported.cases[name]["ended"]["reason"]
     for name in outcomes.keys() - WRONG.keys():
         assert all(turn["turn"] > 0 for turn in reported.cases[name]["turns"]), name
@@ -502,7 +503,7 @@ def test_parallel_on_a_busy_machine(monkeypatch, others, all_shares, may_stay):
         return Usage(now_s + 1e-9 * whole, (1 - others) * all_s, all_s)
 
     monkeypatch.setattr(cpu, "usage", used_s)
-    monkeypatch.setattr(turns.time, "perf_counter", lambda: now_s)
+    monkeypatch.setattr(Original, "perf_counter", lambda: now_s)
     assert ready(benchmark)["cpus"] == ([0, 1] if may_stay else [])
 
 

@@ -5,7 +5,7 @@ for that case alone was 1 % faster than the base, which had imported four framew
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from gradperf import stage
 from gradperf.gate.decision.trial import PLANTED
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.sides.prepare import Side
-from gradperf.pairs.meeting import failure, leave, meet
+from gradperf.pairs.meeting import NOTHING_TIMED, Answers, check_collected, collected, failure, together
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding
 from gradperf.pairs.turns import Value, Waiting, allows, take_turns
 
@@ -75,7 +75,6 @@ def collect(sides: Iterable[Side], setting: Setting) -> list[list[dict[str, Any]
 
     A benchmark has an ``id``, a ``group``, whether it is marked as ``control``, and why it is ``skipped``.
     """
-    lists = []
     with ExitStack() as stack:
         processes = []
         for number, side in enumerate(sides):
@@ -83,19 +82,7 @@ def collect(sides: Iterable[Side], setting: Setting) -> list[list[dict[str, Any]
             stack.callback(process.close)
             process.send(do="list")
             processes.append(process)
-        for process in processes:
-            try:
-                answer = process.answer()
-            except WorkerLost as lost:
-                raise SideError(str(lost)) from None
-            _check_collected(process, answer)
-            if "collected" not in answer:
-                raise SideError(
-                    f"pytest did not get as far as collecting on the {process.name} "
-                    f"(exit code {answer['bye']}):\n{process.printed()}"
-                )
-            lists.append(answer["collected"])
-    return lists
+        return collected(processes)
 
 
 def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, str]) -> Process:
@@ -109,11 +96,6 @@ def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, st
         guard=setting.janitor,
         patience_s=setting.patience_s,
     )
-
-
-def _check_collected(process: Process, answer: Mapping[str, Any]) -> None:
-    if answer["errors"]:
-        raise SideError(f"the tests of the {process.name} cannot be collected:\n" + "\n".join(answer["errors"]))
 
 
 def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, repeats: bool) -> Replicate:
@@ -135,12 +117,14 @@ def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, re
             foreign = setting.foreign and str(setting.foreign)
             process.send(do="time", cases=role_cases, own=str(roles[role].folder), foreign=foreign)
         controls = {role: processes.pop(role) for role in CONTROLS if role in processes}
+        found = dict(zip(processes, collected(processes.values()), strict=True))
         for case in cases:
             try:
-                _compare(case, processes, setting, coin, measured)
+                _compare(case, processes, found, setting, coin, measured)
             except WorkerLost as lost:
                 measured.failed[case] = f"at this case {lost}"
                 measured.broken = True
+            if measured.broken:
                 return measured
         if processes:
             measured.own_modules = _end(processes.values())
@@ -160,7 +144,7 @@ def _end(processes: Iterable[Process]) -> bool:
             answer = process.answer()
         except WorkerLost as lost:
             raise SideError(f"after its last case {lost}") from None
-        _check_collected(process, answer)
+        check_collected(process, answer)
         imported_own |= answer["own_modules"] != 0
         if strays := answer.get("strays"):
             raise SideError(
@@ -172,38 +156,61 @@ def _end(processes: Iterable[Process]) -> bool:
 
 
 def _compare(
-    case: str, processes: Mapping[str, Process], setting: Setting, coin: random.Random, measured: Replicate
+    case: str,
+    processes: Mapping[str, Process],
+    found: Mapping[str, Collection[str]],
+    setting: Setting,
+    coin: random.Random,
+    measured: Replicate,
 ) -> None:
-    """Compare base and head at one case."""
-    cases = dict.fromkeys(processes, case)
-    ready, ended = meet(cases, processes)
-    if not ended:
-        if not all(allows(answer, COMPARISONS) for answer in ready.values()):
+    """Compare base and head at one case. ``found`` are the cases that each of them collected."""
+
+    def act(ready: Mapping[str, Waiting]) -> Value:
+        if not all(allows(waiting.ready, COMPARISONS) for waiting in ready.values()):
             measured.few_calls.add(case)
-        base, head = (Waiting(processes[role], ready[role]) for role in ("base", "head"))
-        measured.values[case] = take_turns(base, head, coin, planted=setting.planted.get(case, 0.0))
-    ended |= leave(cases, processes, ready)
-    if {answer["outcome"] for answer in ended.values()} == {"skipped"}:
+        return take_turns(ready["base"], ready["head"], coin, planted=setting.planted.get(case, 0.0))
+
+    missing: Answers = {
+        role: {"outcome": "missing", "reason": "this process did not collect it, though the first one did"}
+        for role in processes
+        if case not in found[role]
+    }
+    there = {role: process for role, process in processes.items() if role not in missing}
+    value, ended = together(dict.fromkeys(there, case), there, lambda ready: act(ready) if not missing else None)
+    measured.broken |= any(answer.get("last") for answer in ended.values())
+    ended |= missing
+    if {answer["outcome"] for answer in ended.values()} <= NOTHING_TIMED:
         measured.skipped[case] = ended["base"]["reason"]
     elif reason := failure(ended, {"base": "base", "head": "head"}):
-        measured.values.pop(case, None)
         measured.failed[case] = reason
+    elif value is not None:
+        measured.values[case] = value
 
 
 def _compare_control(case: str, processes: Mapping[str, Process], coin: random.Random, measured: Replicate) -> None:
     """Compare the base with itself, as it is and with work planted in one of the two."""
-    cases = dict.fromkeys(processes, case)
-    ready, ended = meet(cases, processes)
-    if not ended:
-        if all(allows(answer, COMPARISONS) for answer in ready.values()):
-            one, other = (Waiting(processes[role], ready[role]) for role in CONTROLS)
-            measured.null = take_turns(one, other, coin, comparisons=COMPARISONS).log_ratio
-            measured.planted = take_turns(one, other, coin, planted=PLANTED, comparisons=COMPARISONS).log_ratio
-        else:
+
+    def act(ready: Mapping[str, Waiting]) -> tuple[float, float] | None:
+        if not all(allows(waiting.ready, COMPARISONS) for waiting in ready.values()):
             measured.few_calls.add(case)
-    ended |= leave(cases, processes, ready)
-    was_skipped = {answer["outcome"] for answer in ended.values()} == {"skipped"}  # the base reports it too
-    if not was_skipped and (reason := failure(ended, dict.fromkeys(CONTROLS, "base, as a control"))):
-        measured.null = measured.planted = None
+            return None
+        one, other = (ready[role] for role in CONTROLS)
+        return (
+            take_turns(one, other, coin, comparisons=COMPARISONS).log_ratio,
+            take_turns(one, other, coin, planted=PLANTED, comparisons=COMPARISONS).log_ratio,
+        )
+
+    for found in collected(processes.values()):
+        if case not in found:
+            measured.failed[case] = "a process of the base, as a control, did not collect it"
+            return
+    values, ended = together(dict.fromkeys(processes, case), processes, act)
+    was_timed = (
+        not {answer["outcome"] for answer in ended.values()} <= NOTHING_TIMED
+    )  # else the base reports it too
+    if was_timed and (reason := failure(ended, dict.fromkeys(CONTROLS, "base, as a control"))):
         measured.failed[case] = reason
-    _end(processes.values())
+    elif values is not None:
+        measured.null, measured.planted = values
+    if not any(answer.get("last") for answer in ended.values()):
+        _end(processes.values())

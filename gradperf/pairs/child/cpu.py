@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
+
+from .originals import Original
 
 THREADS = "/proc/self/task"
 
@@ -33,9 +33,9 @@ class Usage(NamedTuple):
 
 def usage() -> Usage:
     """Read the clocks."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process_s = time.process_time() + children.ru_utime + children.ru_stime
-    return Usage(time.perf_counter(), time.thread_time(), process_s)
+    children = Original.getrusage(resource.RUSAGE_CHILDREN)
+    process_s = Original.process_time() + children.ru_utime + children.ru_stime
+    return Usage(Original.perf_counter(), Original.thread_time(), process_s)
 
 
 def difference(later: Usage, earlier: Usage) -> Usage:
@@ -62,16 +62,17 @@ def takes_one_cpu(slices: list[Usage], *, several_threads: bool = False) -> bool
 
 def preemptions() -> int:
     """Return the number of times that the system took the CPU away from this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    return Original.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def usable_cpus() -> list[int]:
     """Return the CPUs on which this process can be kept; none if the system cannot keep a process on a CPU."""
-    if not hasattr(os, "sched_setaffinity") or not os.path.isdir(THREADS):
+    try:
+        # A /proc of another namespace numbers threads differently.
+        is_here = str(Original.getpid()) in Original.listdir(THREADS)
+        return sorted(Original.sched_getaffinity(0)) if is_here else []
+    except OSError:
         return []
-    if str(os.getpid()) not in os.listdir(THREADS):
-        return []  # /proc belongs to another namespace, which numbers threads differently.
-    return sorted(os.sched_getaffinity(0))
 
 
 class Affinity:
@@ -83,20 +84,20 @@ class Affinity:
     def keep(self, cpu: int) -> None:
         """Keep every thread on ``cpu``."""
         is_first = not self._before
-        for thread in map(int, os.listdir(THREADS)):
+        for thread in map(int, Original.listdir(THREADS)):
             with suppress(OSError):  # The thread has ended meanwhile.
                 if is_first:
-                    self._before[thread] = os.sched_getaffinity(thread)
-                os.sched_setaffinity(thread, {cpu})
+                    self._before[thread] = Original.sched_getaffinity(thread)
+                Original.sched_setaffinity(thread, {cpu})
 
     def release(self) -> None:
         """Restore the CPUs of every thread; a thread that was started meanwhile gets those of the main thread."""
-        of_main_thread = self._before.get(os.getpid())
+        of_main_thread = self._before.get(Original.getpid())
         if of_main_thread is None:  # Nothing was kept, or a benchmark forked this process.
             return
-        for thread in map(int, os.listdir(THREADS)):
+        for thread in map(int, Original.listdir(THREADS)):
             with suppress(OSError):
-                os.sched_setaffinity(thread, self._before.get(thread, of_main_thread))
+                Original.sched_setaffinity(thread, self._before.get(thread, of_main_thread))
         self._before.clear()
 
 

@@ -17,18 +17,16 @@ result, and the CPUs on which it may be kept (none if it computes in parallel). 
 
 from __future__ import annotations
 
-import gc
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import repeat
-from typing import Any
+from typing import Any, Literal
 
 from . import cpu
 from .channel import Channel
 from .cpu import Affinity
 from .fingerprint import fingerprint
+from .originals import Original
 from .planted_work import unit_s, work
 
 WARM_S = 0.02
@@ -43,6 +41,13 @@ WARM_SHARE = 4
 
 SLICE_S = 0.002
 """The CPU use of the warm-up is read in slices of this many seconds, at least one call each."""
+
+
+ERROR_LENGTH = 500
+"""Characters of an exception that are kept."""
+
+State = Literal["unused", "called", "ready", "left"]
+"""How far a case got with its benchmark: called for the first time, ready for turns, or done with all of them."""
 
 
 class Benchmark:
@@ -67,19 +72,20 @@ class Benchmark:
         if calls == 1 or self.setup or self.teardown:
             return sum(self._time_one_call() for _ in range(calls))
         function, args, kwargs = self.function, self.args, self.kwargs
-        times = repeat(None, calls)
-        start_s = time.perf_counter()
+        times, clock_s = repeat(None, calls), Original.perf_counter
+        start_s = clock_s()
         for _ in times:
             function(*args, **kwargs)
-        return time.perf_counter() - start_s
+        return clock_s() - start_s
 
     def _time_one_call(self) -> float:
         """Return the seconds of one call, between its setup and its teardown; keep the result."""
         function = self.function
         args, kwargs = (self.setup() if self.setup else None) or (self.args, self.kwargs)
-        start_s = time.perf_counter()
+        clock_s = Original.perf_counter
+        start_s = clock_s()
         self.result = function(*args, **kwargs)
-        seconds = time.perf_counter() - start_s
+        seconds = clock_s() - start_s
         if self.teardown:
             self.teardown(*args, **kwargs)
         return seconds
@@ -90,29 +96,42 @@ class Turns:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self.case = ""
-        self.was_ready = False
+        self.begin("")
         self.disable_gc = False
         self.several_threads = False
         """Whether several threads were asked for."""
 
+    def begin(self, case: str) -> None:
+        """Begin a case."""
+        self.case = case
+        self.state: State = "unused"
+        self.error = ""
+        """What its benchmark raised."""
+
     def take(self, benchmark: Benchmark) -> None:
         """Warm up, report how long a call takes, and take turns until the order to leave."""
-        if self.was_ready:
+        if self.state != "unused":
             return  # The fixture is used a second time: pytest-benchmark raises.
+        self.state = "called"
+        with self._keeping_error():
+            self._warm_up(benchmark)
+            self._obey(benchmark)
+
+    def _warm_up(self, benchmark: Benchmark) -> None:
+        """Call it until it is warm, and report that it is ready."""
         with self._undisturbed():
             calls, spent_s = 0, 0.0
             call_s = round_s = float("inf")
             returned = None
             slices, before = [], cpu.usage()
             while not is_warm(calls, spent_s, benchmark.most_calls):
-                start_s = time.perf_counter()
+                start_s = Original.perf_counter()
                 call_s = min(call_s, benchmark.time_calls(1))
-                took_s = time.perf_counter() - start_s
+                took_s = Original.perf_counter() - start_s
                 calls, spent_s, round_s = calls + 1, spent_s + took_s, min(round_s, took_s)
                 if calls == 1:
                     returned = fingerprint(benchmark.result)
-                if calls == 1 or time.perf_counter() - before.passed_s >= SLICE_S:
+                if calls == 1 or Original.perf_counter() - before.passed_s >= SLICE_S:
                     after = cpu.usage()
                     slices.append(cpu.difference(after, before))
                     before = after
@@ -126,22 +145,35 @@ class Turns:
             returned=returned,
             cpus=cpu.usable_cpus() if may_be_kept else [],
         )
-        self._obey(benchmark)
 
     def taking_once(self, target: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``target`` wrapped so that its only call is a turn."""
 
         def once(*args: Any, **kwargs: Any) -> Any:
             benchmark = Benchmark(target, args, kwargs)
-            self._report_ready(call_s=None, round_s=None, calls_left=1, returned=None, cpus=[])
-            if not self._obey(benchmark, once=True):
+            if self.state != "unused":
+                benchmark.time_calls(1)
+                return benchmark.result
+            with self._keeping_error():
+                self._report_ready(call_s=None, round_s=None, calls_left=1, returned=None, cpus=[])
+                called = self._obey(benchmark, once=True)
+            if not called:
                 benchmark.time_calls(1)  # The other side cannot take its turn. The test still needs its result.
             return benchmark.result
 
         return once
 
+    @contextmanager
+    def _keeping_error(self) -> Iterator[None]:
+        """Keep what the benchmark raises: the test may catch it."""
+        try:
+            yield
+        except BaseException as error:
+            self.error = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
+            raise
+
     def _report_ready(self, **facts: Any) -> None:
-        self.was_ready = True
+        self.state = "ready"
         self._channel.answer(ready=self.case, **facts)
 
     def _obey(self, benchmark: Benchmark, *, once: bool = False) -> int:
@@ -162,6 +194,7 @@ class Turns:
                 elif "unit" in order:
                     self._channel.answer(unit=unit_s())
                 else:
+                    self.state = "left"
                     return called
         finally:
             affinity.release()
@@ -172,27 +205,27 @@ class Turns:
             seconds = benchmark.time_calls(order["turn"])
             units = order.get("units", 0) + round(order.get("units_per_s", 0) * seconds)
             if units:
-                start_s = time.perf_counter()
+                start_s = Original.perf_counter()
                 work(units)
-                seconds += time.perf_counter() - start_s
+                seconds += Original.perf_counter() - start_s
         returned = fingerprint(benchmark.result) if once else None
         self._channel.answer(turn=seconds, returned=returned, disturbed=cpu.preemptions() > preemptions)
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
         """Switch off the tracer and the profiler, as pytest-benchmark does, and the garbage collector if asked."""
-        tracer, profiler, collects = sys.gettrace(), sys.getprofile(), gc.isenabled()
-        sys.settrace(None)
-        sys.setprofile(None)
+        tracer, profiler, collects = Original.gettrace(), Original.getprofile(), Original.gc_isenabled()
+        Original.settrace(None)
+        Original.setprofile(None)
         if self.disable_gc:
-            gc.disable()
+            Original.gc_disable()
         try:
             yield
         finally:
-            sys.settrace(tracer)
-            sys.setprofile(profiler)
+            Original.settrace(tracer)
+            Original.setprofile(profiler)
             if collects:
-                gc.enable()
+                Original.gc_enable()
 
 
 def is_warm(calls: int, spent_s: float, most_calls: int | None) -> bool:

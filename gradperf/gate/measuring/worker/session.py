@@ -43,8 +43,9 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """List the benchmarks instead of running them, if that was the order."""
+        """Report what was collected. If the order was to list it, run nothing."""
         if self._order["do"] != "list":
+            self._channel.answer(collected=[item.nodeid for item in session.items], errors=self._errors)
             return None
         collected = [
             {
@@ -61,14 +62,19 @@ class Session:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Report how the case ended, whatever happened in it."""
-        self.turns.case, self.turns.was_ready = item.nodeid, False
+        self.turns.begin(item.nodeid)
         self._outcome = {"outcome": "passed", "reason": ""}
+        stop = ""
         try:
             return (yield)
+        except BaseException as error:  # pytest.exit, or Ctrl-C: the session ends
+            stop = f"{type(error).__name__}: {error}"
+            raise
         finally:
-            if self._outcome["outcome"] == "passed" and not self.turns.was_ready:
-                self._outcome = {"outcome": "failed", "reason": "it did not call its benchmark fixture"}
-            self._channel.answer(ended=item.nodeid, **self._outcome)
+            stop = stop or str(item.session.shouldstop or item.session.shouldfail or "")
+            if self._outcome["outcome"] == "passed":
+                self._outcome = _outcome(self.turns, stop)
+            self._channel.answer(ended=item.nodeid, last=bool(stop), **self._outcome)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the first outcome that is not a success."""
@@ -85,6 +91,20 @@ class Session:
         if not self._has_reported:
             self._has_reported = True
             self._channel.answer(errors=self._errors, **facts)
+
+
+def _outcome(turns: Turns, stop: str) -> dict[str, str]:
+    """Return the outcome of a case in which nothing failed. ``stop``: why the session ends with it."""
+    if stop:
+        return {"outcome": "failed", "reason": f"it ended the session ({stop})"}
+    if turns.state == "unused":
+        return {"outcome": "unused", "reason": "it did not call its benchmark fixture"}
+    caught = f"its benchmark raised {turns.error}, and the test caught it"
+    if turns.state == "called":
+        return {"outcome": "unused", "reason": caught}
+    if turns.state == "ready":
+        return {"outcome": "failed", "reason": f"in a turn, {caught}"}
+    return {"outcome": "passed", "reason": ""}
 
 
 def _group(item: pytest.Item) -> str:
