@@ -249,6 +249,8 @@ def test_others_are_compared(zoo):
         ],
         2,
     )
+    (clock_replaced,) = (case for case in zoo.outcome.cases if case.id == f"{IN}replaced_clock")
+    assert clock_replaced.base_s > 1e-8
 
 
 def test_new_and_removed(zoo):
