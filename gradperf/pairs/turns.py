@@ -40,10 +40,13 @@ LONGEST_S = 6 * CASE_S
 """After this many seconds no other turn begins, whatever the calls were expected to take."""
 
 CROWDED = 4
-"""A case is not kept on one CPU if its calls take this many times as long there, on both sides."""
+"""A case is not kept on one CPU if the calls of a side take this many times as long there."""
 
-UNCOUNTED = 3
-"""Turns before those that count: one to warm up, and two more to measure a call if work is planted."""
+UNCOUNTED = 5
+"""Turns before those that count: one to warm up, two if the CPU seems crowded, and two if work is planted."""
+
+AGAIN = 2
+"""Turns that are taken to measure a call again. The least counts, which other work disturbed the least."""
 
 LEAST_TURNS = 4
 """Turns that a benchmark with a limited number of calls must allow in each comparison."""
@@ -223,10 +226,16 @@ def _prepare(
     if not warms:
         return {}
     warm_s = {name: _call_s(side.process, calls[name]) for name, side in sides.items()}
-    if cpus and all(warm_s[name] > CROWDED * max(side.ready["call_s"], CLOCK_S) for name, side in sides.items()):
+    if cpus and any(_is_crowded(side, calls[name], warm_s[name]) for name, side in sides.items()):
         for side in sides.values():
             _ask(side.process, "cpu", None)
     return warm_s
+
+
+def _is_crowded(side: Waiting, calls: int, warm_s: float) -> bool:
+    """Return whether its calls take much longer on one CPU than before, also when they are measured again."""
+    most_s = CROWDED * max(side.ready["call_s"], CLOCK_S)
+    return warm_s > most_s and all(_call_s(side.process, calls) > most_s for _ in range(AGAIN))
 
 
 def _planted_work(head: Process, share: float, calls: int, warm_s: float | None) -> dict[str, float]:
@@ -235,7 +244,7 @@ def _planted_work(head: Process, share: float, calls: int, warm_s: float | None)
     if warm_s is None:  # Calls are so few or slow that their time is known only afterwards.
         return {"units_per_s": share / unit_s}
     # The least time of a call, as of a unit: both at the full speed of the machine.
-    call_s = min(warm_s, *(_call_s(head, calls) for _ in range(UNCOUNTED - 1)))
+    call_s = min(warm_s, *(_call_s(head, calls) for _ in range(AGAIN)))
     return {"units": round(share * call_s * calls / unit_s)}
 
 
