@@ -6,6 +6,7 @@ imported, and importing this module imports none. Frameworks with pools of their
 
 import os
 import sys
+from collections.abc import Mapping
 
 from gradperf.errors import UserError
 
@@ -42,8 +43,7 @@ def bind(count: int) -> None:
     """
     wanted = dict.fromkeys(VARIABLES, str(count))
     if count > 1:
-        open_ = {name for choice in _CHOICES if not os.environ.keys() & set(choice) for name in choice}
-        wanted |= {name: value for name, value in WAITING.items() if name in open_}
+        wanted |= soon_asleep(os.environ)
     late = {name: value for name, value in wanted.items() if os.environ.get(name) != value}
     if late and "numpy" in sys.modules:
         raise UserError(
@@ -56,6 +56,12 @@ def bind(count: int) -> None:
         import numpy  # noqa: F401 - to check that it can be imported
     except Exception as error:  # a broken installation can raise anything
         raise UserError(f"numpy cannot be imported: {type(error).__name__}: {error}") from None
+
+
+def soon_asleep(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with which idle threads sleep soon; none where ``environ`` decides it."""
+    open_ = {name for choice in _CHOICES if not environ.keys() & set(choice) for name in choice}
+    return {name: value for name, value in WAITING.items() if name in open_}
 
 
 def waiting_by_user() -> dict[str, str]:

@@ -42,8 +42,8 @@ LONGEST_S = 6 * CASE_S
 CROWDED = 4
 """A case is not kept on one CPU if the calls of a side take this many times as long there."""
 
-UNCOUNTED = 5
-"""Turns before those that count: one to warm up, two if the CPU seems crowded, and two if work is planted."""
+UNCOUNTED = 6
+"""Turns before those that count: one on any CPU, one on its own, two if that is crowded, two if work is planted."""
 
 AGAIN = 2
 """Turns that are taken to measure a call again. The least counts, which other work disturbed the least."""
@@ -219,22 +219,26 @@ def _prepare(
     Return the seconds of a call by side; none without a warm-up. Release the CPU if it is crowded.
     """
     cpus = set.intersection(*(set(side.ready["cpus"]) for side in sides.values()))
+    free_s: dict[str, float] = {}
     if cpus:
+        if warms:
+            # Both sides warmed up at the same time, and each may have slowed the other down.
+            free_s = {name: _call_s(side.process, calls[name]) for name, side in sides.items()}
         cpu = coin.choice(sorted(cpus))
         for side in sides.values():
             _ask(side.process, "cpu", cpu)
     if not warms:
         return {}
     warm_s = {name: _call_s(side.process, calls[name]) for name, side in sides.items()}
-    if cpus and any(_is_crowded(side, calls[name], warm_s[name]) for name, side in sides.items()):
+    if any(_is_crowded(sides[name], calls[name], warm_s[name], free_s[name]) for name in free_s):
         for side in sides.values():
             _ask(side.process, "cpu", None)
     return warm_s
 
 
-def _is_crowded(side: Waiting, calls: int, warm_s: float) -> bool:
-    """Return whether its calls take much longer on one CPU than before, also when they are measured again."""
-    most_s = CROWDED * max(side.ready["call_s"], CLOCK_S)
+def _is_crowded(side: Waiting, calls: int, warm_s: float, free_s: float) -> bool:
+    """Return whether its calls take much longer on one CPU than elsewhere, also when they are measured again."""
+    most_s = CROWDED * max(min(side.ready["call_s"], free_s), CLOCK_S)
     return warm_s > most_s and all(_call_s(side.process, calls) > most_s for _ in range(AGAIN))
 
 

@@ -189,7 +189,7 @@ class FakeProcess:
 
     def __init__(self, name, program, arguments, *, output, environment, **more):
         """Note who was launched, in order."""
-        self.name, self.role = name, output.stem
+        self.name, self.role, self.environment = name, output.stem, environment
         self.padding = len(environment.get("GRADPERF_GATE_PADDING", ""))
         self.orders, self.answers = [], []
         type(self).launched = (*type(self).launched, self)

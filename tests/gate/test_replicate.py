@@ -12,6 +12,7 @@ import pytest
 from gradperf.gate.decision.trial import PLANTED
 from gradperf.gate.measuring import replicate
 from gradperf.gate.measuring.replicate import Setting
+from gradperf.machine import threads
 from gradperf.pairs import turns
 from gradperf.pairs.process import PADDING
 from gradperf.pairs.turns import CASE_S, ENOUGH_TURNS, TURNS, Schedule, schedule
@@ -22,11 +23,11 @@ HEAD = 1.1
 """In the tests the head takes this many times as long."""
 
 
-def measured(seed=0, cases=CASES, control=CASES[1], planted=None, repeats=False):
+def measured(seed=0, cases=CASES, control=CASES[1], planted=None, repeats=False, **environment):
     """Measure once, with whatever stands for processes."""
     setting = Setting(
-        base=side(Path("/base")),
-        head=side(Path("/head"), "head"),
+        base=side(Path("/base"), **environment),
+        head=side(Path("/head"), "head", **environment),
         arguments=(),
         control=control,
         planted=planted or {},
@@ -292,8 +293,8 @@ def test_turns_are_balanced(monkeypatch, seed):
 
     faked(monkeypatch, seconds=staticmethod(noted))
     measured(seed, cases=CASES[:1], control=None)
-    assert log[:2] == ["base", "head"]  # warming up
-    begins = log[2::2]
+    assert log[:4] == ["base", "head"] * 2  # warming up, then on one CPU
+    begins = log[4::2]
     assert len(begins) >= ENOUGH_TURNS
     assert all(set(two) == {"base", "head"} for two in zip(begins[::2], begins[1::2], strict=True))
     assert len(set(begins[::2])) == 2
@@ -350,8 +351,8 @@ def reported(call_s, round_s=None, calls_left=None):
         (reported(1e-6, round_s=20), (1, 1, False)),
         (reported(None, None, 1), (1, 1, False)),
         (reported(1e-6, calls_left=2), (1, 2, False)),
-        (reported(1e-6, calls_left=30), (1, 25, True)),
-        (reported(1e-6, calls_left=2500), (100, ENOUGH_TURNS, True)),
+        (reported(1e-6, calls_left=30), (1, 24, True)),
+        (reported(1e-6, calls_left=2600), (100, ENOUGH_TURNS, True)),
     ],
     ids=str,
 )
@@ -437,3 +438,15 @@ def test_clock_of_nothing(monkeypatch):
     """A clock that says 0 is no division by zero."""
     faked(monkeypatch, seconds=staticmethod(lambda name, clock: 0.0))
     assert measured().values[CASES[0]].log_ratio == 0
+
+
+@pytest.mark.parametrize("own", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+def test_idle_threads_sleep(monkeypatch, own):
+    """The processes of the gate let idle threads sleep soon, but where the user decides it."""
+    fake = faked(monkeypatch)
+    for name in (*threads.WAITING, "OMP_WAIT_POLICY", "KMP_LIBRARY"):
+        monkeypatch.delenv(name, raising=False)
+    measured(**own)
+    for process in fake.launched:
+        assert process.environment["OPENBLAS_THREAD_TIMEOUT"] == threads.WAITING["OPENBLAS_THREAD_TIMEOUT"]
+        assert ("GOMP_SPINCOUNT" in process.environment) == (not own)

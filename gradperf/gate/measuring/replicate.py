@@ -15,6 +15,7 @@ from gradperf import stage
 from gradperf.gate.decision.trial import PLANTED
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.sides.prepare import Side
+from gradperf.machine import threads
 from gradperf.pairs.meeting import NOTHING_TIMED, Answers, check_collected, collected, failure, together
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding
 from gradperf.pairs.turns import Value, Waiting, allows, take_turns
@@ -91,7 +92,8 @@ def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, st
         [side.python, WORKER],
         [*setting.arguments, "-o", f"cache_dir={setting.folder / 'pytest-cache'}"],
         output=setting.folder / f"{name}.txt",
-        environment={**side.environment, **environment},
+        # Threads that wait in a loop take the CPU from those that compute, most of all beside other work.
+        environment={**threads.soon_asleep(side.environment), **side.environment, **environment},
         folder=side.folder,
         guard=setting.janitor,
         patience_s=setting.patience_s,
