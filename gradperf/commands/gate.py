@@ -111,6 +111,8 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
                 folder=sides.folder,
                 janitor=janitor,
                 patience_s=parsed.patience,
+                changed=sides.changed,
+                separate=sides.separate,
             ),
             plan=plan,
             planted=dict(parsed.plant),
