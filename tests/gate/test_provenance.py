@@ -47,8 +47,15 @@ TEXT = "python/thing/text.py"
 
 def test_a_module_from_its_side(judged):
     """A changed file that was imported has been compared, whatever else has its name."""
-    loaded = {"thing.text": f"side/{TEXT}", "other.thing.text": "site/thing/text.py"}
+    loaded = {"python.thing.text": f"side/{TEXT}", "thing.text": "site/thing/text.py"}
     assert not judged(PACKAGE | COPY, TEXT, loaded, {"thing": ["site/thing"]})
+
+
+def test_another_module_of_the_side(judged):
+    """Two files of a side may have the same name."""
+    files = {"side/one/tools.py": "1", "side/two/tools.py": "2"}
+    assert not judged(files, "one/tools.py", {}, {"tools": ["side/two/tools.py"]})
+    assert not judged(files, "one/tools.py", {"tools": "side/two/tools.py"})
 
 
 def test_a_module_from_elsewhere(judged):
@@ -105,7 +112,7 @@ def test_a_module_that_only_another_process_imported(judged):
     [
         pytest.param("perf/numpy.py", "site/numpy/__init__.py", {"numpy": ["site/numpy"]}, id="script"),
         pytest.param("thing/vendored/six.py", "site/six.py", {"six": ["site/six.py"]}, id="vendored"),
-        pytest.param("tests/helper.py", "site/tests/__init__.py", {"tests": ["site/tests"]}, id="tests of others"),
+        pytest.param("tests/helper.py", "site/tests/helper.py", {"tests": ["site/tests"]}, id="tests of others"),
         pytest.param("some-thing/thing.py", "site/else.py", {"some-thing": ["site"]}, id="no name"),
         pytest.param("thing/text.pyi", "site/thing/__init__.py", {"thing": ["site/thing"]}, id="stub"),
         pytest.param("thing/test_text.py", "site/thing/__init__.py", {"thing": ["site/thing"]}, id="test"),
@@ -115,7 +122,9 @@ def test_a_module_that_only_another_process_imported(judged):
 )
 def test_no_alarm(judged, mine, theirs, found):
     """Another module that happens to have a name of the file is not a copy of it."""
-    files = {"side/thing/__init__.py": "1", theirs: "2"} | ({} if mine.endswith("/") else {f"side/{mine}": "1"})
+    files = {"side/thing/__init__.py": "1", "site/tests/__init__.py": "", theirs: "2"} | (
+        {} if mine.endswith("/") else {f"side/{mine}": "1"}
+    )
     assert not judged(files, mine, {}, found)
 
 
