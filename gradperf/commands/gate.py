@@ -68,7 +68,10 @@ def add_shared(parser: argparse.ArgumentParser, python: str) -> None:
     add_json(parser)
     option("--markdown", metavar="FILE", type=Path, help="write a comment for a pull request to FILE")
     option("--strict", action="store_true", help="exit with 11 if a case is inconclusive")
-    accept = "allow this case to be slower, fail, differ or be gone; needs --reason; may be repeated"
+    accept = (
+        "allow this case to be slower, fail, differ or be gone, or a changed file not to be compared; "
+        "needs --reason; may be repeated"
+    )
     option("--accept", metavar="CASE", action="append", default=[], help=accept)
     option("--reason", metavar="TEXT", action="append", default=[], help="reason for --accept; one for each")
     value("--seed", "N", whole(0), None, "seed of the random order (default: a new one; the report shows it)")
@@ -111,6 +114,8 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
                 folder=sides.folder,
                 janitor=janitor,
                 patience_s=parsed.patience,
+                changed=sides.changed,
+                separate=sides.separate,
             ),
             plan=plan,
             planted=dict(parsed.plant),

@@ -20,6 +20,7 @@ from gradperf.gate.decision import judge, trial
 from gradperf.gate.decision.findings import Finding, Outcome, Overall
 from gradperf.gate.decision.modes import describe_modes
 from gradperf.gate.decision.trial import PLANTED, Pair, Phase, Plan
+from gradperf.gate.measuring import provenance
 from gradperf.gate.measuring.replicate import Replicate, Setting, collect, replicate
 from gradperf.machine import load
 from gradperf.machine.cpus import detect_cpus
@@ -130,6 +131,8 @@ class Measurement:
     durations_s: dict[Phase, list[float]] = field(default_factory=lambda: {"screen": [], "confirm": []})
     """Seconds of every replicate."""
     warnings: list[str] = field(default_factory=list)
+    accepted: Mapping[str, str] = field(default_factory=dict)
+    """By case or changed file: the user's reason."""
     _has_control: bool = False
     _few_calls: set[str] = field(default_factory=set)
 
@@ -159,17 +162,28 @@ class Measurement:
             self.failed.update(measured.failed)
             self.skipped.update(measured.skipped)
             broken = measured.broken
-        if is_first and not measured.own_modules:
+        if is_first:
+            self._check_origins(measured)
+        for case, value in measured.values.items():
+            self.values.setdefault(case, []).append(value)
+        return measured
+
+    def _check_origins(self, measured: Replicate) -> None:
+        """Raise SideError if what was compared is not what changed."""
+        setting, sides = self.setting, [self.setting.base, self.setting.head]
+        if setting.foreign is None or not measured.origins:
+            return
+        self.warnings += provenance.check(
+            sides, measured.origins, setting.changed, separate=setting.separate, accepted=self.accepted
+        )
+        if not measured.own_modules and not any(map(provenance.ran_own, sides)):
             message = (
                 "neither side imported anything of the repository but its tests: if the project is installed as a "
                 "copy, both sides ran that copy, and nothing was compared"
             )
-            if self.setting.changes_code:
+            if setting.changes_code:
                 raise SideError(f"{message}. `pip install -e .` makes it importable from its own files")
             self.warnings.append(message)
-        for case, value in measured.values.items():
-            self.values.setdefault(case, []).append(value)
-        return measured
 
     def _is_fit(self, case: str | None) -> bool:
         return case not in self.failed and case not in self.skipped
@@ -235,6 +249,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
         progress,
         cases.both,
         skipped=dict(cases.skipped),
+        accepted=accepted,
     )
     warnings = list(request.warnings)
     if cases.both:
@@ -317,6 +332,7 @@ def _warnings(measurement: Measurement, findings: Iterable[Finding], accepted: M
             f"{_first(unsteady)}"
         )
     known = {finding.id for finding in findings}
+    known |= {key for key in accepted if any(provenance.accepts(key, path) for path in measurement.setting.changed)}
     warnings += [f"--accept {case}: there is no such case" for case in accepted if case not in known]
     if measurement.values and measurement.setting.control is None:
         warnings.append(

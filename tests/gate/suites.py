@@ -43,7 +43,9 @@ def environment(**more):
 
 def side(folder, name="base", **more):
     """Return a side that runs in ``folder``."""
-    return Side(name, Path(sys.executable), folder, environment(PYTHONPATH=str(folder), **more), f"the {name}")
+    return Side(
+        name, Path(sys.executable), folder, folder, environment(PYTHONPATH=str(folder), **more), f"the {name}"
+    )
 
 
 def setting(base, head, folder, janitor, *arguments, patience_s=120, foreign=None):

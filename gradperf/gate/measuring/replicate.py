@@ -14,6 +14,7 @@ from typing import Any
 from gradperf import stage
 from gradperf.gate.decision.trial import PLANTED
 from gradperf.gate.janitor import Janitor
+from gradperf.gate.measuring.provenance import Origins, names_of
 from gradperf.gate.sides.prepare import Side
 from gradperf.machine import threads
 from gradperf.pairs.meeting import NOTHING_TIMED, Answers, check_collected, collected, failure, together
@@ -49,6 +50,10 @@ class Setting:
     """For what the processes print."""
     janitor: Janitor
     patience_s: float
+    changed: Sequence[str] = ()
+    """Paths that differ between the sides, from their top folders."""
+    separate: bool = False
+    """Whether each side has an environment of its own."""
 
 
 @dataclass
@@ -67,6 +72,8 @@ class Replicate:
     """Cases that allow too few calls to be the control."""
     own_modules: bool = True
     """Whether a side imported any of its own files but tests."""
+    origins: dict[str, Origins] = field(default_factory=dict)
+    """By side: where its modules came from. Only the first replicate of a run asks for them."""
     broken: bool = False
     """Whether a process was lost, so that later cases have no value."""
 
@@ -117,7 +124,13 @@ def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, re
         for role, process in processes.items():
             role_cases = [setting.control] if role in CONTROLS else list(cases)
             foreign = setting.foreign and str(setting.foreign)
-            process.send(do="time", cases=role_cases, own=str(roles[role].folder), foreign=foreign)
+            names = (
+                None
+                if repeats or foreign is None or role in CONTROLS
+                else names_of(roles[role].root, setting.changed)
+            )
+            own = str(roles[role].root)
+            process.send(do="time", cases=role_cases, own=own, foreign=foreign, names=names)
         controls = {role: processes.pop(role) for role in CONTROLS if role in processes}
         found = dict(zip(processes, collected(processes.values()), strict=True))
         for case in cases:
@@ -129,7 +142,8 @@ def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, re
             if measured.broken:
                 return measured
         if processes:
-            measured.own_modules = _end(processes.values())
+            measured.origins = _end(processes.values())
+            measured.own_modules = any(origins.own_modules != 0 for origins in measured.origins.values())
         if setting.control is not None:
             try:
                 _compare_control(setting.control, controls, coin, measured)
@@ -138,23 +152,23 @@ def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, re
     return measured
 
 
-def _end(processes: Iterable[Process]) -> bool:
-    """Check that each process imported its own files; return whether any imported files other than tests."""
-    imported_own = False
+def _end(processes: Iterable[Process]) -> dict[str, Origins]:
+    """Check that no process imported files of the user's checkout; return by side where its modules came from."""
+    origins = {}
     for process in processes:
         try:
             answer = process.answer()
         except WorkerLost as lost:
             raise SideError(f"after its last case {lost}") from None
         check_collected(process, answer)
-        imported_own |= answer["own_modules"] != 0
+        origins[process.name] = Origins(answer["own_modules"], answer.get("loaded", {}), answer.get("found", {}))
         if strays := answer.get("strays"):
             raise SideError(
                 f"the {process.name} imported modules from your checkout instead of its own files: "
                 f"{', '.join(strays[:5])}. Is the project installed in a way that PYTHONPATH does not override? "
                 "--base-python with a separate environment avoids that"
             )
-    return imported_own
+    return origins
 
 
 def _compare(

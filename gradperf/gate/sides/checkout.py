@@ -31,6 +31,13 @@ def repository(folder: Path) -> Path:
     raise UserError(f"git cannot use the repository of {folder}: {message}")
 
 
+def worktrees(repo: Path) -> list[Path]:
+    """Return the top folders of all worktrees of the repository, with links resolved."""
+    listed = os.fsdecode(git.output(repo, "worktree", "list", "--porcelain")).split("\n\n")
+    entries = [entry.splitlines() for entry in listed if entry.startswith("worktree ")]
+    return [Path(os.path.realpath(lines[0][len("worktree ") :])) for lines in entries if "bare" not in lines]
+
+
 def _commit(repo: Path, rev: str) -> str | None:
     """Return the commit that ``rev`` names, if any."""
     if not rev or rev.startswith("-"):  # git would take it for an option

@@ -29,6 +29,8 @@ class Side:
 
     name: Literal["base", "head"]
     python: Path
+    root: Path
+    """Its top folder: whatever is imported from below is its own."""
     folder: Path
     """The folder in which pytest is started."""
     environment: Mapping[str, str]
@@ -53,6 +55,8 @@ class Sides:
     """Commits and interpreters of both, for the record."""
     folder: Path
     """A temporary folder; the janitor removes it."""
+    separate: bool = False
+    """Whether each side has an environment of its own, into which its own version may be installed."""
 
 
 def prepare(
@@ -105,6 +109,7 @@ def prepare(
         return Side(
             name=name,
             python=facts[name].python,
+            root=roots[name],
             folder=place,
             environment=environment,
             description=descriptions[name] + ("" if same_python else f", by {_describe_python(facts[name])}"),
@@ -124,6 +129,7 @@ def prepare(
             "uncommitted": list(differences.uncommitted),
         },
         folder=folder,
+        separate=facts["base"].prefix != facts["head"].prefix,
     )
 
 
@@ -134,6 +140,7 @@ def _in_place(facts: Mapping[str, InterpreterFacts], cwd: Path, folder: Path) ->
         return Side(
             name=name,
             python=facts[name].python,
+            root=cwd,
             folder=cwd,
             # Write no ``__pycache__`` into the user's folder. One that is there already is used.
             environment={**activated(facts[name].python, os.environ), "PYTHONDONTWRITEBYTECODE": "1"},
@@ -200,11 +207,18 @@ def _describe_python(facts: InterpreterFacts) -> str:
 def own_path(facts: InterpreterFacts, repo: Path, root: Path, cwd: Path, given: str) -> list[str]:
     """Return the PYTHONPATH with which the side ``root`` imports its own files instead of those of ``repo``.
 
-    First come the folders of ``repo`` that the interpreter searches, then the side's ``src`` and top folder, then
-    entries of the user's PYTHONPATH, ``given``, that lie elsewhere.
+    First come the folders of ``repo`` that the interpreter searches, then the source folders of the project that
+    contains ``cwd`` and the side's ``src`` and top folder, then entries of the user's PYTHONPATH, ``given``, that
+    lie elsewhere. A folder in another worktree of the repository counts as the same folder of this one: one
+    environment often serves all worktrees.
     """
     top = Path(os.path.realpath(repo))
-    environments = [folder for folder in (facts.prefix, *facts.installed) if _strictly_within(folder, top)]
+    tops = sorted({top, *checkout.worktrees(repo)}, key=lambda path: len(path.parts), reverse=True)
+    environments = [
+        folder
+        for folder in (facts.prefix, *facts.installed)
+        if any(_strictly_within(folder, worktree) for worktree in tops)
+    ]
     own: list[Path] = []
     elsewhere: list[str] = []
 
@@ -212,22 +226,35 @@ def own_path(facts: InterpreterFacts, repo: Path, root: Path, cwd: Path, given: 
         """Add the side's counterpart of a folder in the repository; return whether it is one."""
         path = Path(os.path.realpath(cwd / entry))
         # An environment in the repository is not code of the project.
-        if not path.is_relative_to(top) or any(path.is_relative_to(os.path.realpath(p)) for p in environments):
+        if any(path.is_relative_to(os.path.realpath(p)) for p in environments):
             return False
-        own.append(root / path.relative_to(top))
-        return True
+        for worktree in tops:  # the longest first: they may be nested
+            if path.is_relative_to(worktree):
+                own.append(root / path.relative_to(worktree))
+                return True
+        return False
 
     for entry in given.split(os.pathsep) if given else ():
         if not add(entry):
             elsewhere.append(str(cwd / entry))
     for entry in facts.searched:
         add(entry)
-    for project in facts.projects:
-        for folder in _sources(Path(project)):
+    for installed in facts.projects:
+        for folder in _sources(Path(installed)):
             add(folder)
-    for folder in _sources(root):
-        own.append(folder)
+    for project in (*_nearest_project(root, root / cwd.relative_to(top)), root):
+        own.extend(_sources(project))
     return list(dict.fromkeys([*map(str, own), *elsewhere]))
+
+
+def _nearest_project(root: Path, folder: Path) -> Iterator[Path]:
+    """Yield the project that contains ``folder``, if below ``root``: one repository may hold many."""
+    for place in (folder, *folder.parents):
+        if place == root:
+            return
+        if any((place / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
+            yield place
+            return
 
 
 def _sources(project: Path) -> Iterator[Path]:

@@ -6,11 +6,13 @@ one of
 
 ``{"do": "list"}``
     Collect; answer ``{"collected": [{"id", "group", "skipped", "control"}, …], "errors": […]}``.
-``{"do": "time", "cases": […], "own": …, "foreign": …}``
+``{"do": "time", "cases": […], "own": …, "foreign": …, "names": […]}``
     Collect; answer ``{"collected": [id, …], "errors": […]}``. Run these cases in this order. Each case waits at its
     benchmark and obeys as :mod:`gradperf.pairs.child.turns` describes. It ends with ``{"ended": id, "outcome",
     "reason", "last"}``: "passed", "failed", "skipped" or "unused" (nothing was timed), and whether the session ends
-    with it. The session ends with ``{"bye": …}``.
+    with it. The session ends with ``{"bye": …}``: how many modules came from the folder ``own``, and which from
+    ``foreign``. With ``names`` of top-level modules, also which files were imported, and where those modules are
+    found.
 
 It runs in the interpreter of its side, which needs pytest and pytest-benchmark alone, from Python 3.9 on. That
 interpreter may have another gradperf, or none. So these files import no ``gradperf``: :mod:`.__main__` loads them,

@@ -44,10 +44,12 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # no stream, or a closed one
             stream.flush()  # The gate shows this output if it did not expect the end.
-    foreign = order.get("foreign")
+    foreign, names = order.get("foreign"), order.get("names")
     session.report(
         bye=code,
         strays=modules.strays(order["own"], foreign) if foreign else [],
         own_modules=modules.count_own(order["own"]) if foreign else None,
+        loaded=modules.loaded() if names is not None else {},
+        found=modules.found(names or []),
     )
     return 0

@@ -1,0 +1,284 @@
+"""Finds out whether what was compared is what changed: whether each changed file could run on its own side.
+
+A side may import an installed copy of the project, or another checkout's files, instead of its own. Then both
+sides run the same code, and a change has no effect. So for each changed file, the first pair of processes tells
+where its module came from.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from glob import escape
+from pathlib import Path, PurePosixPath
+
+from gradperf.gate.measuring.worker.modules import INSTALLED, is_test, marks_tests
+from gradperf.gate.sides.documentation import is_documentation
+from gradperf.gate.sides.prepare import Side
+from gradperf.pairs.process import SideError
+
+EXTENSIONS = (".so", ".pyd")
+"""Suffixes of compiled modules."""
+
+_SOURCES = {".pyx", ".pxd", ".pxi", ".c", ".cc", ".cpp", ".cxx", ".h", ".hh", ".hpp", ".hxx", ".cu", ".cuh"} | {
+    *(".rs", ".f", ".f90", ".f95", ".for", ".zig", ".go")
+}
+_BUILD_FILES = {"Cargo.toml", "Cargo.lock", "CMakeLists.txt", "meson.build"}
+_NOT_BUILT = {"test", "tests", "doc", "docs"}
+"""Folders whose compiled sources are not part of an extension."""
+
+_SHOWN = 3
+"""So many files are named, the others are counted."""
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Where the modules of one side's process came from."""
+
+    own_modules: int | None = None
+    """How many lie in the side and are not tests; None if it was not asked."""
+    loaded: Mapping[str, str] = field(default_factory=dict)
+    """The file of each imported module."""
+    found: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By name of a top-level module: the file of a module, or the folders of a package."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A changed file whose module comes from another place than its side."""
+
+    path: str
+    """From the top folder of the side."""
+    module: str
+    place: str
+
+
+def names_of(root: Path, changed: Iterable[str]) -> list[str]:
+    """Return the top-level modules that changed files of the side ``root`` may belong to."""
+    return sorted({name.top for path in changed if _matters(root, path) for name in _names(root, path)})
+
+
+def check(
+    sides: Iterable[Side],
+    origins: Mapping[str, Origins],
+    changed: Sequence[str],
+    *,
+    separate: bool,
+    accepted: Mapping[str, str],
+) -> list[str]:
+    """Return what the user accepted, a sentence each; raise SideError if other changes were not compared.
+
+    ``separate``: each side has an environment of its own, with its own version installed.
+    """
+    excused: dict[str, str] = {}
+
+    def is_excused(path: str) -> bool:
+        reason = next((reason for key, reason in accepted.items() if accepts(key, path)), None)
+        if reason is not None:
+            excused[path] = reason
+        return reason is not None
+
+    sides = [side for side in sides if side.name in origins]
+    for side in sides:
+        apart = elsewhere(side, origins[side.name], changed, separate=separate)
+        if left := [one for one in apart if not is_excused(one.path)]:
+            raise SideError(_explain(side.name, left))
+    sources = [] if separate else not_built(sides, origins, changed)
+    if sources := [path for path in sources if not is_excused(path)]:
+        raise SideError(
+            f"{_listed(sources)} changed, but neither side was built from its own sources: both ran what is "
+            "installed. Install each side in an environment of its own, and name them with --base-python and "
+            "--head-python. If no benchmark depends on it: --accept PATH --reason TEXT"
+        )
+    return [f"{path} changed and was not compared, but accepted: {reason}" for path, reason in excused.items()]
+
+
+def accepts(key: str, path: str) -> bool:
+    """Return whether ``--accept KEY`` means a changed file; patterns such as ``src/*.rs`` are allowed."""
+    return key == path or fnmatchcase(path, key)
+
+
+def _explain(side: str, apart: Sequence[Elsewhere]) -> str:
+    first = apart[0]
+    return (
+        f"{_listed([one.path for one in apart])} changed, but the {side} ran other code in its place: its module "
+        f"{first.module} comes from {first.place}, and differs. So what changed was not compared. "
+        "`pip install -e .` makes the project importable from its own files; or install each side in an "
+        "environment of its own, and name them with --base-python and --head-python. "
+        "If no benchmark depends on it: --accept PATH --reason TEXT"
+    )
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(paths[:_SHOWN]) + more
+
+
+def elsewhere(side: Side, origins: Origins, changed: Iterable[str], *, separate: bool) -> list[Elsewhere]:
+    """Return the changed files in whose place this side ran, or would run, a different file from outside."""
+    root, own = Path(os.path.realpath(side.root)), set(origins.loaded.values())
+    apart = []
+    for path in changed:
+        if not _matters(root, path) or is_compiled_source(path):
+            continue
+        file = root / path
+        evidence = file if _is_module(path) else _package_file(root, file)
+        if os.path.realpath(evidence) in own:
+            continue
+        imported, findable = _counterparts(root, path, origins)
+        # A process that the benchmark started may have run the side's file, and left it compiled.
+        places = imported if imported or _was_compiled(evidence, side.environment) else findable
+        for name, place in places:
+            if not place.is_relative_to(root) and _differs(file, place, separate=separate):
+                apart.append(Elsewhere(path, name, str(place)))
+                break
+    return apart
+
+
+def not_built(sides: Iterable[Side], origins: Mapping[str, Origins], changed: Iterable[str]) -> list[str]:
+    """Return the changed sources of compiled modules, unless each side imported a compiled module of its own."""
+    sources = [path for path in changed if is_compiled_source(path)]
+    return [] if sources and all(_has_own_extension(side, origins[side.name]) for side in sides) else sources
+
+
+def is_compiled_source(path: str) -> bool:
+    """Return whether a file has to be compiled, and is not of tests or documentation."""
+    pure = PurePosixPath(path)
+    return (pure.suffix in _SOURCES or pure.name in _BUILD_FILES) and not _NOT_BUILT.intersection(pure.parts[:-1])
+
+
+def ran_own(side: Side) -> bool:
+    """Return whether any process, also one that a benchmark started, compiled a file of this side but tests."""
+    for folder, folders, files in os.walk(side.root):
+        folders[:] = [name for name in folders if name not in (".git", *INSTALLED)]
+        if os.path.basename(folder) != "__pycache__":
+            continue
+        sources = {os.path.join(os.path.dirname(folder), name.split(".")[0] + ".py") for name in files}
+        if any(os.path.exists(file) and not is_test(file) and not marks_tests(file) for file in sources):
+            return True
+    return False
+
+
+def _has_own_extension(side: Side, origins: Origins) -> bool:
+    root = Path(os.path.realpath(side.root))
+    files = [Path(file) for file in origins.loaded.values() if file.endswith(EXTENSIONS)]
+    own = [file.relative_to(root) for file in files if file.is_relative_to(root)]
+    return any(not {*INSTALLED}.intersection(file.parts) for file in own)
+
+
+def _matters(root: Path, path: str) -> bool:
+    """Return whether a file of this side may be run, or read by what is run."""
+    is_stub = path.endswith(".pyi")
+    return not (is_documentation(path) or is_test(path) or is_stub) and (root / path).is_file()
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A name under which a file, or the package that contains it, may be imported."""
+
+    module: str
+    base: Path
+    """The top-level module in the side: a file, or the folder of a package."""
+
+    @property
+    def top(self) -> str:
+        return self.module.partition(".")[0]
+
+
+def _is_module(path: str) -> bool:
+    return path.endswith((".py", *EXTENSIONS))
+
+
+def _stem(file: Path) -> str:
+    """Return the name of a module's file without endings: a compiled one has several."""
+    return file.name.partition(".")[0]
+
+
+def _package(root: Path, file: Path) -> Path | None:
+    """Return the innermost package that contains a file."""
+    inside = (folder for folder in file.parents if folder.is_relative_to(root))
+    return next((folder for folder in inside if (folder / "__init__.py").is_file()), None)
+
+
+def _package_file(root: Path, file: Path) -> Path:
+    """Return the ``__init__.py`` of the innermost package that contains a file; without one, the file."""
+    package = _package(root, file)
+    return file if package is None else package / "__init__.py"
+
+
+def _names(root: Path, path: str) -> Iterator[_Name]:
+    """Yield the names of a file, shortest first: a folder above its package may be searched, or a namespace."""
+    file = root / path
+    # A folder inside of a package is hardly searched itself.
+    inner = _package(root, file)
+    if not _is_module(path):
+        if inner is None:
+            return
+        file = inner / "__init__.py"
+    parts = file.relative_to(root).parts[:-1]
+    words = [*parts] if _stem(file) == "__init__" else [*parts, _stem(file)]
+    outermost = len(words) - 1
+    if inner is not None and inner != root:
+        while inner.parent != root and (inner.parent / "__init__.py").is_file():
+            inner = inner.parent
+        outermost = len(inner.relative_to(root).parts) - 1
+    for start in range(outermost, -1, -1):
+        if not all(word.isidentifier() for word in words[start:]):
+            return
+        base = root.joinpath(*parts[: start + 1]) if start < len(parts) else file
+        yield _Name(".".join(words[start:]), base)
+
+
+def _counterparts(root: Path, path: str, origins: Origins) -> tuple[list[tuple[str, Path]], list[tuple[str, Path]]]:
+    """Return the files that modules of this file's names were imported from, and would be: names and places."""
+    file, imported, findable = root / path, [], []
+    for name in _names(root, path):
+        if (own := origins.loaded.get(name.module)) is not None:
+            place = Path(own)
+            if _is_module(path):
+                if _stem(place) == _stem(file):
+                    imported.append((name.module, place))
+            elif _stem(place) == "__init__":
+                imported.append((name.module, place.parent / file.relative_to(_package_file(root, file).parent)))
+        elif (other := _would_be(file, name, origins.found.get(name.top, ()))) is not None:
+            findable.append((name.module, other))
+    return imported, findable
+
+
+def _would_be(file: Path, name: _Name, places: Sequence[str]) -> Path | None:
+    """Return the file that would be imported for ``file``; it need not exist. None if it is another module."""
+    if name.base == file:  # a module alone; a package of that name is something else
+        modules = (Path(place) for place in places)
+        return next((place for place in modules if place.is_file() and _stem(place) == _stem(file)), None)
+    is_package = (name.base / "__init__.py").is_file()
+    folders = [
+        folder
+        for folder in map(Path, places)
+        # A package is not a folder that happens to have its name.
+        if folder.is_dir() and (is_package or not (folder / "__init__.py").is_file())
+    ]
+    inside = file.relative_to(name.base)
+    # A namespace may lie in several folders: Python takes the first that has the next part of the name.
+    having = (folder for folder in folders if (folder / inside.parts[0]).exists())
+    folder = next(having, folders[0] if is_package and folders else None)
+    return None if folder is None else folder / inside
+
+
+def _was_compiled(file: Path, environment: Mapping[str, str]) -> bool:
+    folders = [file.parent / "__pycache__"]
+    if prefix := environment.get("PYTHONPYCACHEPREFIX"):
+        folders.append(Path(prefix, *file.parent.parts[1:]))
+    return any(next(folder.glob(f"{escape(_stem(file))}.*.pyc"), None) for folder in folders)
+
+
+def _differs(file: Path, place: Path, *, separate: bool) -> bool:
+    """Return whether ``place`` holds something else than ``file``.
+
+    In an environment of this side alone, a module may be compiled, and a file that is not installed is not needed.
+    """
+    if separate and (not place.exists() or (place.suffix in EXTENSIONS and file.suffix not in EXTENSIONS)):
+        return False
+    try:
+        return file.read_bytes() != place.read_bytes()
+    except OSError:
+        return True
