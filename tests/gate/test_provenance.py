@@ -176,7 +176,7 @@ def test_what_is_accepted_is_told(tmp_path):
     sides = [side(tmp_path / "side", "head")]
     origins = {"head": Origins(1, {name: str(tmp_path / f"site/{name}.py") for name in ("thing", "more")})}
     with pytest.raises(
-        SideError, match=r"more.py changed, but the head ran other code .* comes from .*site/more.py"
+        SideError, match=r"more.py changed, but the head imports other code .* comes from .*site/more.py"
     ):
         provenance.check(sides, origins, ["thing.py", "more.py"], separate=False, accepted={"thing.py": "why"})
     accepted = {"*.py": "why", "test.py::test[x]": "slower"}
@@ -184,6 +184,14 @@ def test_what_is_accepted_is_told(tmp_path):
     assert told == ["thing.py changed and was not compared, but accepted: why"]
     own = {"head": Origins(1, {"thing": str(tmp_path / "side/thing.py")})}
     assert provenance.check(sides, own, ["thing.py"], separate=False, accepted=accepted) == []
+
+
+def test_changes_of_code():
+    """Python code counts, unless it is a test or accepted; other files are looked for one by one."""
+    changed = ["tools/release.py", "tests/test_x.py", "conftest.py", "README.md", "src/lib.rs"]
+    assert provenance.changes_code(changed, {})
+    assert not provenance.changes_code(changed, {"tools/*": "not used"})
+    assert not provenance.changes_code(changed[1:], {})
 
 
 def test_the_files_of_tests_are_not_the_project(tmp_path, monkeypatch):
@@ -287,8 +295,8 @@ def test_an_installed_copy(tmp_path):
     write(repo, {"python/thing/__init__.py": SLOW})
     code, said = run(repo, tmp_path / "temporary", PYTHONPATH=str(site))
     assert code == 13, said
-    assert "python/thing/__init__.py changed, but the head ran other code" in said
-    assert f"its module thing comes from {site}/thing/__init__.py" in said.replace("- ", "-")
+    assert "python/thing/__init__.py changed, but the head imports other code" in said
+    assert f"thing comes from {site}/thing/__init__.py" in said.replace("- ", "-")
     git(repo, "checkout", "--quiet", ".")
     write(repo, {"tests/helper.py": "VALUE = 2\n"})
     code, said = run(repo, tmp_path / "temporary", PYTHONPATH=str(site))
