@@ -1,6 +1,8 @@
 """What was compared is what changed: a side that runs other code in place of a changed file is no success."""
 
+import random
 import sys
+from dataclasses import replace
 from importlib import util
 from types import SimpleNamespace
 
@@ -9,11 +11,12 @@ import pytest
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.measuring import provenance
 from gradperf.gate.measuring.provenance import Origins
+from gradperf.gate.measuring.replicate import replicate
 from gradperf.gate.measuring.worker import modules
 from gradperf.gate.sides import prepare
 from gradperf.pairs.process import SideError
 from tests.gate.repositories import CONFIGURATION, commit, git, make, write
-from tests.gate.suites import QUICK, QUIET, gate, side
+from tests.gate.suites import QUICK, QUIET, faked, gate, setting, side
 
 QUICKLY = "def work(n={count}):\n    for _ in range(n):\n        pass\n"
 FAST, SLOW = QUICKLY.format(count=1_000), QUICKLY.format(count=20_000)
@@ -144,6 +147,26 @@ def test_names(tmp_path):
     write(tmp_path, files)
     assert provenance.names_of(tmp_path, ["lib/python/thing/a/b.py"]) == ["lib", "python", "thing"]
     assert provenance.names_of(tmp_path, ["x.py", "thing/test_x.py", "gone.py"]) == ["x"]
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_what_a_side_is_asked(tmp_path, monkeypatch, repeats):
+    """Its own is all below its top folder, wherever pytest starts; only the first pair is asked for all modules."""
+    fake = faked(monkeypatch)
+    write(tmp_path, {"base/thing.py": "", "head/thing.py": "", "head/more.py": ""})
+    common = setting(tmp_path, tmp_path, tmp_path / "out", None, foreign=tmp_path / "checkout")
+    sides = {n: replace(side(tmp_path / n, n), folder=tmp_path / n / "tests") for n in ("base", "head")}
+    common = replace(common, **sides, control="x", changed=("thing.py", "more.py"))
+    replicate(["x"], common, random.Random(1), repeats=repeats)  # noqa: S311 - an order, not a secret
+    asked = {process.role: process.orders[0] for process in fake.launched}
+    assert {role: order["own"] for role, order in asked.items()} == {
+        "base": str(tmp_path / "base"),
+        "head": str(tmp_path / "head"),
+        "control": str(tmp_path / "base"),
+        "twin": str(tmp_path / "base"),
+    }
+    names = {role: order["names"] for role, order in asked.items() if order["names"] is not None}
+    assert names == ({} if repeats else {"base": ["thing"], "head": ["more", "thing"]})
 
 
 @pytest.mark.parametrize(
