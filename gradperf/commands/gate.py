@@ -84,8 +84,8 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
     """Compare base and head, and report the outcome; ``facts`` are for the record."""
     from gradperf.gate import session
     from gradperf.gate.janitor import Janitor
+    from gradperf.gate.measuring import provenance
     from gradperf.gate.measuring.replicate import Setting
-    from gradperf.gate.measuring.worker.modules import is_test
     from gradperf.gate.sides import checkout, prepare, project_python, pytest_arguments
 
     plan, accepted = check(parsed)
@@ -110,7 +110,7 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
                 control=None,
                 planted={},
                 foreign=sides.checkout,
-                changes_code=any(path.endswith(".py") and not is_test(path) for path in sides.changed),
+                changes_code=provenance.changes_code(sides.changed, accepted),
                 folder=sides.folder,
                 janitor=janitor,
                 patience_s=parsed.patience,

@@ -1,6 +1,8 @@
 """What was compared is what changed: a side that runs other code in place of a changed file is no success."""
 
+import random
 import sys
+from dataclasses import replace
 from importlib import util
 from types import SimpleNamespace
 
@@ -9,11 +11,12 @@ import pytest
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.measuring import provenance
 from gradperf.gate.measuring.provenance import Origins
+from gradperf.gate.measuring.replicate import replicate
 from gradperf.gate.measuring.worker import modules
 from gradperf.gate.sides import prepare
 from gradperf.pairs.process import SideError
 from tests.gate.repositories import CONFIGURATION, commit, git, make, write
-from tests.gate.suites import QUICK, QUIET, gate, side
+from tests.gate.suites import QUICK, QUIET, faked, gate, setting, side
 
 QUICKLY = "def work(n={count}):\n    for _ in range(n):\n        pass\n"
 FAST, SLOW = QUICKLY.format(count=1_000), QUICKLY.format(count=20_000)
@@ -146,6 +149,26 @@ def test_names(tmp_path):
     assert provenance.names_of(tmp_path, ["x.py", "thing/test_x.py", "gone.py"]) == ["x"]
 
 
+@pytest.mark.parametrize("repeats", [False, True])
+def test_what_a_side_is_asked(tmp_path, monkeypatch, repeats):
+    """Its own is all below its top folder, wherever pytest starts; only the first pair is asked for all modules."""
+    fake = faked(monkeypatch)
+    write(tmp_path, {"base/thing.py": "", "head/thing.py": "", "head/more.py": ""})
+    common = setting(tmp_path, tmp_path, tmp_path / "out", None, foreign=tmp_path / "checkout")
+    sides = {n: replace(side(tmp_path / n, n), folder=tmp_path / n / "tests") for n in ("base", "head")}
+    common = replace(common, **sides, control="x", changed=("thing.py", "more.py"))
+    replicate(["x"], common, random.Random(1), repeats=repeats)  # noqa: S311 - an order, not a secret
+    asked = {process.role: process.orders[0] for process in fake.launched}
+    assert {role: order["own"] for role, order in asked.items()} == {
+        "base": str(tmp_path / "base"),
+        "head": str(tmp_path / "head"),
+        "control": str(tmp_path / "base"),
+        "twin": str(tmp_path / "base"),
+    }
+    names = {role: order["names"] for role, order in asked.items() if order["names"] is not None}
+    assert names == ({} if repeats else {"base": ["thing"], "head": ["more", "thing"]})
+
+
 @pytest.mark.parametrize(
     "path", ["src/lib.rs", "thing/fast.pyx", "thing/fast.c", "Cargo.toml", "cuda/kernel.cu", "a/CMakeLists.txt"]
 )
@@ -176,7 +199,7 @@ def test_what_is_accepted_is_told(tmp_path):
     sides = [side(tmp_path / "side", "head")]
     origins = {"head": Origins(1, {name: str(tmp_path / f"site/{name}.py") for name in ("thing", "more")})}
     with pytest.raises(
-        SideError, match=r"more.py changed, but the head ran other code .* comes from .*site/more.py"
+        SideError, match=r"more.py changed, but the head imports other code .* comes from .*site/more.py"
     ):
         provenance.check(sides, origins, ["thing.py", "more.py"], separate=False, accepted={"thing.py": "why"})
     accepted = {"*.py": "why", "test.py::test[x]": "slower"}
@@ -184,6 +207,14 @@ def test_what_is_accepted_is_told(tmp_path):
     assert told == ["thing.py changed and was not compared, but accepted: why"]
     own = {"head": Origins(1, {"thing": str(tmp_path / "side/thing.py")})}
     assert provenance.check(sides, own, ["thing.py"], separate=False, accepted=accepted) == []
+
+
+def test_changes_of_code():
+    """Python code counts, unless it is a test or accepted; other files are looked for one by one."""
+    changed = ["tools/release.py", "tests/test_x.py", "conftest.py", "README.md", "src/lib.rs"]
+    assert provenance.changes_code(changed, {})
+    assert not provenance.changes_code(changed, {"tools/*": "not used"})
+    assert not provenance.changes_code(changed[1:], {})
 
 
 def test_the_files_of_tests_are_not_the_project(tmp_path, monkeypatch):
@@ -287,8 +318,8 @@ def test_an_installed_copy(tmp_path):
     write(repo, {"python/thing/__init__.py": SLOW})
     code, said = run(repo, tmp_path / "temporary", PYTHONPATH=str(site))
     assert code == 13, said
-    assert "python/thing/__init__.py changed, but the head ran other code" in said
-    assert f"its module thing comes from {site}/thing/__init__.py" in said.replace("- ", "-")
+    assert "python/thing/__init__.py changed, but the head imports other code" in said
+    assert f"thing comes from {site}/thing/__init__.py" in said.replace("- ", "-")
     git(repo, "checkout", "--quiet", ".")
     write(repo, {"tests/helper.py": "VALUE = 2\n"})
     code, said = run(repo, tmp_path / "temporary", PYTHONPATH=str(site))

@@ -93,6 +93,12 @@ def check(
     return [f"{path} changed and was not compared, but accepted: {reason}" for path, reason in excused.items()]
 
 
+def changes_code(changed: Iterable[str], accepted: Iterable[str]) -> bool:
+    """Return whether a Python file that is not a test differs, and is not accepted."""
+    code = [path for path in changed if path.endswith(".py") and not is_test(path)]
+    return any(not any(accepts(key, path) for key in accepted) for path in code)
+
+
 def accepts(key: str, path: str) -> bool:
     """Return whether ``--accept KEY`` means a changed file; patterns such as ``src/*.rs`` are allowed."""
     return key == path or fnmatchcase(path, key)
@@ -101,7 +107,7 @@ def accepts(key: str, path: str) -> bool:
 def _explain(side: str, apart: Sequence[Elsewhere]) -> str:
     first = apart[0]
     return (
-        f"{_listed([one.path for one in apart])} changed, but the {side} ran other code in its place: its module "
+        f"{_listed([one.path for one in apart])} changed, but the {side} imports other code in its place: "
         f"{first.module} comes from {first.place}, and differs. So what changed was not compared. "
         "`pip install -e .` makes the project importable from its own files; or install each side in an "
         "environment of its own, and name them with --base-python and --head-python. "
