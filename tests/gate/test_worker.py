@@ -319,7 +319,9 @@ def test_refused(tmp_path, files, arguments, message):
     assert message in process.printed()
 
 
-@pytest.mark.parametrize("arguments", [["--collect-only"], ["-m", "not slow", "--maxfail=1", "-N0", "--dist=no"]])
+@pytest.mark.parametrize(
+    "arguments", [["--collect-only"], ["-m", "not slow", "--maxfail=1", "-N0", "--dist=no"], ["-N2", "--dist=load"]]
+)
 def test_neutral(tmp_path, arguments):
     """Options of pytest that would run nothing, or stop early, have no effect; nor does it to ask for no xdist."""
     source = """
@@ -336,6 +338,58 @@ def pytest_addoption(parser):
     cases = ["test_x.py::test_bad", "test_x.py::test_good"]
     reported = driven(tmp_path / "suite", tmp_path / "p.txt", cases, *arguments)
     assert [reported[case]["ended"]["outcome"] for case in cases] == ["failed", "passed"]
+
+
+PLUGINS = {
+    "conftest.py": """
+import pytest
+
+def pytest_addoption(parser):
+    parser.addoption("--randomly-seed", default="default")
+    parser.addoption("--reruns", type=int)
+
+@pytest.fixture(autouse=True)
+def _fact(request, tmp_path, record_property):
+    with open("facts.txt", "a") as file:
+        option = request.config.option
+        print(option.randomly_seed, option.reruns, tmp_path, request.config.cache._cachedir, file=file)
+        print(*[mark.args for mark in request.node.iter_markers("timeout")], file=file)
+""",
+    "own/timeout.py": "",
+    "test_x.py": """
+import pytest
+@pytest.mark.timeout(0.001)
+def test_x(benchmark): benchmark(len, "")
+""",
+}
+
+
+def test_plugins_of_a_suite(tmp_path, monkeypatch):
+    """Random numbers have the seed of the pair, no test is run again, and no limit of time holds in the turns."""
+    monkeypatch.setenv("GRADPERF_GATE_SEED", "77")
+    write(tmp_path / "suite", PLUGINS)
+    shared = tmp_path / "shared"
+    for more in ([], ["--randomly-seed=5"]):
+        arguments = ["-o", "pythonpath=own", "-p", "timeout", f"--basetemp={shared}/deep", "--reruns=3", *more]
+        reported = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], *arguments)
+        assert reported["test_x.py::test_x"]["ended"]["outcome"] == "passed"
+    first, limits, second, _ = (tmp_path / "suite" / "facts.txt").read_text().splitlines()
+    assert first.split()[:2] == ["77", "0"]
+    assert second.split()[:2] == ["5", "0"]
+    assert limits == "(0,) (0.001,)"
+    folders = [Path(line.split()[2]).relative_to(shared / "deep").parts[0] for line in (first, second)]
+    assert folders[0] != folders[1]
+    assert all(folder.startswith("gradperf-") for folder in folders)
+
+
+def test_coverage_is_off_where_its_plugin_is_active(tmp_path):
+    """A tracer would be timed too. Where the plugin is installed but switched off, nothing is asked of it."""
+    pytest.importorskip("pytest_cov")
+    write(tmp_path / "suite", {"test_x.py": "def test_x(benchmark): benchmark(len, '')\n"})
+    for arguments in (["--cov=test_x"], ["-p", "no:pytest_cov"]):
+        reported = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], *arguments)
+        assert reported["test_x.py::test_x"]["ended"]["outcome"] == "passed"
+        assert not (tmp_path / "suite" / ".coverage").exists()
 
 
 def test_planted_work(tmp_path):

@@ -15,6 +15,7 @@ from gradperf import stage
 from gradperf.gate.decision.trial import PLANTED
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.measuring.provenance import Origins, names_of
+from gradperf.gate.measuring.worker import SEED
 from gradperf.gate.sides.prepare import Side
 from gradperf.machine import threads
 from gradperf.pairs.meeting import NOTHING_TIMED, Answers, check_collected, collected, failure, together
@@ -97,10 +98,15 @@ def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, st
     return Process(
         side.name,
         [side.python, WORKER],
-        [*setting.arguments, "-o", f"cache_dir={setting.folder / 'pytest-cache'}"],
+        [*setting.arguments, "-o", f"cache_dir={setting.folder / 'pytest-cache' / name}"],
         output=setting.folder / f"{name}.txt",
         # Threads that wait in a loop take the CPU from those that compute, most of all beside other work.
-        environment={**threads.soon_asleep(side.environment), **side.environment, **environment},
+        environment={
+            **threads.soon_asleep(side.environment),
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(setting.folder / "hypothesis" / name),
+            **side.environment,
+            **environment,
+        },
         folder=side.folder,
         guard=setting.janitor,
         patience_s=setting.patience_s,
@@ -115,10 +121,13 @@ def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, re
         roles |= dict.fromkeys(CONTROLS, setting.base)
     order = list(roles)
     coin.shuffle(order)
+    # Random numbers and the order of sets may change the work, so they are those of the pair.
+    seed = str(coin.randrange(2**32))
     with ExitStack() as stack:
         processes: dict[str, Process] = {}
         for role in order:
-            environment = {stage.VARIABLE: "repeat" if repeats else "first", **padding(coin)}
+            environment = {stage.VARIABLE: "repeat" if repeats else "first", SEED: seed, **padding(coin)}
+            environment["PYTHONHASHSEED"] = roles[role].environment.get("PYTHONHASHSEED", seed)
             processes[role] = process = _start(roles[role], setting, role, environment)
             stack.callback(process.close)
         for role, process in processes.items():

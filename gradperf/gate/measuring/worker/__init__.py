@@ -18,3 +18,6 @@ It runs in the interpreter of its side, which needs pytest and pytest-benchmark 
 interpreter may have another gradperf, or none. So these files import no ``gradperf``: :mod:`.__main__` loads them,
 and :mod:`gradperf.pairs.child`, under a name of their own.
 """
+
+SEED = "GRADPERF_GATE_SEED"
+"""The variable with a seed that all processes of a pair share."""

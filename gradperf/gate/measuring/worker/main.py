@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from contextlib import suppress
@@ -37,8 +36,6 @@ def main() -> int:
     channel = Channel(int(orders), int(answers))
     order = channel.order()
     sys.path.insert(0, os.getcwd())  # as `python -m pytest` does
-    if importlib.util.find_spec("pytest_cov"):
-        arguments.append("--no-cov")  # A tracer would be timed too.
     session = Session(channel, order)
     code = int(pytest.main(arguments, plugins=[Options(), Registrar(session)]))
     for stream in (sys.stdout, sys.stderr):

@@ -32,6 +32,9 @@ class Session:
         if self._order["do"] == "time":
             place = {case: number for number, case in enumerate(self._order["cases"])}
             kept = sorted((item for item in kept if item.nodeid in place), key=lambda item: place[item.nodeid])
+            if config.pluginmanager.hasplugin("timeout"):
+                for item in kept:  # A test also waits for the other side. The parent limits every wait.
+                    item.add_marker(pytest.mark.timeout(0), append=False)
         if dropped := set(items) - set(kept):
             config.hook.pytest_deselected(items=list(dropped))
         items[:] = kept
