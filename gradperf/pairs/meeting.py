@@ -72,12 +72,15 @@ def together(
 
 
 def failure(ended: Answers, descriptions: Mapping[str, str]) -> str:
-    """Return the outcome of each child that did not pass, by ``descriptions`` of roles; empty if all passed."""
-    return "; ".join(
-        f"{answer['outcome']} on the {descriptions[role]}: {answer['reason']}"
-        for role, answer in ended.items()
-        if answer["outcome"] != "passed"
-    )
+    """Return how the case ended in each child that did not pass, by ``descriptions`` of roles; empty if all passed.
+
+    A reason that several children share stands once: ``failed on the base, failed on the head: no such file``.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for role, answer in ended.items():
+        if answer["outcome"] != "passed":
+            by_reason.setdefault(answer["reason"], []).append(f"{answer['outcome']} on the {descriptions[role]}")
+    return "; ".join(f"{', '.join(dict.fromkeys(where))}: {reason}" for reason, where in by_reason.items())
 
 
 def _check_ended(case: str, process: Process, answer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -157,13 +157,23 @@ def test_submodules_are_warned_of(repo, tmp_path):
     assert [text for text in checkout.warnings(repo) if "submodules" in text and "library" in text]
 
 
-def test_ignored_modules_are_warned_of(repo):
-    """Compiled or generated modules that git ignores are listed; ignored folders are not."""
+def test_what_git_ignores_is_warned_of(repo):
+    """Modules, generated packages and data are named; caches, environments and what tools build are not."""
     assert checkout.warnings(repo) == []
-    write(repo, {"folder/fast.so": "", "build/lib.so": "", ".gitignore": "*.so\nbuild/\n"})
+    write(
+        repo,
+        {
+            **dict.fromkeys(
+                ["folder/fast.so", "build/lib.so", "env/pyvenv.cfg", ".cache/x", "__pycache__/a.pyc"], ""
+            ),
+            **dict.fromkeys(["tests/data/big.json", "made/__init__.py", "a.log", "thing.egg-info/x"], ""),
+            ".gitignore": "*.so\nbuild/\nenv/\n.cache/\n__pycache__/\ndata/\nmade/\n*.log\n*.egg-info/\n",
+        },
+    )
     (warning,) = checkout.warnings(repo)
-    assert "folder/fast.so" in warning
-    assert "build" not in warning
+    assert warning.endswith(": folder/fast.so, made/, tests/data/")
+    write(repo, {f"made_{number}/x": "" for number in range(9)} | {".gitignore": "made*/\n*.so\n"})
+    assert checkout.warnings(repo)[0].endswith("made_3/ and 6 more")
 
 
 def test_one_gate_per_checkout(repo, tmp_path):

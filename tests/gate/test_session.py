@@ -140,6 +140,9 @@ def test_is_interrupted(benchmark):
 def test_leaves(benchmark):
     benchmark(fails_late(lambda: exit(3)))
 
+def test_fails_alike(benchmark):
+    raise ValueError(f"in {__file__}")
+
 def test_stops_the_session(benchmark, request):
     benchmark(int)
     if HEAD:
@@ -209,6 +212,7 @@ FAILED = {
     "stops_the_session": "failed on the head: it ended the session (one is enough)",
     "catches_in_a_turn": "in a turn, its benchmark raised ZeroDivisionError: division by zero, and the test caught",
     "unused_on_the_head": "unused on the head: it did not call its benchmark fixture",
+    "fails_alike": "failed on the base, failed on the head: ValueError: in test_zoo.py",
     "is_listed_at_first": "missing on the head: this process did not collect it",
 }
 
@@ -346,7 +350,7 @@ def test_b(benchmark):
     write(tmp_path / "base", {"test_x.py": source})
     first, second = compared(tmp_path / "base", tmp_path / "base", tmp_path / "t").cases
     assert (first.verdict, len(second.screened)) == ("failed", 2)
-    assert first.reason.count("it ended the session (Exit: enough)") == 2
+    assert first.reason == "failed on the base, failed on the head: it ended the session (Exit: enough)"
 
 
 def test_nothing_in_common(tmp_path):

@@ -153,7 +153,7 @@ def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, re
         if processes:
             measured.origins = _end(processes.values())
             measured.own_modules = any(origins.own_modules != 0 for origins in measured.origins.values())
-        if setting.control is not None:
+        if setting.control is not None and setting.control not in measured.failed:
             try:
                 _compare_control(setting.control, controls, coin, measured)
             except WorkerLost as lost:
@@ -206,10 +206,22 @@ def _compare(
     ended |= missing
     if {answer["outcome"] for answer in ended.values()} <= NOTHING_TIMED:
         measured.skipped[case] = ended["base"]["reason"]
-    elif reason := failure(ended, {"base": "base", "head": "head"}):
+    elif reason := failure(_of_the_suite(ended, setting), {"base": "base", "head": "head"}):
         measured.failed[case] = reason
     elif value is not None:
         measured.values[case] = value
+
+
+def _of_the_suite(ended: Answers, setting: Setting) -> Answers:
+    """Shorten the paths in the reasons, so that the same failure reads the same on both sides."""
+    roots = [f"{side.root}/" for side in (setting.base, setting.head)]
+    shortened: Answers = {}
+    for role, answer in ended.items():
+        reason = answer["reason"]
+        for root in roots:
+            reason = reason.replace(root, "")
+        shortened[role] = {**answer, "reason": reason}
+    return shortened
 
 
 def _compare_control(case: str, processes: Mapping[str, Process], coin: random.Random, measured: Replicate) -> None:

@@ -5,7 +5,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gradperf.errors import UserError
 from gradperf.gate.sides import git
@@ -19,6 +19,13 @@ DEEPER = (
 )
 
 _SUBMODULE = "160000 "
+
+MOST_NAMED = 5
+"""Ignored files and folders that a warning names; the others are counted."""
+
+_BY_PRODUCTS = {"__pycache__", "build", "dist", "htmlcov", "node_modules", "site", "target", "_build", "wheels"}
+_BY_PRODUCT_ENDS = (".egg-info", ".pyc", ".pyo", ".log", ".o", ".swp", "~")
+"""Names of what tools make again, beside all hidden names."""
 
 
 def repository(folder: Path) -> Path:
@@ -102,13 +109,24 @@ def warnings(repo: Path) -> list[str]:
     index = git.split(git.output(repo, "ls-files", "--stage", "-z"))
     if submodules := [entry.partition("\t")[2] for entry in index if entry.startswith(_SUBMODULE)]:
         found.append(f"neither side has the submodules, so code that needs them fails: {_listed(submodules)}")
-    # Do not look into ignored folders: they are build folders and environments, and large.
+    # Do not look into ignored folders: they may be large.
     ignored = git.output(repo, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-    modules = [path for path in git.split(ignored) if path.endswith((".so", ".py", ".pyd"))]
-    if modules:
-        shown = _listed(modules[:5]) + (", …" if len(modules) > 5 else "")
-        found.append(f"neither side has the modules that git ignores, so code that imports them fails: {shown}")
+    needed = [path for path in git.split(ignored) if not _is_by_product(repo, path)]
+    if needed:
+        shown = _listed(needed[:MOST_NAMED]) + (
+            f" and {more} more" if (more := len(needed) - MOST_NAMED) > 0 else ""
+        )
+        found.append(f"neither side has what git ignores, so a test that needs it fails or is skipped: {shown}")
     return found
+
+
+def _is_by_product(repo: Path, path: str) -> bool:
+    """Return whether an ignored file or folder is a cache, an environment or a product of building and testing."""
+    names = PurePosixPath(path).parts
+    return (
+        any(name.startswith(".") or name in _BY_PRODUCTS or name.endswith(_BY_PRODUCT_ENDS) for name in names)
+        or (repo / path / "pyvenv.cfg").exists()
+    )
 
 
 def _listed(paths: list[str]) -> str:
