@@ -100,6 +100,14 @@ def test_show_refuses_what_is_no_run(tmp_path, text, message):
         history.newest(tmp_path)
 
 
+@pytest.mark.parametrize("foreign", [{}, {"name": "test_f", "stats": {"min": 1e-3, "rounds": 5}}])
+def test_show_refuses_what_another_suite_recorded(tmp_path, foreign):
+    """A table without a single time helps nobody."""
+    file = store(tmp_path / "foreign.json", [foreign])
+    with pytest.raises(UserError, match="no record of gradperf"):
+        show.show_run(argparse.Namespace(run=file))
+
+
 def test_show_refuses_a_record_of_a_later_schema(tmp_path):
     """Its facts may mean something else; this schema, an earlier one and none are read."""
     facts = [{"schema": schema} for schema in (1, SCHEMA, str(SCHEMA + 1))]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gradperf.commands import AddParser
 from gradperf.comparison import table
+from gradperf.errors import UserError
 from gradperf.records import history, storage
 from gradperf.text import streams
 from gradperf.text.printable import clean
@@ -32,6 +33,11 @@ def show_run(parsed: argparse.Namespace) -> int:
             streams.say(clean(f"gradperf: left out: {reason}"))
     else:
         run = storage.read(parsed.run)
+    if run.benchmarks and not any(benchmark.facts.problem for benchmark in run.benchmarks):
+        raise UserError(
+            f"{run.file}: no record of gradperf: none of its benchmarks names a problem. "
+            "pytest-benchmark's own command `pytest-benchmark compare FILE` shows what other suites recorded"
+        )
     print("\n".join(lines(run, Terminal.of_output())))
     return 0
 

@@ -111,7 +111,9 @@ def warnings(repo: Path) -> list[str]:
         found.append(f"neither side has the submodules, so code that needs them fails: {_listed(submodules)}")
     # Do not look into ignored folders: they may be large.
     ignored = git.output(repo, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-    needed = [path for path in git.split(ignored) if not _is_by_product(repo, path)]
+    paths = [path for path in git.split(ignored) if not _is_by_product(repo, path)]
+    # git also lists a folder in which everything is ignored by a pattern for what it contains.
+    needed = [path for path in paths if not any(other != path and other.startswith(path) for other in paths)]
     if needed:
         shown = _listed(needed[:MOST_NAMED]) + (
             f" and {more} more" if (more := len(needed) - MOST_NAMED) > 0 else ""
