@@ -187,3 +187,14 @@ def test_option_of_a_run(run_gradperf, arguments, message):
     assert message in done.stderr
     assert done.returncode == 2
     assert "loss" not in done.stdout
+
+
+@pytest.mark.parametrize("platforms", ["cuda", "tpu", "nonsense"])
+def test_platforms_of_jax_that_are_missing(run_gradperf, monkeypatch, platforms):
+    """Shells of machines with a GPU set ``JAX_PLATFORMS``. Without one, JAX's cases cannot run, for this reason."""
+    pytest.importorskip("jax")
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    done = run_gradperf("run", "tiny_3x2x1-jax.grad-cpu-float32")
+    assert f"jax sees no cpu device (JAX_PLATFORMS={platforms})" in done.stderr
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

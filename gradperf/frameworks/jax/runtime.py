@@ -61,8 +61,10 @@ def missing(device: str) -> str | None:
     before = tasks.named(_POOL)  # TensorFlow's XLA has such threads too
     try:
         jax.devices(device)
-    except RuntimeError:
-        return f"jax sees no {'CUDA' if device == 'cuda' else device} device"
+    except (RuntimeError, AssertionError):  # the second where JAX_PLATFORMS names only platforms that are missing
+        chosen = os.environ.get("JAX_PLATFORMS")
+        why = f" (JAX_PLATFORMS={chosen})" if chosen else ""
+        return f"jax sees no {'CUDA' if device == 'cuda' else device} device{why}"
     _threads = tasks.named(_POOL) - before or _threads
     return None
 
