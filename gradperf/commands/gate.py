@@ -70,7 +70,7 @@ def add_shared(parser: argparse.ArgumentParser, python: str) -> None:
     option("--strict", action="store_true", help="exit with 11 if a case is inconclusive")
     accept = (
         "allow this case to be slower, fail, differ or be gone, or a changed file not to be compared; "
-        "needs --reason; may be repeated"
+        "* in it means any characters; needs --reason; may be repeated"
     )
     option("--accept", metavar="CASE", action="append", default=[], help=accept)
     option("--reason", metavar="TEXT", action="append", default=[], help="reason for --accept; one for each")

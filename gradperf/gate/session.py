@@ -28,6 +28,7 @@ from gradperf.pairs import planting
 from gradperf.pairs.child.fingerprint import difference
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
+from gradperf.text.patterns import means
 from gradperf.text.quantities import plural
 
 Progress = Callable[[str], None]
@@ -45,7 +46,7 @@ class Request:
     planted: Mapping[str, float] = field(default_factory=dict)
     """Slowdowns to add to the head, by case or pattern."""
     accepted: Mapping[str, str] = field(default_factory=dict)
-    """By case: the user's reason to accept any change of it."""
+    """By case, group or changed file, or by a pattern for them: the user's reason to accept any change of it."""
     strict: bool = False
     """Whether an inconclusive case changes the exit code."""
     budget_s: float | None = None
@@ -237,8 +238,9 @@ def is_unsteady(values: Sequence[Value]) -> bool:
 def compare(request: Request, progress: Progress) -> Outcome:
     """Measure and judge; raise :class:`SideError` if a side cannot run at all."""
     start_s, start = time.monotonic(), load.moment()
-    setting, plan, accepted = request.setting, request.plan, request.accepted
+    setting, plan = request.setting, request.plan
     cases = cases_of(*collect([setting.base, setting.head], setting))
+    accepted = _named(request.accepted, [*cases.both, *cases.removed, *cases.groups, trial.ALL])
     measurement = Measurement(
         replace(
             setting, control=next(iter(cases.both), None), planted=planting.by_case(request.planted, cases.both)
@@ -249,7 +251,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
         progress,
         cases.both,
         skipped=dict(cases.skipped),
-        accepted=accepted,
+        accepted=request.accepted,
     )
     warnings = list(request.warnings)
     if cases.both:
@@ -275,7 +277,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
     if set(cases.both) <= measurement.skipped.keys():
         warnings.append("there is no benchmark that both sides have and run")
     findings = _completed(findings, cases, measurement, accepted)
-    warnings += _warnings(measurement, (*findings, *groups), accepted)
+    warnings += _warnings(measurement, (*findings, *groups), request.accepted)
     verdict, exit_code = judge.overall(
         findings, groups, controls, strict=request.strict, incomplete=bool(unprovable)
     )
@@ -298,6 +300,15 @@ def compare(request: Request, progress: Progress) -> Outcome:
             "steal": load.steal(start.cpu_times, end.cpu_times),
         },
     )
+
+
+def _named(accepted: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Return the user's reason for each case or group that a key of ``accepted`` means; an exact key comes first.
+
+    ``names`` are those of the cases and groups.
+    """
+    patterns = {name: reason for name in names for key, reason in accepted.items() if means(key, name)}
+    return {**patterns, **{name: accepted[name] for name in patterns if name in accepted}}
 
 
 def _completed(
@@ -331,9 +342,9 @@ def _warnings(measurement: Measurement, findings: Iterable[Finding], accepted: M
             f"{count} not return the same in every process, so the results of the two sides were not compared: "
             f"{_first(unsteady)}"
         )
-    known = {finding.id for finding in findings}
-    known |= {key for key in accepted if any(provenance.accepts(key, path) for path in measurement.setting.changed)}
-    warnings += [f"--accept {case}: there is no such case" for case in accepted if case not in known]
+    known = [*(finding.id for finding in findings), *measurement.setting.changed]
+    unknown = [key for key in accepted if not any(means(key, name) for name in known)]
+    warnings += [f"--accept {key}: there is no such case" for key in unknown]
     if measurement.values and measurement.setting.control is None:
         warnings.append(
             "no case could be the control: each failed, or allows too few calls to be compared with itself"

@@ -353,6 +353,29 @@ def test_b(benchmark):
     assert first.reason == "failed on the base, failed on the head: it ended the session (Exit: enough)"
 
 
+def test_accepted_by_a_pattern(tmp_path):
+    """``*`` stands for any characters; brackets stand for themselves; what matches nothing is reported."""
+    sources = {
+        "base": """
+import pytest
+@pytest.mark.parametrize("n", [1, 2])
+def test_a(benchmark, n):
+    benchmark(lambda: n)
+def test_gone(benchmark):
+    benchmark(int)
+"""
+    }
+    sources["head"] = sources["base"].replace("lambda: n", "lambda: -n").replace("test_gone", "test_new")
+    for name, source in sources.items():
+        write(tmp_path / name, {"test_x.py": source})
+    accepted = {"*::test_a[[]1]": "no set of characters", "*_a[1]": "one", "*::test_g*": "gone", "a*z": "nothing"}
+    outcome = compared(tmp_path / "base", tmp_path / "head", tmp_path / "t", accepted=accepted)
+    reasons = {case.id.partition("::")[2]: case.accepted for case in outcome.cases}
+    assert reasons == {"test_a[1]": "one", "test_a[2]": "", "test_gone": "gone", "test_new": ""}
+    unknown = [text for text in outcome.warnings if text.startswith("--accept")]
+    assert unknown == [f"--accept {key}: there is no such case" for key in ("*::test_a[[]1]", "a*z")]
+
+
 def test_nothing_in_common(tmp_path):
     """If the sides have no case in common, nothing was compared."""
     for name in ("base", "head"):

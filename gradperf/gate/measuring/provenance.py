@@ -8,7 +8,6 @@ where its module came from.
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +15,7 @@ from gradperf.gate.measuring.worker.modules import INSTALLED, is_test, marks_tes
 from gradperf.gate.sides.documentation import is_documentation
 from gradperf.gate.sides.prepare import Side
 from gradperf.pairs.process import SideError
+from gradperf.text.patterns import means
 
 EXTENSIONS = (".so", ".pyd")
 """Suffixes of compiled modules."""
@@ -73,7 +73,7 @@ def check(
     excused: dict[str, str] = {}
 
     def is_excused(path: str) -> bool:
-        reason = next((reason for key, reason in accepted.items() if accepts(key, path)), None)
+        reason = next((reason for key, reason in accepted.items() if means(key, path)), None)
         if reason is not None:
             excused[path] = reason
         return reason is not None
@@ -96,12 +96,7 @@ def check(
 def changes_code(changed: Iterable[str], accepted: Iterable[str]) -> bool:
     """Return whether a Python file that is not a test differs, and is not accepted."""
     code = [path for path in changed if path.endswith(".py") and not is_test(path)]
-    return any(not any(accepts(key, path) for key in accepted) for path in code)
-
-
-def accepts(key: str, path: str) -> bool:
-    """Return whether ``--accept KEY`` means a changed file; patterns such as ``src/*.rs`` are allowed."""
-    return key == path or fnmatchcase(path, key)
+    return any(not any(means(key, path) for key in accepted) for path in code)
 
 
 def _explain(side: str, apart: Sequence[Elsewhere]) -> str:
