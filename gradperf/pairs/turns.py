@@ -253,7 +253,7 @@ def _planted_work(head: Process, share: float, calls: int, warm_s: float | None)
 
 
 def _ask(process: Process, what: str, value: Any, **more: Any) -> dict[str, Any]:
-    """Give an order, and return the answer to it."""
+    """Send an order, and return the answer to it."""
     answer = process.ask(**{what: value}, **more)
     if what not in answer:
         raise OutOfStep(process, answer)

@@ -92,7 +92,7 @@ class Plan:
         return 2.0 ** -math.ceil(self.confirm * look / LOOKS)
 
     def can_alarm(self, suspects: int) -> bool:
-        """Return whether any of so many suspects can be proven at the end, by Holm's method."""
+        """Return whether any of this many suspects can be proven at the end, by Holm's method."""
         return suspects * self._least_p(END) <= self.shares[END] * self.alpha
 
 
@@ -154,7 +154,7 @@ class Trial:
     stopped: bool
     """Whether the time ran out before everything was decided."""
     confirm_needed: int = 0
-    """If nothing was confirmed, because the plan could not prove any of so many suspects: the pairs that can."""
+    """If nothing was confirmed, because the plan could not prove any of this many suspects: the pairs that can."""
 
     @property
     def suspects(self) -> int:
