@@ -67,11 +67,11 @@ def run(request: Request, progress: Progress) -> Outcome:
 
 
 def _identical(request: Request) -> Outcome:
-    (listed,) = collect([request.setting.head], request.setting)
+    (listed,), notes = collect([request.setting.head], request.setting)
     cases = [Finding(case["id"], "identical", case["group"]) for case in listed if not case["skipped"]]
     if not cases:
         raise SideError("there is no benchmark: the arguments of pytest leave none")
-    return _unmeasured(request, "identical", 0, cases, request.warnings)
+    return _unmeasured(request, "identical", 0, cases, (*request.warnings, *notes))
 
 
 def _unmeasured(
@@ -239,7 +239,8 @@ def compare(request: Request, progress: Progress) -> Outcome:
     """Measure and judge; raise :class:`SideError` if a side cannot run at all."""
     start_s, start = time.monotonic(), load.moment()
     setting, plan = request.setting, request.plan
-    cases = cases_of(*collect([setting.base, setting.head], setting))
+    collected, notes = collect([setting.base, setting.head], setting)
+    cases = cases_of(*collected)
     accepted = _named(request.accepted, [*cases.both, *cases.removed, *cases.groups, trial.ALL])
     measurement = Measurement(
         replace(
@@ -253,7 +254,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
         skipped=dict(cases.skipped),
         accepted=request.accepted,
     )
-    warnings = list(request.warnings)
+    warnings = [*request.warnings, *notes]
     if cases.both:
         progress(f"{plural(len(cases.both), 'case')} on both sides")
         measured = trial.run(cases.groups, plan, measurement, apart=accepted)

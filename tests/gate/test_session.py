@@ -402,7 +402,7 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=
     fake._begin = begin
     ids = ["a", "b", "c"]
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
-    monkeypatch.setattr(session, "collect", lambda *_: [listed, listed])
+    monkeypatch.setattr(session, "collect", lambda *_: ([listed, listed], []))
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
     request = session.Request(setting, plan, seed=3, planted=planted or {}, budget_s=budget_s)
     return session.compare(request, progress=lambda text: None)

@@ -355,7 +355,10 @@ def _fact(request, tmp_path, record_property):
         print(option.randomly_seed, option.reruns, tmp_path, request.config.cache._cachedir, file=file)
         print(*[mark.args for mark in request.node.iter_markers("timeout")], file=file)
 """,
-    "own/timeout.py": "",
+    "own/limits.py": """
+def pytest_configure(config):
+    config.addinivalue_line("markers", "timeout(seconds): of a plugin of that name")
+""",
     "test_x.py": """
 import pytest
 @pytest.mark.timeout(0.001)
@@ -370,7 +373,7 @@ def test_plugins_of_a_suite(tmp_path, monkeypatch):
     write(tmp_path / "suite", PLUGINS)
     shared = tmp_path / "shared"
     for more in ([], ["--randomly-seed=5"]):
-        arguments = ["-o", "pythonpath=own", "-p", "timeout", f"--basetemp={shared}/deep", "--reruns=3", *more]
+        arguments = ["-o", "pythonpath=own", "-p", "limits", f"--basetemp={shared}/deep", "--reruns=3", *more]
         reported = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], *arguments)
         assert reported["test_x.py::test_x"]["ended"]["outcome"] == "passed"
     first, limits, second, _ = (tmp_path / "suite" / "facts.txt").read_text().splitlines()
@@ -380,16 +383,6 @@ def test_plugins_of_a_suite(tmp_path, monkeypatch):
     folders = [Path(line.split()[2]).relative_to(shared / "deep").parts[0] for line in (first, second)]
     assert folders[0] != folders[1]
     assert all(folder.startswith("gradperf-") for folder in folders)
-
-
-def test_coverage_is_off_where_its_plugin_is_active(tmp_path):
-    """A tracer would be timed too. Where the plugin is installed but switched off, nothing is asked of it."""
-    pytest.importorskip("pytest_cov")
-    write(tmp_path / "suite", {"test_x.py": "def test_x(benchmark): benchmark(len, '')\n"})
-    for arguments in (["--cov=test_x"], ["-p", "no:pytest_cov"]):
-        reported = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], *arguments)
-        assert reported["test_x.py::test_x"]["ended"]["outcome"] == "passed"
-        assert not (tmp_path / "suite" / ".coverage").exists()
 
 
 def test_planted_work(tmp_path):

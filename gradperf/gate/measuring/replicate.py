@@ -79,10 +79,11 @@ class Replicate:
     """Whether a process was lost, so that later cases have no value."""
 
 
-def collect(sides: Iterable[Side], setting: Setting) -> list[list[dict[str, Any]]]:
+def collect(sides: Iterable[Side], setting: Setting) -> tuple[list[list[dict[str, Any]]], list[str]]:
     """List the benchmarks of each side, both at the same time; raise :class:`SideError`.
 
-    A benchmark has an ``id``, a ``group``, whether it is marked as ``control``, and why it is ``skipped``.
+    A benchmark has an ``id``, a ``group``, whether it is marked as ``control``, and why it is ``skipped``. Then
+    come notes on what the gate does otherwise than the suite asks for.
     """
     with ExitStack() as stack:
         processes = []
@@ -91,7 +92,12 @@ def collect(sides: Iterable[Side], setting: Setting) -> list[list[dict[str, Any]
             stack.callback(process.close)
             process.send(do="list")
             processes.append(process)
-        return collected(processes)
+        found = collected(processes)
+        try:
+            notes = [note for process in processes for note in process.answer()["notes"]]
+        except WorkerLost as lost:
+            raise SideError(f"after it listed its cases {lost}") from None
+        return found, list(dict.fromkeys(notes))
 
 
 def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, str]) -> Process:
@@ -103,8 +109,9 @@ def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, st
         # Threads that wait in a loop take the CPU from those that compute, most of all beside other work.
         environment={
             **threads.soon_asleep(side.environment),
-            "HYPOTHESIS_STORAGE_DIRECTORY": str(setting.folder / "hypothesis" / name),
             **side.environment,
+            # Processes must not share what they write.
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(setting.folder / "hypothesis" / name),
             **environment,
         },
         folder=side.folder,

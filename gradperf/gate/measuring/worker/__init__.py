@@ -5,7 +5,8 @@ descriptor and writes answers to another, one line of JSON each. What tests prin
 one of
 
 ``{"do": "list"}``
-    Collect; answer ``{"collected": [{"id", "group", "skipped", "control"}, …], "errors": […]}``.
+    Collect; answer ``{"collected": [{"id", "group", "skipped", "control"}, …], "errors": […]}``, and then
+    ``{"notes": […]}``: what the gate does otherwise than the options of pytest ask for.
 ``{"do": "time", "cases": […], "own": …, "foreign": …, "names": […]}``
     Collect; answer ``{"collected": [id, …], "errors": […]}``. Run these cases in this order. Each case waits at its
     benchmark and obeys as :mod:`gradperf.pairs.child.turns` describes. It ends with ``{"ended": id, "outcome",

@@ -36,8 +36,9 @@ def main() -> int:
     channel = Channel(int(orders), int(answers))
     order = channel.order()
     sys.path.insert(0, os.getcwd())  # as `python -m pytest` does
-    session = Session(channel, order)
-    code = int(pytest.main(arguments, plugins=[Options(), Registrar(session)]))
+    options = Options()
+    session = Session(channel, order, options.notes)
+    code = int(pytest.main(arguments, plugins=[options, Registrar(session)]))
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # no stream, or a closed one
             stream.flush()  # The gate shows this output if it did not expect the end.

@@ -10,48 +10,93 @@ import pytest
 
 from . import SEED
 
+IN_TURN = "pytest-xdist is asked for in the options of pytest; the gate ran the benchmarks one after the other"
+
 
 class Options:
-    """A plugin that neither stores nor compares nor skips, and goes on after a failure."""
+    """A plugin that neither stores nor compares nor skips, and goes on after a failure.
+
+    Options of a plugin are changed where it is active. It may be installed and switched off.
+    """
+
+    def __init__(self) -> None:
+        """Note nothing yet."""
+        self.notes: list[str] = []
+        """What the gate does otherwise than the user's options ask for, if the report has to say so."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-cov starts its tracer, which would be timed too
     def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, Any, Any]:
-        """Switch coverage off, if its plugin is active."""
-        if hasattr(early_config.known_args_namespace, "no_cov"):
-            early_config.known_args_namespace.no_cov = True
+        """Switch coverage off."""
+        _switch_coverage_off(early_config.known_args_namespace)
         return (yield)
 
-    @pytest.hookimpl(tryfirst=True)  # before other plugins read their options
-    def pytest_configure(self, config: pytest.Config) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # before any plugin reads its options, even in this hook
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, Any]:
         """Change the options; raise ``pytest.UsageError`` for those that cannot be changed."""
         option = config.option
-        if hasattr(option, "dist"):  # pytest-xdist would run the benchmarks in other processes, at once
-            option.dist, option.tx, option.numprocesses = "no", [], None
-        elif getattr(option, "numprocesses", None):
-            raise pytest.UsageError(
-                "benchmarks cannot be timed by several processes at once: add -n0 to the arguments of pytest"
-            )
+        _switch_coverage_off(option)
+        self._stay_in_this_process(option)
         if not hasattr(option, "benchmark_disable"):
             raise pytest.UsageError("pytest-benchmark is not active: is it installed, and not switched off by -p?")
-        option.maxfail = 0
-        option.stepwise = option.stepwise_skip = False
-        option.collectonly = False
-        option.xmlpath = None
-        option.benchmark_disable = False
-        option.benchmark_skip = False
-        option.benchmark_autosave = False
-        option.benchmark_save = None
-        option.benchmark_compare = None
-        option.benchmark_compare_fail = None
-        option.benchmark_json = None
-        option.benchmark_cprofile = None
-        option.benchmark_histogram = None
-        option.benchmark_storage = f"file://{os.devnull}"  # pytest-benchmark would make the folder at once
-        option.benchmark_quiet = True
-        if hasattr(option, "reruns"):
-            option.reruns = 0
-        if getattr(option, "randomly_seed", None) in ("default", "last"):
-            option.randomly_seed = int(os.environ.get(SEED, "0"))  # A pair must work on the same random numbers.
+        _run_all(option)
+        _store_nothing(option)
+        _share_seed(option)
         if option.basetemp:
             os.makedirs(option.basetemp, exist_ok=True)
             option.basetemp = os.path.join(option.basetemp, f"gradperf-{os.getpid()}")  # pytest empties it
+        return (yield)
+
+    def _stay_in_this_process(self, option: Any) -> None:
+        """Have pytest-xdist run nothing: it would run the benchmarks in other processes, at once."""
+        processes = getattr(option, "numprocesses", None)
+        if hasattr(option, "dist"):
+            if processes or option.dist != "no" or getattr(option, "distload", False):
+                self.notes.append(IN_TURN)
+            option.dist, option.tx, option.numprocesses, option.distload = "no", [], None, False
+        elif processes:
+            raise pytest.UsageError(
+                "benchmarks cannot be timed by several processes at once: add -n0 to the arguments of pytest"
+            )
+
+
+def _switch_coverage_off(option: Any) -> None:
+    if hasattr(option, "no_cov"):
+        option.no_cov = True
+
+
+def _run_all(option: Any) -> None:
+    """Run every benchmark once, whatever fails and however long it waits for the other side."""
+    option.maxfail = 0
+    option.stepwise = option.stepwise_skip = False
+    option.collectonly = False
+    option.benchmark_disable = False
+    option.benchmark_skip = False
+    for name in ("reruns", "force_reruns"):  # of pytest-rerunfailures
+        if hasattr(option, name):
+            setattr(option, name, 0)
+    if hasattr(option, "session_timeout"):  # of pytest-timeout; a file with settings may also have one
+        option.session_timeout = float("inf")
+
+
+def _store_nothing(option: Any) -> None:
+    option.xmlpath = None
+    option.benchmark_autosave = False
+    option.benchmark_save = None
+    option.benchmark_compare = None
+    option.benchmark_compare_fail = None
+    option.benchmark_json = None
+    option.benchmark_cprofile = None
+    option.benchmark_histogram = None
+    option.benchmark_storage = f"file://{os.devnull}"  # pytest-benchmark would make the folder at once
+    option.benchmark_quiet = True
+
+
+def _share_seed(option: Any) -> None:
+    """Have a pair work on the same random numbers, unless the user chose them."""
+    seed = int(os.environ.get(SEED, "0"))
+    if getattr(option, "randomly_seed", None) in ("default", "last"):
+        option.randomly_seed = seed
+    if str(getattr(option, "random_order_seed", "")).startswith("default:"):
+        option.random_order_seed = str(seed)
+    if getattr(option, "hypothesis_seed", "") is None:
+        option.hypothesis_seed = str(seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import re
 from collections.abc import Generator
 from typing import Any
 
@@ -17,9 +19,9 @@ REASON_LENGTH = 2000
 class Session:
     """A plugin that collects the benchmarks, runs the wanted ones, and reports how each ended."""
 
-    def __init__(self, channel: Channel, order: dict[str, Any]) -> None:
-        """Take the channel and the first order."""
-        self._channel, self._order = channel, order
+    def __init__(self, channel: Channel, order: dict[str, Any], notes: list[str]) -> None:
+        """Take the channel, the first order, and the list of what the report has to say."""
+        self._channel, self._order, self._notes = channel, order, notes
         self.turns = Turns(channel)
         self._errors: list[str] = []
         self._outcome: dict[str, str] = {}
@@ -32,9 +34,12 @@ class Session:
         if self._order["do"] == "time":
             place = {case: number for number, case in enumerate(self._order["cases"])}
             kept = sorted((item for item in kept if item.nodeid in place), key=lambda item: place[item.nodeid])
-            if config.pluginmanager.hasplugin("timeout"):
+            if _is_registered("timeout", config):
                 for item in kept:  # A test also waits for the other side. The parent limits every wait.
                     item.add_marker(pytest.mark.timeout(0), append=False)
+            if hasattr(config.option, "reruns"):
+                for item in kept:
+                    item.add_marker(pytest.mark.flaky(reruns=0), append=False)
         if dropped := set(items) - set(kept):
             config.hook.pytest_deselected(items=list(dropped))
         items[:] = kept
@@ -60,6 +65,7 @@ class Session:
             for item in session.items
         ]
         self.report(collected=collected)
+        self._channel.answer(notes=self._notes)
         return True
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -78,6 +84,11 @@ class Session:
             if self._outcome["outcome"] == "passed":
                 self._outcome = _outcome(self.turns, stop)
             self._channel.answer(ended=item.nodeid, last=bool(stop), **self._outcome)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Stop the clock of ``faulthandler_timeout``, which may end the process while a test waits."""
+        faulthandler.cancel_dump_traceback_later()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the first outcome that is not a success."""
@@ -108,6 +119,11 @@ def _outcome(turns: Turns, stop: str) -> dict[str, str]:
     if turns.state == "ready":
         return {"outcome": "failed", "reason": f"in a turn, {caught}"}
     return {"outcome": "passed", "reason": ""}
+
+
+def _is_registered(marker: str, config: pytest.Config) -> bool:
+    """Return whether a plugin or the suite registered a marker of this name."""
+    return any(re.split(r"[(:]", line)[0].strip() == marker for line in config.getini("markers"))
 
 
 def _group(item: pytest.Item) -> str:
