@@ -7,7 +7,7 @@ import pytest
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.measuring.replicate import collect
 from tests.gate.repositories import write
-from tests.gate.suites import compared, driven, setting, side
+from tests.gate.suites import compared, driven, listed, setting, side
 
 PLAIN = "def test_x(benchmark): benchmark(len, '')\n"
 CASE = "test_x.py::test_x"
@@ -207,3 +207,235 @@ def test_without_autoload(tmp_path, monkeypatch):
     arguments = ["-p", "pytest_benchmark.plugin", "-p", "pytest_timeout", "--timeout=0.2"]
     ended, _ = ran(tmp_path, *arguments, files={"test_x.py": WAITS.format(marker="")})
     assert ended["outcome"] == "passed"
+
+
+WAYS_TO_ASK = """
+import unittest
+import pytest
+
+@pytest.fixture
+def timed(benchmark):
+    return benchmark
+
+def test_through_a_fixture(timed):
+    timed(len, "")
+
+def test_asked_while_it_runs(request):
+    request.getfixturevalue('benchmark')(len, "")
+
+def test_does_not_ask(request):
+    pass
+
+def test_no_benchmark():
+    pass
+
+@pytest.mark.benchmark(group="marked")
+def test_marked():
+    pass
+
+@pytest.mark.usefixtures("benchmark")
+def test_uses():
+    pass
+
+class TestMethods:
+    @pytest.fixture(autouse=True)
+    def take(self, benchmark):
+        self.benchmark = benchmark
+
+    def test_times(self):
+        self.benchmark(len, "")
+
+    def test_only_asserts(self):
+        assert True
+
+class TestUnit(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def take(self, benchmark):
+        self.benchmark = benchmark
+
+    def test_times(self):
+        self.benchmark(len, "")
+
+    def test_only_asserts(self):
+        self.assertEqual(1, 1)
+"""
+
+
+def test_which_tests_are_benchmarks(tmp_path):
+    """Whoever can reach the fixture may time something; who does not is left out, and fails nothing."""
+    suite = tmp_path / "suite"
+    write(suite, {"test_x.py": WAYS_TO_ASK})
+    found, _ = listed(suite, tmp_path / "p.txt", "-p", "no:codspeed")
+    ids = [case["id"] for case in found["collected"]]
+    reported = driven(suite, tmp_path / "p.txt", ids, "-p", "no:codspeed")
+    outcomes = {id_.removeprefix("test_x.py::"): reported[id_]["ended"]["outcome"] for id_ in ids}
+    assert outcomes == {
+        "test_through_a_fixture": "passed",
+        "test_asked_while_it_runs": "passed",
+        "test_does_not_ask": "unused",
+        "test_uses": "unused",
+        "TestMethods::test_times": "passed",
+        "TestMethods::test_only_asserts": "unused",
+        "TestUnit::test_times": "passed",
+        "TestUnit::test_only_asserts": "unused",
+    }
+
+
+def test_a_test_that_asks_for_nothing_is_no_case(tmp_path):
+    """What times nothing on either side is no finding, and makes no run incomplete."""
+    for name in ("base", "head"):
+        write(tmp_path / name, {"test_x.py": WAYS_TO_ASK})
+    outcome = compared(tmp_path / "base", tmp_path / "head", tmp_path / "out", "-p", "no:codspeed", "-k", "ask")
+    assert outcome.verdict != "incomplete"
+    assert [case.id for case in outcome.cases] == ["test_x.py::test_asked_while_it_runs"]
+
+
+# What the worker sees of pytest-codspeed: its option, its markers, its fixtures.
+CODSPEED = """
+import os
+import pytest
+
+def pytest_addoption(parser):
+    parser.addoption("--codspeed", action="store_true")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    assert not config.option.codspeed and "CODSPEED_ENV" not in os.environ
+    config.addinivalue_line("markers", "codspeed_benchmark: of pytest-codspeed")
+
+@pytest.fixture
+def codspeed_benchmark():
+    return lambda function: function()
+"""
+
+CODSPEED_SUITE = """
+import gc
+import pytest
+
+calls = []
+
+def f(*given, **named):
+    calls.append((given, named, gc.isenabled()))
+    return 42
+
+@pytest.fixture(autouse=True)
+def noting(note, request):
+    calls.clear()
+    yield
+    note(calls=len(calls), collects=any(call[2] for call in calls), last=calls[-1][:2])
+
+def test_fixture(codspeed_benchmark):
+    assert codspeed_benchmark(f, 1, b=2) == 42
+    assert codspeed_benchmark.extra_info == {}
+
+def test_benchmark(benchmark):
+    assert benchmark(f) == 42
+
+@pytest.mark.codspeed_benchmark
+def test_marked():
+    f()
+
+@pytest.mark.parametrize("n", [5])
+@pytest.mark.benchmark(group="x")
+def test_marked_too(n, note):
+    f(n)
+
+def test_pedantic(codspeed_benchmark):
+    def setup():
+        return (7,), {"b": 8}
+    done = []
+    assert codspeed_benchmark.pedantic(f, setup=setup, teardown=lambda *_, **__: done.append(1), rounds=30) == 42
+    assert len(done) == len(calls) <= 30
+
+def test_pedantic_once(codspeed_benchmark):
+    assert codspeed_benchmark.pedantic(f, args=(3,)) == 42
+    assert len(calls) == 1
+
+def test_setup_with_arguments(codspeed_benchmark):
+    codspeed_benchmark.pedantic(f, args=(3,), setup=lambda a: calls.append(((a,), {}, False)), rounds=8)
+
+@pytest.mark.xfail(raises=RuntimeError, strict=True)
+def test_twice(codspeed_benchmark):
+    codspeed_benchmark(f)
+    codspeed_benchmark(f)
+"""
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside pytest-benchmark", "alone"])
+@pytest.mark.parametrize("genuine", [True, False])
+def test_codspeed(tmp_path, monkeypatch, beside, genuine):
+    """Its fixture, and tests that its markers name, take turns; its own instruments stay off."""
+    arguments = ["--strict-markers", "--codspeed", *([] if beside else ["-p", "no:benchmark"])]
+    if genuine:
+        pytest.importorskip("pytest_codspeed")
+    else:
+        arguments += ["-p", "no:codspeed", "-p", "own_codspeed", "-o", "pythonpath=."]
+    monkeypatch.setenv("CODSPEED_ENV", "1")
+    suite = tmp_path / "suite"
+    write(suite, {"conftest.py": NOTING, "own_codspeed.py": CODSPEED, "test_x.py": CODSPEED_SUITE})
+    found, _ = listed(suite, tmp_path / "p.txt", *arguments)
+    ids = [case["id"] for case in found["collected"]]
+    assert len(ids) == 8
+    reported = driven(suite, tmp_path / "p.txt", ids, *arguments)
+    for id_ in ids:
+        assert "turns" in reported[id_], reported[id_]
+        if "twice" not in id_:
+            assert reported[id_]["ended"]["outcome"] == "passed", reported[id_]
+    notes = dict(zip(ids, map(json.loads, (suite / "notes.jsonl").read_text().splitlines()), strict=True))
+    for id_, facts in notes.items():
+        assert facts["calls"] > 3 or id_.endswith("once"), id_
+        measured_by_pytest_benchmark = beside and id_.endswith("test_benchmark")
+        if not id_.endswith(("once", "twice", "arguments")) and not measured_by_pytest_benchmark:
+            assert reported[id_]["ready"]["call_s"] > 0
+    assert notes["test_x.py::test_marked_too[5]"]["last"] == [[5], {}]
+    assert notes["test_x.py::test_fixture"]["last"] == [[1], {"b": 2}]
+    assert not (suite / ".codspeed").exists()
+
+
+def test_with_neither_plugin(tmp_path):
+    """The worker has a fixture of its own, and its marker; the report says so."""
+    source = "import pytest\n@pytest.mark.benchmark(disable_gc=True)\n" + PLAIN
+    write(tmp_path / "suite", {"test_x.py": source})
+    arguments = ["--strict-markers", "-p", "no:benchmark", "-p", "no:codspeed"]
+    reported = driven(tmp_path / "suite", tmp_path / "p.txt", [CASE], *arguments)
+    assert reported[CASE]["ended"]["outcome"] == "passed"
+    with Janitor() as janitor:
+        sides = [side(tmp_path / "suite")]
+        _, notes = collect(sides, setting(tmp_path, tmp_path, tmp_path / "o", janitor, *arguments))
+    assert len(notes) == 1
+    assert "neither pytest-benchmark nor pytest-codspeed" in notes[0]
+
+
+def test_async_tests_with_a_marker(tmp_path):
+    """What an event loop runs is timed with the loop's own call; a bare coroutine would time nothing."""
+    pytest.importorskip("pytest_codspeed")
+    pytest.importorskip("pytest_asyncio")
+    source = """
+import asyncio, pytest
+@pytest.mark.asyncio
+@pytest.mark.benchmark
+async def test_x():
+    await asyncio.sleep(0.004)
+"""
+    write(tmp_path / "suite", {"test_x.py": source})
+    reported = driven(tmp_path / "suite", tmp_path / "p.txt", [CASE])[CASE]
+    assert reported["ended"]["outcome"] == "passed", reported
+    assert reported["ready"]["call_s"] >= 0.004
+
+
+def test_a_coroutine_that_a_plugin_runs_is_not_timed(tmp_path):
+    """A call of it would only make another coroutine, so it is left out rather than timed as next to nothing."""
+    plugin = """
+import asyncio
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    if asyncio.iscoroutinefunction(pyfuncitem.obj):
+        asyncio.run(pyfuncitem.obj())
+        return True
+"""
+    source = "import pytest\n@pytest.mark.benchmark\nasync def test_x():\n    pass\n"
+    files = {"test_x.py": source, "conftest.py": NOTING + plugin, "own_codspeed.py": CODSPEED}
+    no_loop = ["-p", "no:asyncio", "-p", "no:anyio"]
+    arguments = [*no_loop, "-p", "no:codspeed", "-p", "own_codspeed", "-o", "pythonpath=."]
+    ended, _ = ran(tmp_path, *arguments, files=files)
+    assert ended["outcome"] == "unused", ended

@@ -304,7 +304,6 @@ def pytest_addoption(parser):
             ["-N", "2"],
             "add -n0 to the arguments of pytest",
         ),
-        ({}, ["-p", "no:benchmark"], "pytest-benchmark is not active"),
         ({}, ["no/such/path"], "file or directory not found: no/such/path"),
         ({}, ["--no-such-option"], "unrecognized arguments: --no-such-option"),
     ],

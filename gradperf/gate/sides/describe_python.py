@@ -49,7 +49,8 @@ if sys.version_info >= (3, 9):  # noqa: UP036 - the same
         prefix=sys.prefix,
         distributions=sorted(distributions.items()),
         has_pip=importlib.util.find_spec("pip") is not None,
-        missing=[name for name in ("pytest", "pytest_benchmark") if importlib.util.find_spec(name) is None],
+        # The worker has a fixture of its own where pytest-benchmark is missing.
+        missing=[] if importlib.util.find_spec("pytest") else ["pytest"],
         searched=searched,
         projects=projects,
         installed=[paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")],

@@ -15,7 +15,7 @@ one of
     ``foreign``. With ``names`` of top-level modules, also which files were imported, and where those modules are
     found.
 
-It runs in the interpreter of its side, which needs pytest and pytest-benchmark alone, from Python 3.9 on. That
+It runs in the interpreter of its side, which needs pytest alone, from Python 3.9 on. That
 interpreter may have another gradperf, or none. So these files import no ``gradperf``: :mod:`.__main__` loads them,
 and :mod:`gradperf.pairs.child`, under a name of their own.
 """

@@ -10,8 +10,8 @@ import pytest
 
 from ....pairs.child.channel import Channel
 from . import modules
-from .fixture import Fixture
-from .options import Options
+from .fixture import CodSpeed, Fixture, WithoutPytestBenchmark
+from .options import Options, has_pytest_benchmark
 from .session import Session
 
 
@@ -25,7 +25,13 @@ class Registrar:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Register them."""
-        config.pluginmanager.register(Fixture(self._session.turns), "gradperf-gate-fixture")
+        turns = self._session.turns
+        if has_pytest_benchmark(config):
+            config.pluginmanager.register(Fixture(turns), "gradperf-gate-fixture")
+        else:
+            config.addinivalue_line("markers", "benchmark: options of a benchmark")
+            config.pluginmanager.register(WithoutPytestBenchmark(turns), "gradperf-gate-fixture")
+        config.pluginmanager.register(CodSpeed(turns), "gradperf-gate-codspeed")
         config.pluginmanager.register(self._session, "gradperf-gate")
 
 
@@ -36,6 +42,7 @@ def main() -> int:
     channel = Channel(int(orders), int(answers))
     order = channel.order()
     sys.path.insert(0, os.getcwd())  # as `python -m pytest` does
+    os.environ.pop("CODSPEED_ENV", None)  # With it pytest-codspeed would measure, and shut pytest-benchmark out.
     options = Options()
     session = Session(channel, order, options.notes)
     code = int(pytest.main(arguments, plugins=[options, Registrar(session)]))

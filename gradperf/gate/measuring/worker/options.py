@@ -11,6 +11,9 @@ import pytest
 from . import SEED
 
 IN_TURN = "pytest-xdist is asked for in the options of pytest; the gate ran the benchmarks one after the other"
+NEITHER = (
+    "neither pytest-benchmark nor pytest-codspeed is active; the gate timed with a `benchmark` fixture of its own"
+)
 
 
 class Options:
@@ -36,10 +39,12 @@ class Options:
         option = config.option
         _switch_coverage_off(option)
         self._stay_in_this_process(option)
-        if not hasattr(option, "benchmark_disable"):
-            raise pytest.UsageError("pytest-benchmark is not active: is it installed, and not switched off by -p?")
         _run_all(option)
-        _store_nothing(option)
+        option.xmlpath = None
+        if has_pytest_benchmark(config):
+            _store_nothing(option)
+        elif not has_codspeed(config):
+            self.notes.append(NEITHER)
         _share_seed(option)
         if option.basetemp:
             os.makedirs(option.basetemp, exist_ok=True)
@@ -59,6 +64,16 @@ class Options:
             )
 
 
+def has_pytest_benchmark(config: pytest.Config) -> bool:
+    """Return whether pytest-benchmark is active."""
+    return hasattr(config.option, "benchmark_disable")
+
+
+def has_codspeed(config: pytest.Config) -> bool:
+    """Return whether pytest-codspeed is active."""
+    return hasattr(config.option, "codspeed")
+
+
 def _switch_coverage_off(option: Any) -> None:
     if hasattr(option, "no_cov"):
         option.no_cov = True
@@ -69,17 +84,19 @@ def _run_all(option: Any) -> None:
     option.maxfail = 0
     option.stepwise = option.stepwise_skip = False
     option.collectonly = False
-    option.benchmark_disable = False
-    option.benchmark_skip = False
     for name in ("reruns", "force_reruns"):  # of pytest-rerunfailures
         if hasattr(option, name):
             setattr(option, name, 0)
+    if hasattr(option, "codspeed"):
+        option.codspeed = False  # It would measure each benchmark itself, in the place of the turns.
     if hasattr(option, "session_timeout"):  # of pytest-timeout; a file with settings may also have one
         option.session_timeout = float("inf")
 
 
 def _store_nothing(option: Any) -> None:
-    option.xmlpath = None
+    """Have pytest-benchmark time, and keep nothing."""
+    option.benchmark_disable = False
+    option.benchmark_skip = False
     option.benchmark_autosave = False
     option.benchmark_save = None
     option.benchmark_compare = None

@@ -11,6 +11,7 @@ import pytest
 
 from ....pairs.child.channel import Channel
 from ....pairs.child.turns import Turns
+from .selection import may_time
 
 REASON_LENGTH = 2000
 """Characters of a reason, from its end."""
@@ -29,8 +30,8 @@ class Session:
 
     @pytest.hookimpl(trylast=True)  # after plugins that shuffle
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Keep the wanted tests with the fixture ``benchmark``, in the order that both sides share."""
-        kept = [item for item in items if "benchmark" in getattr(item, "fixturenames", ())]
+        """Keep the wanted benchmarks, in the order that both sides share."""
+        kept = [item for item in items if may_time(item)]
         if self._order["do"] == "time":
             place = {case: number for number, case in enumerate(self._order["cases"])}
             kept = sorted((item for item in kept if item.nodeid in place), key=lambda item: place[item.nodeid])
