@@ -439,3 +439,49 @@ def pytest_pyfunc_call(pyfuncitem):
     arguments = [*no_loop, "-p", "no:codspeed", "-p", "own_codspeed", "-o", "pythonpath=."]
     ended, _ = ran(tmp_path, *arguments, files=files)
     assert ended["outcome"] == "unused", ended
+
+
+STATS = """
+import time
+import pytest
+
+cold = [0.3]
+
+def f():
+    time.sleep(cold.pop() if cold else 0.002)
+    return 42
+
+@pytest.mark.parametrize("way", ["plain", "pedantic", "once"])
+def test_x(benchmark, way, note):
+    cold[:] = [] if way == "once" else [0.3]
+    assert (benchmark(f) if way == "plain" else benchmark.pedantic(f, rounds=1 if way == "once" else 20)) == 42
+    stats = benchmark.stats
+    note(rounds=stats["rounds"], mean=stats["mean"], max=stats.stats.max, min=stats.stats.min)
+    assert 0.002 <= stats.stats.min <= stats["mean"] < 0.1
+"""
+
+
+@pytest.mark.parametrize("way", ["plain", "pedantic", "once"])
+def test_statistics_are_of_the_turns(tmp_path, way):
+    """A test may assert on its statistics: they hold no cold call, and no time in which it waited for its turn."""
+    case = f"test_x.py::test_x[{way}]"
+    # The planted work makes a turn last, and is no time of the call.
+    slow_turns = ((3, {"units": 10**7}), (2, {"units": 10**7}))
+    write(tmp_path / "suite", {"conftest.py": NOTING, "test_x.py": STATS})
+    reported = driven(tmp_path / "suite", tmp_path / "p.txt", [case], orders=slow_turns)[case]
+    assert reported["ended"]["outcome"] == "passed", reported
+    assert all(turn["turn"] > 0.1 for turn in reported["turns"])
+    (facts,) = [json.loads(line) for line in (tmp_path / "suite" / "notes.jsonl").read_text().splitlines()]
+    assert facts["max"] < 0.25
+    assert facts["rounds"] == 1 if way == "once" else facts["rounds"] >= 2 + len(reported["turns"])
+
+
+def test_few_times_are_kept(tmp_path):
+    """pytest-benchmark computes all statistics at the end, which must not take longer than the benchmark."""
+    source = """
+def test_x(benchmark, note):
+    benchmark(len, "")
+    note(rounds=benchmark.stats["rounds"])
+"""
+    _, notes = ran(tmp_path, files={"test_x.py": source})
+    assert 4 < notes[0]["rounds"] <= 102

@@ -42,6 +42,8 @@ WARM_SHARE = 4
 SLICE_S = 0.002
 """The CPU use of the warm-up is read in slices of this many seconds, at least one call each."""
 
+MOST_TIMES = 100
+"""So many times of the warm-up are kept: the statistics of thousands take pytest-benchmark long."""
 
 ERROR_LENGTH = 500
 """Characters of an exception that are kept."""
@@ -107,6 +109,8 @@ class Turns:
         self.state: State = "unused"
         self.error = ""
         """What its benchmark raised."""
+        self.times_s: list[float] = []
+        """Seconds of a call: in the warm-up after its first, and on average in each turn."""
 
     def take(self, benchmark: Benchmark) -> None:
         """Warm up, report how long a call takes, and take turns until the order to leave."""
@@ -126,8 +130,11 @@ class Turns:
             slices, before = [], cpu.usage()
             while not is_warm(calls, spent_s, benchmark.most_calls):
                 start_s = Original.perf_counter()
-                call_s = min(call_s, benchmark.time_calls(1))
+                time_s = benchmark.time_calls(1)
                 took_s = Original.perf_counter() - start_s
+                call_s = min(call_s, time_s)
+                if 0 < calls <= MOST_TIMES:
+                    self.times_s.append(time_s)
                 calls, spent_s, round_s = calls + 1, spent_s + took_s, min(round_s, took_s)
                 if calls == 1:
                     returned = fingerprint(benchmark.result)
@@ -203,6 +210,7 @@ class Turns:
         preemptions = cpu.preemptions()
         with self._undisturbed():
             seconds = benchmark.time_calls(order["turn"])
+            self.times_s.append(seconds / order["turn"])
             units = order.get("units", 0) + round(order.get("units_per_s", 0) * seconds)
             if units:
                 start_s = Original.perf_counter()

@@ -155,7 +155,9 @@ def _taking_turns(own: Any) -> Any:
 
         def __call__(self, function_to_benchmark: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             self.gate_turns.take(Benchmark(function_to_benchmark, args, kwargs))
-            return super().pedantic(function_to_benchmark, args=args, kwargs=kwargs)
+            result = super().pedantic(function_to_benchmark, args=args, kwargs=kwargs)
+            self._gate_fill_stats()
+            return result
 
         def pedantic(
             self,
@@ -172,6 +174,15 @@ def _taking_turns(own: Any) -> Any:
             target = _take(self.gate_turns, benchmark, (rounds + warmup_rounds) * iterations)
             # Older versions of pytest-benchmark have no teardown.
             more = {} if teardown is None else {"teardown": teardown}
-            return super().pedantic(target, args=args, kwargs=kwargs, setup=setup, **more)
+            result = super().pedantic(target, args=args, kwargs=kwargs, setup=setup, **more)
+            self._gate_fill_stats()
+            return result
+
+        def _gate_fill_stats(self) -> None:
+            """Have the statistics be of the turns, not of one call that was cold, or waited for its turn."""
+            if self.gate_turns.times_s and self.stats is not None:
+                self.stats.stats.data.clear()
+                for time_s in self.gate_turns.times_s:
+                    self.stats.update(time_s)
 
     return TakingTurns
