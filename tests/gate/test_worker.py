@@ -301,7 +301,7 @@ def pytest_addoption(parser):
     parser.addoption("--parallel", "-N", dest="numprocesses", type=int)
 """
             },
-            ["-N", "2"],
+            ["-p", "no:xdist", "-N", "2"],
             "add -n0 to the arguments of pytest",
         ),
         ({}, ["no/such/path"], "file or directory not found: no/such/path"),
@@ -335,7 +335,7 @@ def pytest_addoption(parser):
 """
     write(tmp_path / "suite", {"test_x.py": source, "conftest.py": options})
     cases = ["test_x.py::test_bad", "test_x.py::test_good"]
-    reported = driven(tmp_path / "suite", tmp_path / "p.txt", cases, *arguments)
+    reported = driven(tmp_path / "suite", tmp_path / "p.txt", cases, "-p", "no:xdist", *arguments)
     assert [reported[case]["ended"]["outcome"] for case in cases] == ["failed", "passed"]
 
 
@@ -372,7 +372,17 @@ def test_plugins_of_a_suite(tmp_path, monkeypatch):
     write(tmp_path / "suite", PLUGINS)
     shared = tmp_path / "shared"
     for more in ([], ["--randomly-seed=5"]):
-        arguments = ["-o", "pythonpath=own", "-p", "limits", f"--basetemp={shared}/deep", "--reruns=3", *more]
+        genuine = ["-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:timeout"]
+        arguments = [
+            *genuine,
+            "-o",
+            "pythonpath=own",
+            "-p",
+            "limits",
+            f"--basetemp={shared}/deep",
+            "--reruns=3",
+            *more,
+        ]
         reported = driven(tmp_path / "suite", tmp_path / "p.txt", ["test_x.py::test_x"], *arguments)
         assert reported["test_x.py::test_x"]["ended"]["outcome"] == "passed"
     first, limits, second, _ = (tmp_path / "suite" / "facts.txt").read_text().splitlines()
