@@ -1,13 +1,15 @@
 """The gate takes a suite with its plugins: what they would do to a timing is switched off where they are active."""
 
 import json
+import random
+from dataclasses import replace
 
 import pytest
 
 from gradperf.gate.janitor import Janitor
-from gradperf.gate.measuring.replicate import collect
+from gradperf.gate.measuring.replicate import collect, replicate
 from tests.gate.repositories import write
-from tests.gate.suites import compared, driven, listed, setting, side
+from tests.gate.suites import compared, driven, faked, listed, setting, side
 
 PLAIN = "def test_x(benchmark): benchmark(len, '')\n"
 CASE = "test_x.py::test_x"
@@ -485,3 +487,23 @@ def test_x(benchmark, note):
 """
     _, notes = ran(tmp_path, files={"test_x.py": source})
     assert 4 < notes[0]["rounds"] <= 102
+
+
+@pytest.mark.parametrize("chosen", [{}, {"PYTHONHASHSEED": "5", "HYPOTHESIS_STORAGE_DIRECTORY": "/shared"}])
+def test_what_processes_share_and_what_not(tmp_path, monkeypatch, chosen):
+    """A pair shares its seeds, the user's where there is one; each process writes to folders of its own."""
+    for name in ("PYTHONHASHSEED", "HYPOTHESIS_STORAGE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    fake = faked(monkeypatch)
+    given = setting(tmp_path, tmp_path, tmp_path / "out", None)
+    sides = {name: side(tmp_path, name, **chosen) for name in ("base", "head")}
+    given, coin = replace(given, control=CASE, **sides), random.Random(3)  # noqa: S311 - an order, not a secret
+    pairs = []
+    for _ in range(2):
+        replicate([CASE], given, coin, repeats=False)
+        environments = [process.environment for process in fake.launched[-4:]]
+        assert len({environment["HYPOTHESIS_STORAGE_DIRECTORY"] for environment in environments}) == 4
+        (seeds,) = {(own["GRADPERF_GATE_SEED"], own["PYTHONHASHSEED"]) for own in environments}
+        pairs.append(seeds)
+    assert pairs[0][0] != pairs[1][0]
+    assert [hash_seed for _, hash_seed in pairs] == (["5", "5"] if chosen else [seed for seed, _ in pairs])
