@@ -9,7 +9,7 @@ import os
 import platform
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -29,7 +29,11 @@ from gradperf.pairs.child.fingerprint import difference
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
 from gradperf.text.patterns import means
+from gradperf.text.printable import clean
 from gradperf.text.quantities import plural
+
+MOST_REASONS, REASON_LENGTH = 5, 200
+"""Reasons that a warning names, and the characters of each that it shows."""
 
 Progress = Callable[[str], None]
 """Reports in one line how far the run is."""
@@ -335,7 +339,7 @@ def _warnings(measurement: Measurement, findings: Iterable[Finding], accepted: M
     warnings = list(measurement.warnings)
     if skipped := measurement.skipped:
         count = f"{plural(len(skipped), 'case')} {'is' if len(skipped) == 1 else 'are'}"
-        warnings.append(f"{count} skipped on both sides: {_first(sorted(set(skipped.values())), separator='; ')}")
+        warnings.append(f"{count} skipped on both sides: {_reasons(skipped.values())}")
     if unsteady := [case for case, values in measurement.values.items() if is_unsteady(values)]:
         count = f"{plural(len(unsteady), 'case')} {'does' if len(unsteady) == 1 else 'do'}"
         warnings.append(
@@ -358,9 +362,21 @@ def _warnings(measurement: Measurement, findings: Iterable[Finding], accepted: M
     return warnings
 
 
-def _first(texts: Sequence[str], separator: str = ", ") -> str:
+def _first(texts: Sequence[str]) -> str:
     """Join the first three texts."""
-    return separator.join(texts[:3]) + (" …" if len(texts) > 3 else "")
+    return ", ".join(texts[:3]) + (" …" if len(texts) > 3 else "")
+
+
+def _reasons(reasons: Iterable[str]) -> str:
+    """Join the most frequent reasons, with the number of cases of each: ``no device (12); not there (1)``."""
+    counts = Counter(clean(reason, REASON_LENGTH) for reason in reasons)
+    if len(counts) == 1:
+        return next(iter(counts))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{reason} ({count})" for reason, count in ordered[:MOST_REASONS]]
+    if left := sum(count for _, count in ordered[MOST_REASONS:]):
+        shown.append(f"other reasons ({left})")
+    return "; ".join(shown)
 
 
 def machine_facts() -> dict[str, Any]:

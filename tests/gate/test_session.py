@@ -270,11 +270,25 @@ def test_new_and_removed(zoo):
 
 
 def test_skipped_on_both(zoo):
-    """Cases that neither side runs get no verdict; a warning counts them."""
+    """Cases that neither side runs get no verdict; a warning counts them, and the cases of each reason."""
     assert not {"skipped", "skips_itself", "catches_at_once", "unused"} & set(zoo.verdicts)
     assert "4 cases are skipped on both sides: " in zoo.warnings
-    assert "nobody has it" in zoo.warnings
-    assert "it did not call its benchmark fixture" in zoo.warnings
+    assert "nobody has it (1)" in zoo.warnings
+    assert "it did not call its benchmark fixture (1)" in zoo.warnings
+
+
+@pytest.mark.parametrize(
+    ("reasons", "text"),
+    [
+        (["no device"] * 3, "no device"),
+        (["not there", "no device", "not\nthere", "no device", "no device"], "no device (3); not there (2)"),
+        (["a", *"bcdefg" * 2], "b (2); c (2); d (2); e (2); f (2); other reasons (3)"),
+        (["x" * 400, "y"], f"{'x' * 66}…{'x' * 133} (1); y (1)"),
+    ],
+)
+def test_reasons(reasons, text):
+    """Reasons are named with their numbers, the most frequent first; none hides the others."""
+    assert session._reasons(reasons) == text
 
 
 def test_results(zoo):
