@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -260,7 +261,10 @@ def compare(request: Request, progress: Progress) -> Outcome:
     warnings = list(request.warnings)
     if cases.both:
         progress(f"{plural(len(cases.both), 'case')} on both sides")
-        measured = trial.run(cases.groups, plan, measurement, apart=accepted)
+        measured = trial.run(
+            cases.groups, plan, measurement, apart=accepted, confirming=partial(setattr, measurement, "plan")
+        )
+        asked_for, plan = plan.confirm, measured.plan
         control, seconds = measurement.setting.control or "", measurement.seconds()
         modes = {case: describe_modes(values) for case, values in measurement.values.items()}
         findings, groups, controls = judge.judge(
@@ -270,21 +274,18 @@ def compare(request: Request, progress: Progress) -> Outcome:
             warnings.append(
                 "the time budget ran out; cases that were not decided by then are inconclusive, or suspect"
             )
-        if unprovable := measured.confirm_needed:
+        if plan.confirm > asked_for:
             warnings.append(
                 f"{plural(measured.suspects, 'case or group looks slower', 'cases and groups look slower')}: "
-                f"{plan.confirm} pairs can prove none of so many, so none was confirmed. "
-                f"--confirm {unprovable} can prove it"
+                f"--confirm {asked_for} can prove none of so many, so up to {plan.confirm} fresh pairs were taken"
             )
     else:
-        findings, groups, controls, unprovable = (), (), (), 0
+        findings, groups, controls = (), (), ()
     if set(cases.both) <= measurement.skipped.keys():
         warnings.append("there is no benchmark that both sides have and run")
     findings = _completed(findings, cases, measurement, accepted)
     warnings += _warnings(measurement, (*findings, *groups), request.accepted)
-    verdict, exit_code = judge.overall(
-        findings, groups, controls, strict=request.strict, incomplete=bool(unprovable)
-    )
+    verdict, exit_code = judge.overall(findings, groups, controls, strict=request.strict)
     end = load.moment()
     return Outcome(
         verdict=verdict,

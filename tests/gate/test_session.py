@@ -457,15 +457,18 @@ def test_budget_of_nothing(monkeypatch):
 
 
 def test_plan_that_cannot_alarm(monkeypatch):
-    """If the plan can prove none of its suspects, the run is incomplete and says which --confirm could."""
+    """If the plan can prove none of its suspects, more pairs are taken, and the report says so."""
     outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=8))
-    assert (outcome.verdict, outcome.exit_code) == ("incomplete", 13)
-    assert all(len(case.screened) == 3 and not case.confirmed for case in outcome.cases)
+    assert (outcome.verdict, outcome.exit_code) == ("regressed", 10)
+    assert all(len(case.screened) == 3 and len(case.confirmed) == 9 for case in outcome.cases)
+    assert outcome.plan["confirm"] == 9
     (warning,) = (warning for warning in outcome.warnings if "--confirm" in warning)
-    assert warning.startswith("4 cases and groups look slower: 8 pairs can prove none of so many")
-    assert "--confirm 9 can prove it" in warning
+    assert warning == (
+        "4 cases and groups look slower: --confirm 8 can prove none of so many, so up to 9 fresh pairs were taken"
+    )
     outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=9))
     assert (outcome.verdict, outcome.exit_code) == ("regressed", 10)
+    assert not any("--confirm" in warning for warning in outcome.warnings)
 
 
 def test_large_changes_need_no_confirmation(monkeypatch):
