@@ -5,6 +5,7 @@ has is new; one that only the base has was removed. If a process is lost, its re
 the case that it was running.
 """
 
+import math
 import os
 import platform
 import random
@@ -124,8 +125,8 @@ class Measurement:
     """Its control is replaced by the next of ``controls`` until one has a value."""
     coin: random.Random
     plan: Plan
-    deadline_s: float | None
-    """On the clock of ``time.monotonic``; None for no limit."""
+    deadline_s: float
+    """On the clock of ``time.monotonic``; infinite for no limit. After it, no other case is begun."""
     progress: Progress
     controls: Sequence[str]
     """The cases that could be the control, best first."""
@@ -139,14 +140,18 @@ class Measurement:
     warnings: list[str] = field(default_factory=list)
     accepted: Mapping[str, str] = field(default_factory=dict)
     """By case or changed file: the user's reason."""
+    was_cut_at_once: bool = False
+    """Whether the time ran out in the first pair, so that nobody knows whether what changed was compared."""
     _has_control: bool = False
     _few_calls: set[str] = field(default_factory=set)
+    _launch_s: float = 0.0
+    """Of the last pair: a pair that would end before its first case is not begun."""
 
     def __call__(self, phase: Phase, cases: Sequence[str]) -> Pair | None:
         """Measure ``cases`` in one fresh pair of processes; None if there is not enough time left."""
         durations_s = self.durations_s[phase]
         start_s = time.monotonic()
-        if self.deadline_s is not None and start_s + max(durations_s[-3:], default=0.0) > self.deadline_s:
+        if start_s + self._launch_s > self.deadline_s:
             return None
         measured = self._complete_replicate(cases)
         durations_s.append(time.monotonic() - start_s)
@@ -155,7 +160,7 @@ class Measurement:
             measured.null = measured.planted = None
         self._choose_control(measured)
         log_ratios = {case: value.log_ratio for case, value in measured.values.items() if case not in self.failed}
-        return Pair(log_ratios, measured.null, measured.planted)
+        return Pair(log_ratios, measured.null, measured.planted, frozenset(measured.not_begun))
 
     def _complete_replicate(self, cases: Sequence[str]) -> Replicate:
         """Measure replicates until one gets through all cases that neither failed nor were skipped."""
@@ -164,11 +169,14 @@ class Measurement:
         while broken:
             left = [case for case in cases if self._is_fit(case)]
             setting = self.setting if self._is_fit(self.setting.control) else replace(self.setting, control=None)
-            measured = replicate(left, setting, self.coin, repeats=not is_first)
+            measured = replicate(left, setting, self.coin, repeats=not is_first, deadline_s=self.deadline_s)
             self.failed.update(measured.failed)
             self.skipped.update(measured.skipped)
             broken = measured.broken
-        if is_first:
+        self._launch_s = measured.launch_s
+        if is_first and measured.not_begun:
+            self.was_cut_at_once = True
+        elif is_first:
             self._check_origins(measured)
         for case, value in measured.values.items():
             self.values.setdefault(case, []).append(value)
@@ -252,7 +260,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
         ),
         random.Random(request.seed),  # noqa: S311 - an order, not a secret
         plan,
-        None if request.budget_s is None else start_s + request.budget_s,
+        math.inf if request.budget_s is None else start_s + request.budget_s,
         progress,
         cases.both,
         skipped=dict(cases.skipped),
@@ -271,8 +279,9 @@ def compare(request: Request, progress: Progress) -> Outcome:
             measured, plan, control_case=control, seconds=seconds, accepted=accepted, modes=modes
         )
         if measured.stopped:
+            when = " in the first pair, which is too early for a verdict" if measurement.was_cut_at_once else ""
             warnings.append(
-                "the time budget ran out; cases that were not decided by then are inconclusive, or suspect"
+                f"the time budget ran out{when}; cases that were not decided by then are inconclusive, or suspect"
             )
         if plan.confirm > asked_for:
             warnings.append(
@@ -285,7 +294,9 @@ def compare(request: Request, progress: Progress) -> Outcome:
         warnings.append("there is no benchmark that both sides have and run")
     findings = _completed(findings, cases, measurement, accepted)
     warnings += _warnings(measurement, (*findings, *groups), request.accepted)
-    verdict, exit_code = judge.overall(findings, groups, controls, strict=request.strict)
+    verdict, exit_code = judge.overall(
+        findings, groups, controls, strict=request.strict, incomplete=measurement.was_cut_at_once
+    )
     end = load.moment()
     return Outcome(
         verdict=verdict,

@@ -1,5 +1,6 @@
 """Failures of a case on either side are reported, and all other cases are still compared."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,11 +10,12 @@ from gradperf.errors import UserError
 from gradperf.gate import session
 from gradperf.gate.decision import judge
 from gradperf.gate.decision.trial import Plan
+from gradperf.gate.measuring import replicate
 from gradperf.gate.measuring.replicate import Setting
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
 from tests.gate.repositories import write
-from tests.gate.suites import compared, faked, processes_with, side
+from tests.gate.suites import FakeProcess, compared, faked, processes_with, side
 
 ZOO = """
 import json
@@ -454,6 +456,54 @@ def test_budget_of_nothing(monkeypatch):
     outcome = fake_run(monkeypatch, budget_s=1e-9)
     assert (outcome.verdict, outcome.exit_code) == ("incomplete", 13)
     assert any("the time budget ran out" in warning for warning in outcome.warnings)
+
+
+def timed_run(monkeypatch, budget_s, **more):
+    """Return the outcome of a run with a budget, and how long it took, in turns."""
+    clock = SimpleNamespace(monotonic=lambda: FakeProcess.clock)
+    monkeypatch.setattr(session, "time", clock)
+    monkeypatch.setattr(replicate, "time", clock)
+    monkeypatch.setattr(FakeProcess, "clock", 0)
+    monkeypatch.setattr(FakeProcess, "send", counted_send(FakeProcess.send))
+    outcome = fake_run(monkeypatch, budget_s=budget_s, **more)
+    return outcome, FakeProcess.clock
+
+
+def counted_send(send):
+    """Count the turns of all fakes together, also of other classes."""
+
+    def counted(self, **order):
+        FakeProcess.clock += "turn" in order
+        send(self, **order)
+
+    return counted
+
+
+@pytest.mark.parametrize("cases", [0.1, 1.1, 1.8, 3.5, 8.7, 20.2, 33.3])
+def test_the_budget_ends_a_pair(monkeypatch, cases):
+    """After its end no case is begun, before it every case: the run ends about then, and what it has is kept."""
+    whole = timed_run(monkeypatch, math.inf)[1]
+    case_s = whole / 8 / 5  # three cases, and the control twice
+    monkeypatch.undo()
+    outcome, took_s = timed_run(monkeypatch, cases * case_s)
+    assert cases * case_s < took_s <= (cases + 2) * case_s
+    assert any("the time budget ran out" in warning for warning in outcome.warnings)
+    pairs = [len(case.screened) for case in outcome.cases]
+    assert pairs == sorted(pairs, reverse=True)
+    assert pairs[0] > 0
+    assert max(pairs) - min(pairs) <= 1
+    assert {len(group.screened) for group in outcome.groups} == {min(pairs)}
+    assert outcome.exit_code == (13 if cases < 3 else 0)
+    assert (outcome.verdict == "incomplete") == (cases < 3)
+    assert any("in the first pair" in warning for warning in outcome.warnings) == (cases < 3)
+
+
+def test_a_budget_that_is_enough(monkeypatch):
+    """It changes nothing."""
+    outcome, took_s = timed_run(monkeypatch, 1e6)
+    assert not any("budget" in warning for warning in outcome.warnings)
+    assert {len(case.screened) for case in outcome.cases} == {8}
+    assert took_s < 1e6
 
 
 def test_plan_that_cannot_alarm(monkeypatch):
