@@ -293,6 +293,8 @@ def compare(request: Request, progress: Progress) -> Outcome:
     if set(cases.both) <= measurement.skipped.keys():
         warnings.append("there is no benchmark that both sides have and run")
     findings = _completed(findings, cases, measurement, accepted)
+    if not any(finding.pairs for finding in findings):  # that is the news, not that a control has no value either
+        controls = tuple(control for control in controls if control.values)
     warnings += _warnings(measurement, (*findings, *groups), request.accepted)
     verdict, exit_code = judge.overall(
         findings, groups, controls, strict=request.strict, incomplete=measurement.was_cut_at_once

@@ -12,8 +12,10 @@ from gradperf.gate.decision import judge
 from gradperf.gate.decision.trial import Plan
 from gradperf.gate.measuring import replicate
 from gradperf.gate.measuring.replicate import Setting
+from gradperf.gate.report import terminal
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
+from gradperf.text.table import Terminal
 from tests.gate.repositories import write
 from tests.gate.suites import FakeProcess, compared, faked, processes_with, side
 
@@ -369,6 +371,18 @@ def test_b(benchmark):
     assert first.reason == "failed on the base, failed on the head: it ended the session (Exit: enough)"
 
 
+def test_a_failure_on_both_sides(monkeypatch):
+    """The cases that fail alike share one line, always in the same words, and no control is missed besides."""
+    for seed in range(6):  # of the order of launch
+        outcome = fake_run(monkeypatch, failing=("a", "b", "c"), seed=seed)
+        assert {case.reason for case in outcome.cases} == {"failed on the base, failed on the head: it is so"}
+        assert (outcome.exit_code, outcome.controls) == (13, ())
+        text = "\n".join(terminal.lines(outcome, Terminal(100, ascii_only=False)))
+        assert text.count("failed on the base, failed on the head: it is so") == 1
+        assert text.startswith("INCOMPLETE: 3 of 3 cases could not be compared.")
+        assert "ontrol" not in text
+
+
 def test_accepted_by_a_pattern(tmp_path):
     """``*`` stands for any characters; brackets stand for themselves; what matches nothing is reported."""
     sources = {
@@ -401,7 +415,7 @@ def test_nothing_in_common(tmp_path):
     assert "there is no benchmark that both sides have and run" in outcome.warnings
 
 
-def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=Plan()):  # noqa: B008 - frozen
+def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=Plan(), seed=3):  # noqa: B008 - frozen
     """Return the outcome of fake processes; the cases ``few`` may be called once, the cases ``failing`` fail."""
 
     def begin(self):
@@ -420,7 +434,7 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
     monkeypatch.setattr(session, "collect", lambda *_: [listed, listed])
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
-    request = session.Request(setting, plan, seed=3, planted=planted or {}, budget_s=budget_s)
+    request = session.Request(setting, plan, seed=seed, planted=planted or {}, budget_s=budget_s)
     return session.compare(request, progress=lambda text: None)
 
 
