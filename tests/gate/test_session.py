@@ -406,6 +406,18 @@ def test_gone(benchmark):
     assert unknown == [f"--accept {key}: there is no such case" for key in ("*::test_a[[]1]", "a*z")]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "accepted"),
+    [("*", "abc"), ("g*", "g"), ("*b*", "b"), ("[abc]", ""), ("?", ""), ("A", "")],
+)
+def test_groups_accepted_by_a_pattern(monkeypatch, pattern, accepted):
+    """A pattern means groups too, and only ``*`` is special. (Accepted cases are in no group.)"""
+    outcome = fake_run(monkeypatch, planted={"*": 0.2}, accepted={pattern: "meant so"})
+    assert [one.id for one in (*outcome.cases, *outcome.groups) if one.accepted] == list(accepted)
+    assert (f"--accept {pattern}: there is no such case" in outcome.warnings) == (not accepted)
+    assert outcome.exit_code == (0 if pattern == "*" else 10)
+
+
 def test_nothing_in_common(tmp_path):
     """If the sides have no case in common, nothing was compared."""
     for name in ("base", "head"):
@@ -415,7 +427,7 @@ def test_nothing_in_common(tmp_path):
     assert "there is no benchmark that both sides have and run" in outcome.warnings
 
 
-def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=Plan(), seed=3):  # noqa: B008 - frozen
+def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=Plan(), seed=3, accepted=None):  # noqa: B008 - frozen
     """Return the outcome of fake processes; the cases ``few`` may be called once, the cases ``failing`` fail."""
 
     def begin(self):
@@ -434,7 +446,9 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
     monkeypatch.setattr(session, "collect", lambda *_: [listed, listed])
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
-    request = session.Request(setting, plan, seed=seed, planted=planted or {}, budget_s=budget_s)
+    request = session.Request(
+        setting, plan, seed=seed, planted=planted or {}, budget_s=budget_s, accepted=accepted or {}
+    )
     return session.compare(request, progress=lambda text: None)
 
 
