@@ -427,7 +427,9 @@ def test_nothing_in_common(tmp_path):
     assert "there is no benchmark that both sides have and run" in outcome.warnings
 
 
-def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=Plan(), seed=3, accepted=None):  # noqa: B008 - frozen
+def fake_run(
+    monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=Plan(), seed=3, accepted=None, progress=print
+):  # noqa: B008 - frozen
     """Return the outcome of fake processes; the cases ``few`` may be called once, the cases ``failing`` fail."""
 
     def begin(self):
@@ -449,7 +451,7 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=
     request = session.Request(
         setting, plan, seed=seed, planted=planted or {}, budget_s=budget_s, accepted=accepted or {}
     )
-    return session.compare(request, progress=lambda text: None)
+    return session.compare(request, progress)
 
 
 @pytest.mark.parametrize(
@@ -536,7 +538,9 @@ def test_a_budget_that_is_enough(monkeypatch):
 
 def test_plan_that_cannot_alarm(monkeypatch):
     """If the plan can prove none of its suspects, more pairs are taken, and the report says so."""
-    outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=8))
+    progress = []
+    outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=8), progress=progress.append)
+    assert progress[-1].startswith("confirm 9 of at most 9: ")
     assert (outcome.verdict, outcome.exit_code) == ("regressed", 10)
     assert all(len(case.screened) == 3 and len(case.confirmed) == 9 for case in outcome.cases)
     assert outcome.plan["confirm"] == 9

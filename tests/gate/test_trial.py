@@ -293,8 +293,8 @@ def test_enough_pairs_stay_as_many():
     assert done.plan.confirm == 8
 
 
-def cut(at, missing, **options):
-    """Run a trial of two slower cases whose pair number ``at``, from 1, ends before the cases ``missing``."""
+def cut(at, missing, value=0.2):
+    """Run a trial of two cases, slower by ``value``, whose pair number ``at``, from 1, ends before the cases ``missing``."""
     number = 0
 
     def measure(phase, cases):
@@ -303,10 +303,17 @@ def cut(at, missing, **options):
         if number > at:
             return None
         left = frozenset(missing) & set(cases) if number == at else frozenset()
-        values = {case: 0.2 + STEADY[number] for case in cases if case not in left}
+        values = {case: value + STEADY[number] for case in cases if case not in left}
         return Pair(values, None if left else 0.0, None if left else 0.05 + STEADY[number], left)
 
-    return trial.run({"g": ["a", "b"]}, PLAN, measure, **options)
+    return trial.run({"g": ["a", "b"]}, PLAN, measure)
+
+
+def test_a_cut_end_of_the_screen():
+    """The trial was stopped, though no pair is missing and nothing looks slower."""
+    done = cut(8, ["b"], value=0.0)
+    assert done.stopped
+    assert done.suspects == 0
 
 
 @pytest.mark.parametrize("at", [1, 4, 8])
