@@ -427,9 +427,7 @@ def test_nothing_in_common(tmp_path):
     assert "there is no benchmark that both sides have and run" in outcome.warnings
 
 
-def fake_run(
-    monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=Plan(), seed=3, accepted=None, progress=print
-):  # noqa: B008 - frozen
+def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=None, seed=3, **more):
     """Return the outcome of fake processes; the cases ``few`` may be called once, the cases ``failing`` fail."""
 
     def begin(self):
@@ -448,9 +446,8 @@ def fake_run(
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
     monkeypatch.setattr(session, "collect", lambda *_: [listed, listed])
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
-    request = session.Request(
-        setting, plan, seed=seed, planted=planted or {}, budget_s=budget_s, accepted=accepted or {}
-    )
+    progress = more.pop("progress", print)
+    request = session.Request(setting, plan or Plan(), seed, planted=planted or {}, budget_s=budget_s, **more)
     return session.compare(request, progress)
 
 

@@ -294,7 +294,7 @@ def test_enough_pairs_stay_as_many():
 
 
 def cut(at, missing, value=0.2):
-    """Run a trial of two cases, slower by ``value``, whose pair number ``at``, from 1, ends before the cases ``missing``."""
+    """Run a trial of two cases, slower by ``value``; pair number ``at`` ends before the cases ``missing``."""
     number = 0
 
     def measure(phase, cases):
