@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import ROOT
+from tests.gate.repositories import make
 
 NUMPY = ("--framework", "numpy")
 
@@ -195,6 +196,25 @@ def test_platforms_of_jax_that_are_missing(run_gradperf, monkeypatch, platforms)
     pytest.importorskip("jax")
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     done = run_gradperf("run", "tiny_3x2x1-jax.grad-cpu-float32")
-    assert f"jax sees no cpu device (JAX_PLATFORMS={platforms})" in done.stderr
+    assert f"jax sees no cpu device (JAX_PLATFORMS={platforms}; unset it)" in done.stderr
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_neighbours_beside_a_framework_without_a_device(run_gradperf, monkeypatch):
+    """It is imported in another process, whose traceback would hide the reason."""
+    pytest.importorskip("jax")
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    done = run_gradperf("neighbours", "tiny_3x2x1-numpy.by_hand-cpu-float32", "--pairs", "6")
+    assert "jax cannot be used beside it: jax sees no cpu device (JAX_PLATFORMS=cuda; unset it)" in done.stderr
+    assert done.returncode == 2
+    assert "  File " not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["stability", "certificate"])
+def test_nothing_to_do(run_gradperf, tmp_path, command):
+    """A command that was asked for no run, and has none stored, does not end in silence."""
+    make(tmp_path, {})
+    done = run_gradperf(command, "--store", "s.jsonl", "--page", "p.md")
+    assert "no run was asked for, and s.jsonl has none: give a number of them, such as" in done.stderr
+    assert done.returncode == 2

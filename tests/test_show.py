@@ -108,6 +108,12 @@ def test_show_refuses_what_another_suite_recorded(tmp_path, foreign):
         show.show_run(argparse.Namespace(run=file))
 
 
+def test_show_refuses_a_record_without_benchmarks(tmp_path):
+    """A run that was cut short may have none."""
+    with pytest.raises(UserError, match=r"empty\.json: no benchmark is in it.*run `pytest perf`"):
+        show.show_run(argparse.Namespace(run=store(tmp_path / "empty.json", [])))
+
+
 def test_show_refuses_a_record_of_a_later_schema(tmp_path):
     """Its facts may mean something else; this schema, an earlier one and none are read."""
     facts = [{"schema": schema} for schema in (1, SCHEMA, str(SCHEMA + 1))]

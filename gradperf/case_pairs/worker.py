@@ -39,12 +39,14 @@ def main() -> int:
 def _take_turns(channel: Channel, order: Mapping[str, Any]) -> None:
     turns = Turns(channel)
     turns.several_threads = order["threads"] > 1
-    _use(order["beside"], order["threads"])
+    obstacle = _use(order["beside"], order["threads"])
     channel.answer(collected=order["cases"], errors=[])
     for id_ in order["cases"]:
         turns.begin(id_)
         outcome, reason = "passed", ""
         try:
+            if obstacle:
+                raise UserError(obstacle)
             turns.take(Benchmark(prepared(id_, order)))
         except UserError as error:
             outcome, reason = "failed", str(error)
@@ -65,16 +67,22 @@ def prepared(id_: str, order: Mapping[str, Any]) -> Callable[..., Any]:
     return run
 
 
-def _use(names: list[str], count: int) -> None:
-    """Have each framework multiply two matrices, so that its pools of threads exist."""
+def _use(names: list[str], count: int) -> str:
+    """Have each framework multiply two matrices, so that its pools of threads exist; return why one cannot."""
     threads.bind(count)
     from gradperf import frameworks, problems
 
     problem = problems.find("matmul_64x64x64")
     for name in names:
-        frameworks.load(name, count)
+        try:
+            missing = frameworks.load(name, count).missing("cpu")
+        except UserError as error:
+            missing = str(error)
+        if missing:
+            return f"{name} cannot be used beside it: {missing}"
         inputs = problem.inputs(0, "float32")
         frameworks.style(name, problem.family, "operator").prepare(problem, inputs, "cpu", "float32")()
+    return ""
 
 
 def _count(seconds: float) -> dict[str, float]:

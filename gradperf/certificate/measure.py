@@ -50,6 +50,8 @@ def certify(counts: Mapping[Kind, int], arguments: Sequence[str], *, store: Path
         )
     for option, file in (("--store", store), ("--page", page)):
         files.check_can_write(option, file)
+    if not any(counts.values()) and not read(store):
+        raise UserError(f"no run was asked for, and {store} has none: give a number of them, such as --unchanged 1")
     try:
         for kind, count in counts.items():
             measure(kind, count, arguments, store)

@@ -33,7 +33,9 @@ def show_run(parsed: argparse.Namespace) -> int:
             streams.say(clean(f"gradperf: left out: {reason}"))
     else:
         run = storage.read(parsed.run)
-    if run.benchmarks and not any(benchmark.facts.problem for benchmark in run.benchmarks):
+    if not run.benchmarks:
+        raise UserError(f"{run.file}: no benchmark is in it, so there is nothing to show; run `pytest perf` again")
+    if not any(benchmark.facts.problem for benchmark in run.benchmarks):
         raise UserError(
             f"{run.file}: no record of gradperf: none of its benchmarks names a problem. "
             "pytest-benchmark's own command `pytest-benchmark compare FILE` shows what other suites recorded"

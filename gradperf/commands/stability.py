@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gradperf import files, options
 from gradperf.commands import AddParser, add_value
+from gradperf.errors import UserError
 
 
 def add(add_parser: AddParser) -> None:
@@ -33,8 +34,12 @@ def measure_stability(parsed: argparse.Namespace) -> int:
 
     for option, file in (("--store", parsed.store), ("--page", parsed.page)):
         files.check_can_write(option, file)
-    runs.read(parsed.store)  # a damaged store is reported before hours are spent
+    stored = runs.read(parsed.store)  # a damaged store is reported before hours are spent
     counts: dict[runs.Kind, int] = {"quiet": parsed.quiet, "busy": parsed.busy, "planted": parsed.planted}
+    if not stored and not any(counts.values()):
+        raise UserError(
+            f"no run was asked for, and {parsed.store} has none: give a number of them, such as --quiet 1"
+        )
     try:
         measure.measure(counts, parsed.pytest_arguments or measure.ARGUMENTS, parsed.store, parsed.page)
     finally:

@@ -5,14 +5,16 @@ has is new; one that only the base has was removed. If a process is lost, its re
 the case that it was running.
 """
 
+import math
 import os
 import platform
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -29,7 +31,11 @@ from gradperf.pairs.child.fingerprint import difference
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
 from gradperf.text.patterns import means
+from gradperf.text.printable import clean
 from gradperf.text.quantities import plural
+
+MOST_REASONS, REASON_LENGTH = 5, 200
+"""Reasons that a warning names, and the characters of each that it shows."""
 
 Progress = Callable[[str], None]
 """Reports in one line how far the run is."""
@@ -119,8 +125,8 @@ class Measurement:
     """Its control is replaced by the next of ``controls`` until one has a value."""
     coin: random.Random
     plan: Plan
-    deadline_s: float | None
-    """On the clock of ``time.monotonic``; None for no limit."""
+    deadline_s: float
+    """On the clock of ``time.monotonic``; infinite for no limit. After it, no other case is begun."""
     progress: Progress
     controls: Sequence[str]
     """The cases that could be the control, best first."""
@@ -134,14 +140,18 @@ class Measurement:
     warnings: list[str] = field(default_factory=list)
     accepted: Mapping[str, str] = field(default_factory=dict)
     """By case or changed file: the user's reason."""
+    was_cut_at_once: bool = False
+    """Whether the time ran out in the first pair, so that nobody knows whether what changed was compared."""
     _has_control: bool = False
     _few_calls: set[str] = field(default_factory=set)
+    _launch_s: float = 0.0
+    """Of the last pair: a pair that would end before its first case is not begun."""
 
     def __call__(self, phase: Phase, cases: Sequence[str]) -> Pair | None:
         """Measure ``cases`` in one fresh pair of processes; None if there is not enough time left."""
         durations_s = self.durations_s[phase]
         start_s = time.monotonic()
-        if self.deadline_s is not None and start_s + max(durations_s[-3:], default=0.0) > self.deadline_s:
+        if start_s + self._launch_s > self.deadline_s:
             return None
         measured = self._complete_replicate(cases)
         durations_s.append(time.monotonic() - start_s)
@@ -150,7 +160,7 @@ class Measurement:
             measured.null = measured.planted = None
         self._choose_control(measured)
         log_ratios = {case: value.log_ratio for case, value in measured.values.items() if case not in self.failed}
-        return Pair(log_ratios, measured.null, measured.planted)
+        return Pair(log_ratios, measured.null, measured.planted, frozenset(measured.not_begun))
 
     def _complete_replicate(self, cases: Sequence[str]) -> Replicate:
         """Measure replicates until one gets through all cases that neither failed nor were skipped."""
@@ -159,11 +169,14 @@ class Measurement:
         while broken:
             left = [case for case in cases if self._is_fit(case)]
             setting = self.setting if self._is_fit(self.setting.control) else replace(self.setting, control=None)
-            measured = replicate(left, setting, self.coin, repeats=not is_first)
+            measured = replicate(left, setting, self.coin, repeats=not is_first, deadline_s=self.deadline_s)
             self.failed.update(measured.failed)
             self.skipped.update(measured.skipped)
             broken = measured.broken
-        if is_first:
+        self._launch_s = measured.launch_s
+        if is_first and measured.not_begun:
+            self.was_cut_at_once = True
+        elif is_first:
             self._check_origins(measured)
         for case, value in measured.values.items():
             self.values.setdefault(case, []).append(value)
@@ -248,7 +261,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
         ),
         random.Random(request.seed),  # noqa: S311 - an order, not a secret
         plan,
-        None if request.budget_s is None else start_s + request.budget_s,
+        math.inf if request.budget_s is None else start_s + request.budget_s,
         progress,
         cases.both,
         skipped=dict(cases.skipped),
@@ -257,30 +270,35 @@ def compare(request: Request, progress: Progress) -> Outcome:
     warnings = [*request.warnings, *notes]
     if cases.both:
         progress(f"{plural(len(cases.both), 'case')} on both sides")
-        measured = trial.run(cases.groups, plan, measurement, apart=accepted)
+        measured = trial.run(
+            cases.groups, plan, measurement, apart=accepted, confirming=partial(setattr, measurement, "plan")
+        )
+        asked_for, plan = plan.confirm, measured.plan
         control, seconds = measurement.setting.control or "", measurement.seconds()
         modes = {case: describe_modes(values) for case, values in measurement.values.items()}
         findings, groups, controls = judge.judge(
             measured, plan, control_case=control, seconds=seconds, accepted=accepted, modes=modes
         )
         if measured.stopped:
+            when = " in the first pair, which is too early for a verdict" if measurement.was_cut_at_once else ""
             warnings.append(
-                "the time budget ran out; cases that were not decided by then are inconclusive, or suspect"
+                f"the time budget ran out{when}; cases that were not decided by then are inconclusive, or suspect"
             )
-        if unprovable := measured.confirm_needed:
+        if plan.confirm > asked_for:
             warnings.append(
                 f"{plural(measured.suspects, 'case or group looks slower', 'cases and groups look slower')}: "
-                f"{plan.confirm} pairs can prove none of so many, so none was confirmed. "
-                f"--confirm {unprovable} can prove it"
+                f"--confirm {asked_for} can prove none of so many, so up to {plan.confirm} fresh pairs were taken"
             )
     else:
-        findings, groups, controls, unprovable = (), (), (), 0
+        findings, groups, controls = (), (), ()
     if set(cases.both) <= measurement.skipped.keys():
         warnings.append("there is no benchmark that both sides have and run")
     findings = _completed(findings, cases, measurement, accepted)
+    if not any(finding.pairs for finding in findings):  # that is the news, not that a control has no value either
+        controls = tuple(control for control in controls if control.values)
     warnings += _warnings(measurement, (*findings, *groups), request.accepted)
     verdict, exit_code = judge.overall(
-        findings, groups, controls, strict=request.strict, incomplete=bool(unprovable)
+        findings, groups, controls, strict=request.strict, incomplete=measurement.was_cut_at_once
     )
     end = load.moment()
     return Outcome(
@@ -336,7 +354,7 @@ def _warnings(measurement: Measurement, findings: Iterable[Finding], accepted: M
     warnings = list(measurement.warnings)
     if skipped := measurement.skipped:
         count = f"{plural(len(skipped), 'case')} {'is' if len(skipped) == 1 else 'are'}"
-        warnings.append(f"{count} skipped on both sides: {_first(sorted(set(skipped.values())), separator='; ')}")
+        warnings.append(f"{count} skipped on both sides: {_reasons(skipped.values())}")
     if unsteady := [case for case, values in measurement.values.items() if is_unsteady(values)]:
         count = f"{plural(len(unsteady), 'case')} {'does' if len(unsteady) == 1 else 'do'}"
         warnings.append(
@@ -359,9 +377,21 @@ def _warnings(measurement: Measurement, findings: Iterable[Finding], accepted: M
     return warnings
 
 
-def _first(texts: Sequence[str], separator: str = ", ") -> str:
+def _first(texts: Sequence[str]) -> str:
     """Join the first three texts."""
-    return separator.join(texts[:3]) + (" …" if len(texts) > 3 else "")
+    return ", ".join(texts[:3]) + (" …" if len(texts) > 3 else "")
+
+
+def _reasons(reasons: Iterable[str]) -> str:
+    """Join the most frequent reasons, with the number of cases of each: ``no device (12); not there (1)``."""
+    counts = Counter(clean(reason, REASON_LENGTH) for reason in reasons)
+    if len(counts) == 1:
+        return next(iter(counts))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{reason} ({count})" for reason, count in ordered[:MOST_REASONS]]
+    if left := sum(count for _, count in ordered[MOST_REASONS:]):
+        shown.append(f"other reasons ({left})")
+    return "; ".join(shown)
 
 
 def machine_facts() -> dict[str, Any]:

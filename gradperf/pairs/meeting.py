@@ -77,9 +77,9 @@ def failure(ended: Answers, descriptions: Mapping[str, str]) -> str:
     A reason that several children share stands once: ``failed on the base, failed on the head: no such file``.
     """
     by_reason: dict[str, list[str]] = {}
-    for role, answer in ended.items():
-        if answer["outcome"] != "passed":
-            by_reason.setdefault(answer["reason"], []).append(f"{answer['outcome']} on the {descriptions[role]}")
+    for role, description in descriptions.items():  # not in the order of launch, which is drawn
+        if role in ended and ended[role]["outcome"] != "passed":
+            by_reason.setdefault(ended[role]["reason"], []).append(f"{ended[role]['outcome']} on the {description}")
     return "; ".join(f"{', '.join(dict.fromkeys(where))}: {reason}" for reason, where in by_reason.items())
 
 

@@ -80,7 +80,8 @@ def machines(model, seed, runs, plan, *, effects=None, sigma=0.025, felt=1.0, ro
     ``effects``: the log-ratio of each changed case. ``felt``: the share of any slowdown that is measured.
     """
     rng = np.random.default_rng(seed)
-    noise = log_ratios(model, rng, (runs, plan.screen + 2 * plan.confirm, len(CASES) + 2), sigma=sigma, roles=roles)
+    pairs = plan.screen + 2 * plan.enough_for(2 * len(CASES)).confirm
+    noise = log_ratios(model, rng, (runs, pairs, len(CASES) + 2), sigma=sigma, roles=roles)
     # The two controls share their base, and so half of their noise.
     noise[..., -1] = (noise[..., -1] + noise[..., -2]) / math.sqrt(2)
     noise[..., : len(CASES)] += felt * np.array([(effects or {}).get(case, 0.0) for case in CASES])

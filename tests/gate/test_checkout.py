@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from gradperf.errors import UserError
-from gradperf.gate.sides import checkout
+from gradperf.gate.sides import checkout, filters
 from tests.gate.repositories import CONFIGURATION, commit, contents, git, make, write
 
 FIRST = {"a.py": "1\n", "folder/b.py": "2\n"}
@@ -174,6 +174,61 @@ def test_what_git_ignores_is_warned_of(repo):
     assert warning.endswith(": folder/fast.so, made/, tests/data/")
     write(repo, {f"made_{number}/x": "" for number in range(9)} | {".gitignore": "made*/\n*.so\n"})
     assert checkout.warnings(repo)[0].endswith("made_2/ and 6 more")
+
+
+FILTERS = {
+    "lfs": "install git-lfs (https://git-lfs.com), then `git lfs install` and `git lfs pull`",
+    "git-crypt": "install git-crypt, then `git-crypt unlock`",
+    "own": "install it, or change git's setting filter.own",
+}
+
+
+@pytest.mark.parametrize("kind", ["process", "clean", "smudge"])
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_that_is_not_installed(repo, name, kind):
+    """A required filter whose program is missing is one line: the filter, the files, the program, what to do."""
+    write(repo, {".gitattributes": f"*.bin filter={name}\n", "x.bin": "1", "y/z é.bin": "2"})
+    commit(repo)
+    git(repo, "config", f"filter.{name}.{kind}", '"no-such-program" run -- %f')
+    if kind != "process":
+        git(repo, "config", f"filter.{name}.{'clean' if kind == 'smudge' else 'smudge'}", "cat")
+    warned = f"without the filter {name!r}, as its program no-such-program is not installed: {FILTERS[name]}"
+    assert checkout.warnings(repo) == [f"both sides have 'x.bin' and 1 more as git stores it, {warned}"]
+    git(repo, "config", f"filter.{name}.required", "yes")
+    message = (
+        f"git cannot copy 'x.bin' and 1 more without the filter {name!r}, but its program no-such-program is not "
+        f"installed: {FILTERS[name]}"
+    )
+    with pytest.raises(UserError) as error:
+        filters.check(repo)
+    assert str(error.value) == message
+    git(repo, "config", f"filter.{name}.{kind}", "cat")
+    filters.check(repo)
+    assert checkout.warnings(repo) == []
+
+
+def test_a_filter_that_is_not_set_up(repo):
+    """Files of which both sides have only what git stores, as after a clone without git-lfs, are warned of."""
+    write(repo, {".gitattributes": "*.bin filter=lfs\n*.txt filter\n*.py -filter\n", "x.bin": "1", "y.txt": ""})
+    (warning,) = checkout.warnings(repo)
+    assert warning.startswith(
+        "both sides have 'x.bin' as git stores it, without the filter 'lfs', as it is not set up"
+    )
+    assert warning.endswith("`git lfs pull`")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["git cat-file -p x", "./tool %f", "VARIABLE=1 no-such-program", "cat | tr a b", "'unfinished", "cd /"],
+)
+def test_filters_that_may_run(repo, command):
+    """Programs in the checkout, those of git and of the shell, and whole scripts are not taken for missing."""
+    write(repo, {".gitattributes": "*.bin filter=own\n", "x.bin": "1", "tool": "#!/bin/sh\ncat\n"})
+    (repo / "tool").chmod(0o755)
+    git(repo, "config", "filter.own.smudge", command)
+    assert checkout.warnings(repo) == []
+    git(repo, "config", "filter.own.required", "true")
+    filters.check(repo)
 
 
 def test_one_gate_per_checkout(repo, tmp_path):

@@ -389,6 +389,24 @@ def test_filters_are_applied_alike(repo, copied):
     assert uncommitted.head_files == copied(repo).base_files
 
 
+@pytest.mark.parametrize("kind", ["process", "clean", "smudge", None])
+def test_a_required_filter_that_is_missing(repo, tmp_path, kind):
+    """Nothing can be copied without it; the message is one line, and names filter and file."""
+    write(repo, {".gitattributes": "*.bin filter=lfs\n", "x.bin": "1\n"})
+    commit(repo)
+    git(repo, "config", "filter.lfs.required", "true")
+    if kind:
+        git(repo, "config", f"filter.lfs.{kind}", "no-such-program %f")
+    write(repo, {"x.bin": "2\n"})
+    with pytest.raises(
+        UserError, match=r"^git cannot copy 'x.bin' without the filter 'lfs', but .*install git-lfs"
+    ):
+        copies.make(repo, checkout.head(repo), tmp_path / "base", tmp_path / "head")
+    if kind in ("process", "clean"):
+        with pytest.raises(UserError, match="without the filter 'lfs'"):
+            copies.uncommitted(repo)
+
+
 def test_the_base_has_its_own_attributes(repo, copied):
     """The attributes of a commit hold for its files, and not those that the user has now."""
     write(repo, {".gitattributes": "a.py eol=crlf\n"})

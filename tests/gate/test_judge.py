@@ -32,7 +32,7 @@ def judged(case=None, *, groups=None, null=QUIET, planted=SEEN, seconds=None, ac
     """Judge a trial of one case "a" in the group "g", with these groups' histories."""
     case = case or history(QUIET)
     groups = groups or {}
-    done = Trial({"a": case}, groups, {"a": "g"}, dict.fromkeys(groups, ("a",)), null, planted, stopped=False)
+    done = Trial({"a": case}, groups, {"a": "g"}, dict.fromkeys(groups, ("a",)), null, planted, False, PLAN)
     return judge(done, PLAN, control_case="c", seconds=seconds or {}, accepted=accepted or {})
 
 
@@ -176,7 +176,7 @@ def test_planted_slowdown(values, result):
 
 def test_modes_are_passed_on():
     """What is known of two speeds of a case is in its finding."""
-    done = Trial({"a": history(QUIET)}, {}, {"a": "g"}, {}, QUIET, SEEN, stopped=False)
+    done = Trial({"a": history(QUIET)}, {}, {"a": "g"}, {}, QUIET, SEEN, False, PLAN)
     told = {"a": "in 4 of 32 processes the base was 1.7× slower than in the others"}
     ((finding,), _, _) = judge(done, PLAN, control_case="c", seconds={}, accepted={}, modes=told)
     assert finding.modes == told["a"]
@@ -374,8 +374,8 @@ def test_overall_if_nothing_was_shown():
     assert overall([finding("suspect")], [], [control("not seen")], strict=False) == ("suspect", 11)
 
 
-def test_overall_of_a_plan_that_cannot_alarm():
-    """A run that had to end before the confirmation is incomplete; what was proven before counts more."""
+def test_overall_of_a_run_that_was_cut_short():
+    """A run that had to end before its sides were checked is incomplete; what was proven before counts more."""
     assert overall([finding("inconclusive")], [], [], strict=False, incomplete=True) == ("incomplete", 13)
     assert overall([finding("suspect")], [], [], strict=False, incomplete=True) == ("incomplete", 13)
     assert overall([finding("regressed")], [], [], strict=False, incomplete=True) == ("regressed", 10)

@@ -1,5 +1,6 @@
 """Failures of a case on either side are reported, and all other cases are still compared."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,11 +10,14 @@ from gradperf.errors import UserError
 from gradperf.gate import session
 from gradperf.gate.decision import judge
 from gradperf.gate.decision.trial import Plan
+from gradperf.gate.measuring import replicate
 from gradperf.gate.measuring.replicate import Setting
+from gradperf.gate.report import terminal
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
+from gradperf.text.table import Terminal
 from tests.gate.repositories import write
-from tests.gate.suites import compared, faked, processes_with, side
+from tests.gate.suites import FakeProcess, compared, faked, processes_with, side
 
 ZOO = """
 import json
@@ -270,11 +274,25 @@ def test_new_and_removed(zoo):
 
 
 def test_skipped_on_both(zoo):
-    """Cases that neither side runs get no verdict; a warning counts them."""
+    """Cases that neither side runs get no verdict; a warning counts them, and the cases of each reason."""
     assert not {"skipped", "skips_itself", "catches_at_once", "unused"} & set(zoo.verdicts)
     assert "4 cases are skipped on both sides: " in zoo.warnings
-    assert "nobody has it" in zoo.warnings
-    assert "it did not call its benchmark fixture" in zoo.warnings
+    assert "nobody has it (1)" in zoo.warnings
+    assert "it did not call its benchmark fixture (1)" in zoo.warnings
+
+
+@pytest.mark.parametrize(
+    ("reasons", "text"),
+    [
+        (["no device"] * 3, "no device"),
+        (["not there", "no device", "not\nthere", "no device", "no device"], "no device (3); not there (2)"),
+        (["a", *"bcdefg" * 2], "b (2); c (2); d (2); e (2); f (2); other reasons (3)"),
+        (["x" * 400, "y"], f"{'x' * 66}…{'x' * 133} (1); y (1)"),
+    ],
+)
+def test_reasons(reasons, text):
+    """Reasons are named with their numbers, the most frequent first; none hides the others."""
+    assert session._reasons(reasons) == text
 
 
 def test_results(zoo):
@@ -353,6 +371,18 @@ def test_b(benchmark):
     assert first.reason == "failed on the base, failed on the head: it ended the session (Exit: enough)"
 
 
+def test_a_failure_on_both_sides(monkeypatch):
+    """The cases that fail alike share one line, always in the same words, and no control is missed besides."""
+    for seed in range(6):  # of the order of launch
+        outcome = fake_run(monkeypatch, failing=("a", "b", "c"), seed=seed)
+        assert {case.reason for case in outcome.cases} == {"failed on the base, failed on the head: it is so"}
+        assert (outcome.exit_code, outcome.controls) == (13, ())
+        text = "\n".join(terminal.lines(outcome, Terminal(100, ascii_only=False)))
+        assert text.count("failed on the base, failed on the head: it is so") == 1
+        assert text.startswith("INCOMPLETE: 3 of 3 cases could not be compared.")
+        assert "ontrol" not in text
+
+
 def test_accepted_by_a_pattern(tmp_path):
     """``*`` stands for any characters; brackets stand for themselves; what matches nothing is reported."""
     sources = {
@@ -376,6 +406,18 @@ def test_gone(benchmark):
     assert unknown == [f"--accept {key}: there is no such case" for key in ("*::test_a[[]1]", "a*z")]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "accepted"),
+    [("*", "abc"), ("g*", "g"), ("*b*", "b"), ("[abc]", ""), ("?", ""), ("A", "")],
+)
+def test_groups_accepted_by_a_pattern(monkeypatch, pattern, accepted):
+    """A pattern means groups too, and only ``*`` is special. (Accepted cases are in no group.)"""
+    outcome = fake_run(monkeypatch, planted={"*": 0.2}, accepted={pattern: "meant so"})
+    assert [one.id for one in (*outcome.cases, *outcome.groups) if one.accepted] == list(accepted)
+    assert (f"--accept {pattern}: there is no such case" in outcome.warnings) == (not accepted)
+    assert outcome.exit_code == (0 if pattern == "*" else 10)
+
+
 def test_nothing_in_common(tmp_path):
     """If the sides have no case in common, nothing was compared."""
     for name in ("base", "head"):
@@ -385,7 +427,7 @@ def test_nothing_in_common(tmp_path):
     assert "there is no benchmark that both sides have and run" in outcome.warnings
 
 
-def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=Plan()):  # noqa: B008 - frozen
+def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=None, seed=3, **more):
     """Return the outcome of fake processes; the cases ``few`` may be called once, the cases ``failing`` fail."""
 
     def begin(self):
@@ -404,8 +446,9 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
     monkeypatch.setattr(session, "collect", lambda *_: ([listed, listed], []))
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
-    request = session.Request(setting, plan, seed=3, planted=planted or {}, budget_s=budget_s)
-    return session.compare(request, progress=lambda text: None)
+    progress = more.pop("progress", print)
+    request = session.Request(setting, plan or Plan(), seed, planted=planted or {}, budget_s=budget_s, **more)
+    return session.compare(request, progress)
 
 
 @pytest.mark.parametrize(
@@ -442,16 +485,69 @@ def test_budget_of_nothing(monkeypatch):
     assert any("the time budget ran out" in warning for warning in outcome.warnings)
 
 
+def timed_run(monkeypatch, budget_s, **more):
+    """Return the outcome of a run with a budget, and how long it took, in turns."""
+    clock = SimpleNamespace(monotonic=lambda: FakeProcess.clock)
+    monkeypatch.setattr(session, "time", clock)
+    monkeypatch.setattr(replicate, "time", clock)
+    monkeypatch.setattr(FakeProcess, "clock", 0)
+    monkeypatch.setattr(FakeProcess, "send", counted_send(FakeProcess.send))
+    outcome = fake_run(monkeypatch, budget_s=budget_s, **more)
+    return outcome, FakeProcess.clock
+
+
+def counted_send(send):
+    """Count the turns of all fakes together, also of other classes."""
+
+    def counted(self, **order):
+        FakeProcess.clock += "turn" in order
+        send(self, **order)
+
+    return counted
+
+
+@pytest.mark.parametrize("cases", [0.1, 1.1, 1.8, 3.5, 8.7, 20.2, 33.3])
+def test_the_budget_ends_a_pair(monkeypatch, cases):
+    """After its end no case is begun, before it every case: the run ends about then, and what it has is kept."""
+    whole = timed_run(monkeypatch, math.inf)[1]
+    case_s = whole / 8 / 5  # three cases, and the control twice
+    monkeypatch.undo()
+    outcome, took_s = timed_run(monkeypatch, cases * case_s)
+    assert cases * case_s < took_s <= (cases + 2) * case_s
+    assert any("the time budget ran out" in warning for warning in outcome.warnings)
+    pairs = [len(case.screened) for case in outcome.cases]
+    assert pairs == sorted(pairs, reverse=True)
+    assert pairs[0] > 0
+    assert max(pairs) - min(pairs) <= 1
+    assert {len(group.screened) for group in outcome.groups} == {min(pairs)}
+    assert outcome.exit_code == (13 if cases < 3 else 0)
+    assert (outcome.verdict == "incomplete") == (cases < 3)
+    assert any("in the first pair" in warning for warning in outcome.warnings) == (cases < 3)
+
+
+def test_a_budget_that_is_enough(monkeypatch):
+    """It changes nothing."""
+    outcome, took_s = timed_run(monkeypatch, 1e6)
+    assert not any("budget" in warning for warning in outcome.warnings)
+    assert {len(case.screened) for case in outcome.cases} == {8}
+    assert took_s < 1e6
+
+
 def test_plan_that_cannot_alarm(monkeypatch):
-    """If the plan can prove none of its suspects, the run is incomplete and says which --confirm could."""
-    outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=8))
-    assert (outcome.verdict, outcome.exit_code) == ("incomplete", 13)
-    assert all(len(case.screened) == 3 and not case.confirmed for case in outcome.cases)
+    """If the plan can prove none of its suspects, more pairs are taken, and the report says so."""
+    progress = []
+    outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=8), progress=progress.append)
+    assert progress[-1].startswith("confirm 9 of at most 9: ")
+    assert (outcome.verdict, outcome.exit_code) == ("regressed", 10)
+    assert all(len(case.screened) == 3 and len(case.confirmed) == 9 for case in outcome.cases)
+    assert outcome.plan["confirm"] == 9
     (warning,) = (warning for warning in outcome.warnings if "--confirm" in warning)
-    assert warning.startswith("4 cases and groups look slower: 8 pairs can prove none of so many")
-    assert "--confirm 9 can prove it" in warning
+    assert warning == (
+        "4 cases and groups look slower: --confirm 8 can prove none of so many, so up to 9 fresh pairs were taken"
+    )
     outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=9))
     assert (outcome.verdict, outcome.exit_code) == ("regressed", 10)
+    assert not any("--confirm" in warning for warning in outcome.warnings)
 
 
 def test_large_changes_need_no_confirmation(monkeypatch):

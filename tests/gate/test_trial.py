@@ -251,15 +251,16 @@ def test_looks(pairs, quarters):
 @pytest.mark.parametrize("family", [1, 2, 5, 40])
 @pytest.mark.parametrize("alpha", [0.05, 0.01, 0.001])
 def test_least_pairs(alpha, family):
-    """With this many pairs an alarm is possible, with one less it is not."""
+    """With this many pairs an alarm is possible, with one less it is not. A plan with fewer is given as many."""
     least = trial.least_pairs(alpha, family)
     assert 2**-least / 0.8 * family <= alpha < 2 ** -(least - 1) / 0.8 * family
-    if family == 1:
-        for confirm, alarm in [(least, True), (least - 1, False)]:
-            plan = Plan(alpha=alpha, confirm=confirm)
-            done, _ = follow({"g": ["a"]}, {"a": level(1.0)}, {"a": level(1.0)}, plan)
-            assert (done.cases["a"].slower.p_adjusted <= alpha) == alarm
-            assert done.confirm_needed == (0 if alarm else least)
+    names = [str(number) for number in range(family)]
+    values = dict.fromkeys(names, level(1.0))
+    for confirm in (least, least - 1):
+        plan = Plan(alpha, confirm=confirm)
+        done, _ = follow({name: [name] for name in names}, values, values, plan, apart=names)
+        assert all(one.slower.p_adjusted <= alpha for one in done.cases.values())
+        assert done.plan == Plan(alpha, confirm=least)
 
 
 @pytest.mark.parametrize("confirm", [7, 8, 16, 17, 18, 24, 60])
@@ -272,19 +273,67 @@ def test_shares_of_alpha(confirm):
 
 
 def test_a_plan_that_cannot_prove_so_many_suspects():
-    """If no suspect could be proven, nothing is confirmed, and the trial says how many pairs could."""
+    """If no suspect could be proven, so many more pairs are taken that one can be. Who confirms is told before."""
     names = list("abcde")
-    plan = Plan(screen=3, confirm=8)
-    done, calls = follow({"g": names}, dict.fromkeys(names, level(0.2)), {}, plan)
-    assert len(calls) == 3
+    plan, told = Plan(screen=3, confirm=8), []
+    values = dict.fromkeys(names, level(0.2))
+    done, calls = follow({"g": names}, values, values, plan, confirming=told.append)
     assert done.suspects == 6
-    assert done.confirm_needed == trial.least_pairs(plan.alpha, 6) == 10
-    assert not done.stopped
-    done, _ = follow({"g": names}, dict.fromkeys(names, level(0.2)), {}, plan, time_for=2)
-    assert (done.stopped, done.confirm_needed) == (True, 0)
-    done, _ = follow({"g": names}, *[dict.fromkeys(names, level(0.2))] * 2, Plan(screen=3, confirm=10))
-    assert done.confirm_needed == 0
+    assert done.plan.confirm == trial.least_pairs(plan.alpha, 6) == 10
+    assert told == [done.plan] == [Plan(screen=3, confirm=10)]
+    assert len(calls) == 3 + 10
     assert all(done.cases[name].slower.p_adjusted <= plan.alpha for name in names)
+    done, _ = follow({"g": names}, values, values, plan, time_for=2, confirming=told.append)
+    assert (done.stopped, done.plan, len(told)) == (True, plan, 1)
+
+
+def test_enough_pairs_stay_as_many():
+    """More pairs than asked for are taken only if those can prove nothing."""
+    done, _ = follow({"g": ["a"]}, {"a": level(0.2)}, {"a": level(0.2)}, Plan(screen=3, confirm=8))
+    assert done.plan.confirm == 8
+
+
+def cut(at, missing, value=0.2):
+    """Run a trial of two cases, slower by ``value``; pair number ``at`` ends before the cases ``missing``."""
+    number = 0
+
+    def measure(phase, cases):
+        nonlocal number
+        number += 1
+        if number > at:
+            return None
+        left = frozenset(missing) & set(cases) if number == at else frozenset()
+        values = {case: value + STEADY[number] for case in cases if case not in left}
+        return Pair(values, None if left else 0.0, None if left else 0.05 + STEADY[number], left)
+
+    return trial.run({"g": ["a", "b"]}, PLAN, measure)
+
+
+def test_a_cut_end_of_the_screen():
+    """The trial was stopped, though no pair is missing and nothing looks slower."""
+    done = cut(8, ["b"], value=0.0)
+    assert done.stopped
+    assert done.suspects == 0
+
+
+@pytest.mark.parametrize("at", [1, 4, 8])
+def test_a_cut_pair_of_the_screen(at):
+    """Values of a pair that the budget cut count. The group is as before, but has no value of that pair."""
+    done = cut(at, ["b"])
+    assert done.stopped
+    assert done.members == {"g": ("a", "b")}
+    assert [len(done.cases[case].screened) for case in "ab"] == [at, at - 1]
+    assert len(done.groups["g"].screened) == len(done.null) == at - 1
+    assert not any(one.confirmed for one in done.cases.values())
+
+
+@pytest.mark.parametrize("at", [8 + 5, 8 + 12])
+def test_a_cut_pair_of_the_confirmation(at):
+    """It is the last one, and its values count, also where a look follows it."""
+    done = cut(at, ["b"])
+    assert done.stopped
+    assert [len(done.cases[case].confirmed) for case in "ab"] == [at - 8, at - 9]
+    assert (done.cases["a"].slower.p_adjusted <= PLAN.alpha) == (at == 20)
 
 
 def test_few_pairs_can_raise_a_suspicion():

@@ -63,7 +63,9 @@ def missing(device: str) -> str | None:
         jax.devices(device)
     except (RuntimeError, AssertionError):  # the second where JAX_PLATFORMS names only platforms that are missing
         chosen = os.environ.get("JAX_PLATFORMS")
-        why = f" (JAX_PLATFORMS={chosen})" if chosen else ""
+        # JAX uses the CPU too where none is named. It fails if any that is named is missing.
+        remedy = "; unset it" if device == "cpu" else ""
+        why = f" (JAX_PLATFORMS={chosen}{remedy})" if chosen else ""
         return f"jax sees no {'CUDA' if device == 'cuda' else device} device{why}"
     _threads = tasks.named(_POOL) - before or _threads
     return None

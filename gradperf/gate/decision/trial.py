@@ -95,6 +95,10 @@ class Plan:
         """Return whether any of this many suspects can be proven at the end, by Holm's method."""
         return suspects * self._least_p(END) <= self.shares[END] * self.alpha
 
+    def enough_for(self, suspects: int) -> "Plan":
+        """Return the plan, with as many more confirming pairs as it takes to prove any of this many suspects."""
+        return self if self.can_alarm(suspects) else replace(self, confirm=least_pairs(self.alpha, suspects))
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -106,6 +110,8 @@ class Pair:
     """The log-ratio of two more processes of the base."""
     planted: float | None
     """The same, with :data:`PLANTED` more work in one of them."""
+    not_begun: frozenset[str] = frozenset()
+    """The cases that have no value because the time ran out before them. No other pair follows."""
 
 
 Measure = Callable[[Phase, Sequence[str]], Pair | None]
@@ -153,8 +159,8 @@ class Trial:
     """The controls, over both phases."""
     stopped: bool
     """Whether the time ran out before everything was decided."""
-    confirm_needed: int = 0
-    """If nothing was confirmed, because the plan could not prove any of this many suspects: the pairs that can."""
+    plan: Plan
+    """What was carried out: it has more confirming pairs than were asked for, if those could prove no suspect."""
 
     @property
     def suspects(self) -> int:
@@ -252,24 +258,33 @@ def planted_was_seen(values: Sequence[float], plan: Plan) -> bool:
     return p_slower(values, plan.margin) <= plan.alpha and location(values) < math.log1p(PLAUSIBLE)
 
 
-def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, apart: Collection[str] = ()) -> Trial:
+def run(
+    groups: Mapping[str, Sequence[str]],
+    plan: Plan,
+    measure: Measure,
+    *,
+    apart: Collection[str] = (),
+    confirming: Callable[[Plan], None] = lambda plan: None,
+) -> Trial:
     """Screen all cases of ``groups``, then confirm those that look slower or faster.
 
     ``groups`` has the cases of each group; the group of all cases is added. The cases ``apart``, whose change the
-    user accepted, are measured but belong to no group, because the group would alarm for them.
+    user accepted, are measured but belong to no group, because the group would alarm for them. ``confirming`` is
+    told the plan of the confirmation: more suspects may need more pairs. That follows from the screen alone, so it
+    costs no alpha.
     """
     group_of = {case: group for group, cases in groups.items() for case in cases}
     pairs: list[Pair] = []
     while len(pairs) < plan.screen and (pair := measure("screen", tuple(group_of))) is not None:
         pairs.append(pair)
-    stopped = len(pairs) < plan.screen
+    stopped = len(pairs) < plan.screen or any(pair.not_begun for pair in pairs)
 
     members = _members(groups, pairs, apart)
     cases = {case: _Subject((case,), pairs, plan) for case in group_of}
     means = {group: _Subject(member_cases, pairs, plan) for group, member_cases in members.items()}
-    suspects = sum(subject.slower.is_open for subject in (*cases.values(), *means.values()))
-    confirm_needed = 0 if stopped or plan.can_alarm(suspects) else least_pairs(plan.alpha, suspects)
-    if not stopped and not confirm_needed:
+    if not stopped:
+        plan = plan.enough_for(sum(subject.slower.is_open for subject in (*cases.values(), *means.values())))
+        confirming(plan)
         stopped = _confirm(list(cases.values()), list(means.values()), plan, measure, pairs)
     return Trial(
         cases={case: subject.history for case, subject in cases.items()},
@@ -279,7 +294,7 @@ def run(groups: Mapping[str, Sequence[str]], plan: Plan, measure: Measure, *, ap
         null=tuple(pair.null for pair in pairs if pair.null is not None),
         planted=_planted(pairs),
         stopped=stopped,
-        confirm_needed=confirm_needed,
+        plan=plan,
     )
 
 
@@ -290,10 +305,11 @@ def _members(
 
     The screen alone decides membership. Otherwise a case that fails at times would change the mean's meaning.
     """
-    members = {
-        group: tuple(case for case in cases if case not in apart and all(case in p.log_ratios for p in screen))
-        for group, cases in groups.items()
-    }
+
+    def belongs(case: str) -> bool:
+        return case not in apart and all(case in pair.log_ratios or case in pair.not_begun for pair in screen)
+
+    members = {group: tuple(filter(belongs, cases)) for group, cases in groups.items()}
     if sum(map(bool, members.values())) > 1:
         members[ALL if ALL not in groups else f"{ALL} groups"] = tuple(itertools.chain(*members.values()))
     return {group: cases for group, cases in members.items() if len(cases) > 1}
@@ -329,6 +345,8 @@ def _confirm(
                 _look(family, look_after[count], count, plan)
             # Repeated looks need no correction here, because the planted slowdown is known to exist.
             planted_seen = planted_seen or planted_was_seen(_planted(pairs), plan)
+        if pair.not_begun:
+            return True
     return False
 
 

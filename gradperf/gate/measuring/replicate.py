@@ -4,7 +4,9 @@ After the cases, two more processes of the base take turns at the control's case
 for that case alone was 1 % faster than the base, which had imported four frameworks.) The order of launch is drawn.
 """
 
+import math
 import random
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -77,6 +79,10 @@ class Replicate:
     """By side: where its modules came from. Only the first replicate of a run asks for them."""
     broken: bool = False
     """Whether a process was lost, so that later cases have no value."""
+    launch_s: float = 0.0
+    """Seconds until all processes had collected their cases."""
+    not_begun: tuple[str, ...] = ()
+    """The cases that the deadline left no time for. Then the sides were not asked about their modules either."""
 
 
 def collect(sides: Iterable[Side], setting: Setting) -> tuple[list[list[dict[str, Any]]], list[str]]:
@@ -120,8 +126,15 @@ def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, st
     )
 
 
-def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, repeats: bool) -> Replicate:
-    """Measure ``cases`` once, with fresh processes; raise :class:`SideError` if a side cannot run."""
+def replicate(
+    cases: Sequence[str], setting: Setting, coin: random.Random, *, repeats: bool, deadline_s: float = math.inf
+) -> Replicate:
+    """Measure ``cases`` once, with fresh processes; raise :class:`SideError` if a side cannot run.
+
+    After ``deadline_s``, on the clock of ``time.monotonic``, no other case is begun, nor the control.
+    """
+    if (start_s := time.monotonic()) > deadline_s:
+        return Replicate(not_begun=tuple(cases))
     measured = Replicate()
     roles = {"base": setting.base, "head": setting.head} if cases else {}
     if setting.control is not None:
@@ -149,7 +162,11 @@ def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, re
             process.send(do="time", cases=role_cases, own=own, foreign=foreign, names=names)
         controls = {role: processes.pop(role) for role in CONTROLS if role in processes}
         found = dict(zip(processes, collected(processes.values()), strict=True))
-        for case in cases:
+        measured.launch_s = time.monotonic() - start_s
+        for number, case in enumerate(cases):
+            if time.monotonic() > deadline_s:
+                measured.not_begun = tuple(cases[number:])
+                return measured
             try:
                 _compare(case, processes, found, setting, coin, measured)
             except WorkerLost as lost:
@@ -160,7 +177,8 @@ def replicate(cases: Sequence[str], setting: Setting, coin: random.Random, *, re
         if processes:
             measured.origins = _end(processes.values())
             measured.own_modules = any(origins.own_modules != 0 for origins in measured.origins.values())
-        if setting.control is not None and setting.control not in measured.failed:
+        is_late = time.monotonic() > deadline_s
+        if setting.control is not None and setting.control not in measured.failed and not is_late:
             try:
                 _compare_control(setting.control, controls, coin, measured)
             except WorkerLost as lost:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from gradperf.errors import UserError
-from gradperf.gate.sides import git
+from gradperf.gate.sides import filters, git
 
 MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 """Names of the main branch; the first that exists is used."""
@@ -119,7 +119,7 @@ def warnings(repo: Path) -> list[str]:
             f" and {more} more" if (more := len(needed) - MOST_NAMED) > 0 else ""
         )
         found.append(f"neither side has what git ignores, so a test that needs it fails or is skipped: {shown}")
-    return found
+    return found + filters.warnings(repo)
 
 
 def _is_by_product(repo: Path, path: str) -> bool:

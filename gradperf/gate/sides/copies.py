@@ -11,13 +11,13 @@ sides, files pass through git's filters and its conversion of line ends.
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gradperf.errors import UserError
-from gradperf.gate.sides import checkout, git
+from gradperf.gate.sides import checkout, filters, git
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,11 @@ def make(repo: Path, base_commit: str, base: Path, head: Path, pipe: int | None 
 
     Every git that writes into them inherits ``pipe`` (see :meth:`gradperf.gate.janitor.Janitor.pipe`).
     """
+    with _clearer_errors(repo):
+        return _make(repo, base_commit, base, head, pipe)
+
+
+def _make(repo: Path, base_commit: str, base: Path, head: Path, pipe: int | None) -> Differences:
     copy = _start(repo, checkout.head(repo), head, pipe)
     stored = _store(copy)
     _check_out(copy, stored.tree, stored.left_out)
@@ -92,8 +97,18 @@ def make(repo: Path, base_commit: str, base: Path, head: Path, pipe: int | None 
 
 def uncommitted(repo: Path) -> tuple[str, ...]:
     """List the paths in which the user's files differ from HEAD."""
-    with tempfile.TemporaryDirectory() as folder:
+    with _clearer_errors(repo), tempfile.TemporaryDirectory() as folder:
         return _store(_start(repo, checkout.head(repo), Path(folder) / "copy", None)).uncommitted
+
+
+@contextmanager
+def _clearer_errors(repo: Path) -> Iterator[None]:
+    """Where git fails for want of a filter, say so: its own message may not even name the file."""
+    try:
+        yield
+    except UserError:
+        filters.check(repo)
+        raise
 
 
 def _start(repo: Path, commit: str, folder: Path, pipe: int | None) -> _Copy:
