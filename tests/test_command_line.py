@@ -15,6 +15,7 @@ from gradperf import options, problems
 from gradperf.commands import gate
 from gradperf.gate.decision.trial import Plan
 from tests.conftest import ROOT
+from tests.records import record
 
 NAMES = ("list", "run", "pair", "gate", "certificate", "show", "neighbours", "doctor")
 
@@ -226,7 +227,7 @@ def test_names_that_the_output_cannot_hold(tmp_path, encoding, named):
     """A name of a file, whatever it holds, ends no command in a traceback and reaches no terminal as a command."""
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     file = tmp_path / "漢é\x1b[2J.json"
-    file.write_text('{"benchmarks": []}')
+    file.write_text(json.dumps({"benchmarks": [record()]}))
     (tmp_path / "漢\x1b[2J.json").write_text("[]")
     command = [sys.executable, "-m", "gradperf", "show"]
     for run in (file, tmp_path):
