@@ -168,6 +168,17 @@ def test_a_slower_case_on_a_slower_machine():
     assert found.cases[STYLES[7].case].ratio == pytest.approx(1.5)
 
 
+def test_a_machine_that_was_slow_for_some_cases():
+    """Each case is divided by its own reference: the machine was slow while five of them were timed."""
+    then = [timed(one, 1e-5) for one in STYLES]
+    slow = [1.4 if place < 5 else 1.0 for place in range(CASES)]
+    now = [timed(one, factor * 1e-5, reference_s=factor * 1e-5) for one, factor in zip(STYLES, slow, strict=True)]
+    found = compared(then, now)
+    assert found.factor == 1
+    assert {round(change.ratio, 6) for change in found.cases.values()} == {1.0}
+    assert found.cases[STYLES[0].case].visible > found.cases[STYLES[-1].case].visible
+
+
 def test_one_odd_reference_is_no_slower_machine():
     """The median over the cases decides."""
     then = [timed(one, 1e-5) for one in STYLES[:5]]

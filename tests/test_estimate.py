@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradperf.records.facts import DISTURBED
-from gradperf.timing.estimate import ALONE, HIDDEN_ERROR, SLOW, SPREAD_SHARE, USUAL_LEVERAGE, estimate
+from gradperf.timing.estimate import (
+    ALONE,
+    HIDDEN_ERROR,
+    SLOW,
+    SPREAD_SHARE,
+    UNREST_SHARE,
+    USUAL_LEVERAGE,
+    estimate,
+    unrest,
+)
 from gradperf.timing.moment import Moment
 from tests.timing_noise import LONG, ONCE_S, REFERENCE_S, SHORT, STEP_S, estimates, moment
 
@@ -130,6 +139,25 @@ def test_process_with_a_speed_of_its_own(slower):
     assert 0 < np.median(logs) < 0.008
     assert logs.std() < 0.006
     assert coverage(found) > 0.99
+
+
+def test_unrest():
+    """The mean over the moments: slow ones count, and a single fast reference does not."""
+    steady = [replace(moment(np.random.default_rng(20), "main"), reference_s=REFERENCE_S)] * 160
+    assert unrest([]) == unrest(steady) == 0
+    lucky = [replace(steady[0], reference_s=0.8 * REFERENCE_S), *steady[1:]]
+    assert unrest(lucky) == 0
+    slow = [replace(one, reference_s=1.3 * REFERENCE_S) for one in steady[:40]]
+    assert unrest([*slow, *steady[40:]]) == pytest.approx(math.log(1.3) / 4)
+
+
+def test_unrest_is_an_error():
+    """On a machine whose speed changed during the run, every time is less sure."""
+    for calm, moments in estimates(21, 20):
+        assert estimate(moments, long=LONG, short=SHORT, unrest=0.0).error == calm.error
+        restless = estimate(moments, long=LONG, short=SHORT, unrest=0.1)
+        assert restless.error == pytest.approx(math.hypot(calm.error, 0.1 * UNREST_SHARE))
+        assert restless.step_s == calm.step_s
 
 
 def test_one_process_that_is_faster():

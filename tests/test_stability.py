@@ -292,7 +292,7 @@ def test_stored_estimates_are_not_trusted(monkeypatch):
     assert markdown(lying) == markdown(several)
     monkeypatch.setattr("gradperf.timing.estimate.HIDDEN_ERROR", 0.2)
     assert "| 30 % | **all** | 2 | 0 % | 1.300× |" in markdown(several)
-    monkeypatch.setattr(analysis, "estimate", lambda moments, long, short: 1 / 0)
+    monkeypatch.setattr(analysis, "estimate", lambda moments, **_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         markdown(several)
 

@@ -34,7 +34,7 @@ REFERENCE_ERROR = 0.01
 fastest of four counts."""
 
 SLOWER_MACHINE = 1.03
-"""From this ratio of the references on, a run met a slower machine, and its times are divided by the reference."""
+"""From this ratio of the references on, a case met a slower machine, and its times are divided by the reference."""
 
 Verdict = Literal["faster", "slower", "nothing seen", "unknown"]
 Basis = Literal["seconds", "reference", "baseline"]
@@ -80,7 +80,7 @@ class Changes:
     basis: Basis
     """What is compared."""
     factor: float
-    """How much longer the reference took now; 1 if that is not known."""
+    """How much longer the reference took now, in the median of the cases; 1 if that is not known."""
     cases: Mapping[str, Change]
     """By the id of the case."""
     only_then: tuple[str, ...]
@@ -114,14 +114,15 @@ def changes(then: Sequence[Benchmark], now: Sequence[Benchmark], basis: Basis, b
     """Compare the whole steps of two runs."""
     old, new = ({one.case: one for one in run if one.is_compared} for run in (then, now))
     shared = [name for name in new if name in old]
-    factor = _factor([(old[name], new[name]) for name in shared])
     then_scales, now_scales = (_scales(run, basis, baseline_of) for run in (old, new))
-    if basis == "seconds" and max(factor, 1 / factor) >= SLOWER_MACHINE:
-        then_scales = dict.fromkeys(old, _Scale(1.0, REFERENCE_ERROR))
-        now_scales = dict.fromkeys(new, _Scale(factor, REFERENCE_ERROR))
+    if basis == "seconds":
+        for name in shared:
+            if (factor := _factor(old[name], new[name])) is not None and differ(factor):
+                then_scales[name], now_scales[name] = _Scale(1.0, REFERENCE_ERROR), _Scale(factor, REFERENCE_ERROR)
+    factors = [factor for name in shared if (factor := _factor(old[name], new[name])) is not None]
     return Changes(
         basis,
-        factor,
+        _exp(median(map(math.log, factors))) if factors else 1.0,
         {name: _change(old[name], new[name], then_scales[name], now_scales[name], len(shared)) for name in shared},
         tuple(name for name in old if name not in new),
         tuple(name for name in new if name not in old),
@@ -141,14 +142,16 @@ def visible(error: float, cases: int) -> float:
     return _exp((width(cases) + NormalDist().inv_cdf(POWER)) * error) - 1
 
 
-def _factor(pairs: Sequence[tuple[Benchmark, Benchmark]]) -> float:
-    """Return the ratio of the references of two runs, the median over the cases."""
-    logs = [
-        math.log(now.reference_s) - math.log(then.reference_s)
-        for then, now in pairs
-        if now.reference_s is not None and then.reference_s is not None
-    ]
-    return _exp(median(logs)) if logs else 1.0
+def differ(factor: float) -> bool:
+    """Return whether the machine had another speed, by this ratio of the references."""
+    return max(factor, 1 / factor) >= SLOWER_MACHINE
+
+
+def _factor(then: Benchmark, now: Benchmark) -> float | None:
+    """Return how much longer the reference took now, at the best moment of a case; None if that is not known."""
+    if not (then.reference_s and now.reference_s):
+        return None
+    return _exp(math.log(now.reference_s) - math.log(then.reference_s))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from gradperf.comparison.changes import SLOWER_MACHINE, Basis, Changes
+from gradperf.comparison.changes import Basis, Changes, differ
 from gradperf.text.quantities import number, percent, plural
 
 _BASES: dict[Basis, str] = {
@@ -31,7 +31,7 @@ def summary(found: Changes) -> list[str]:
         )
     if text := _BASES[found.basis]:
         lines.append(text)
-    if found.basis == "seconds" and max(found.factor, 1 / found.factor) >= SLOWER_MACHINE:
+    if found.basis == "seconds" and differ(found.factor):
         speed = "slower" if found.factor > 1 else "faster"
         ratio = number(max(found.factor, 1 / found.factor))
         lines.append(f"the machine was {ratio} times {speed} now, by the reference: the ratios are without that")

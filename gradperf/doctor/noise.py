@@ -22,7 +22,7 @@ from gradperf.frameworks.contract import Run
 from gradperf.gate.decision.trial import Plan
 from gradperf.stats import detectable_effect
 from gradperf.suite import gate_set
-from gradperf.timing.estimate import Estimate, estimate
+from gradperf.timing.estimate import Estimate, estimate, unrest
 from gradperf.timing.lengths import Lengths, choose
 from gradperf.timing.moment import Moment
 from gradperf.timing.plan import LATER
@@ -59,7 +59,10 @@ class Noise:
         """What each run of these moments would have recorded; with fewer than two runs' moments, a single run."""
         count = max(1, len(self.moments) // RUN_MOMENTS)
         long, short = self.lengths.long, self.lengths.short
-        return tuple(estimate(self.moments[first::count], long=long, short=short) for first in range(count))
+        return tuple(
+            estimate(self.moments[first::count], long=long, short=short, unrest=unrest(self.moments))
+            for first in range(count)
+        )
 
     @property
     def stored_error(self) -> float:

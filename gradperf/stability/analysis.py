@@ -18,7 +18,7 @@ from gradperf.comparison.baseline import BaselineOf, compare
 from gradperf.comparison.changes import changes
 from gradperf.records.facts import Benchmark, Facts
 from gradperf.stability.runs import Case, Run
-from gradperf.timing.estimate import Estimate, estimate
+from gradperf.timing.estimate import Estimate, estimate, unrest
 
 SHORT_S = 0.002
 """Cases with shorter steps are also counted apart."""
@@ -51,13 +51,14 @@ def by_machine(runs: Iterable[Measured]) -> list[list[Measured]]:
 
 def measured(run: Run) -> Measured:
     """Estimate every case of a run from its moments."""
-    return Measured(run, tuple(_benchmark(id_, case) for id_, case in run.cases.items()))
+    of_machine = unrest(moment for case in run.cases.values() for moment in case.moments)
+    return Measured(run, tuple(_benchmark(id_, case, of_machine) for id_, case in run.cases.items()))
 
 
-def _benchmark(id_: str, case: Case) -> Benchmark:
+def _benchmark(id_: str, case: Case, of_machine: float) -> Benchmark:
     problem, label, device, dtype = id_.split("-")
     framework, _, style = label.partition(".")
-    found = _estimate(case)
+    found = _estimate(case, of_machine)
     facts = Facts(
         problem=problem,
         framework=framework,
@@ -76,8 +77,8 @@ def _benchmark(id_: str, case: Case) -> Benchmark:
     return Benchmark(facts, label, median_call_s=None, iqr_s=None)
 
 
-def _estimate(case: Case) -> Estimate:
-    return estimate(case.moments, long=case.steps, short=case.short_steps)
+def _estimate(case: Case, of_machine: float = 0.0) -> Estimate:
+    return estimate(case.moments, long=case.steps, short=case.short_steps, unrest=of_machine)
 
 
 # --- from run to run ---

@@ -201,13 +201,16 @@ def _add_first_calls(recording: Recording) -> None:
 
 def _estimate(recording: Recording) -> None:
     """Add to each whole step what its moments show."""
-    from gradperf.timing.estimate import estimate
+    from gradperf.timing.estimate import estimate, unrest
 
+    if recording.moments is None:
+        return
+    of_machine = unrest(chain.from_iterable(recording.moments.taken.values()))
     for place, one in enumerate(recording.finished):
-        taken = recording.moments.taken.get(one.case.id) if recording.moments and one.facts.part == "all" else None
+        taken = recording.moments.taken.get(one.case.id) if one.facts.part == "all" else None
         if taken:
             assert one.facts.steps is not None
-            found = estimate(taken, long=one.facts.steps, short=one.facts.short_steps)
+            found = estimate(taken, long=one.facts.steps, short=one.facts.short_steps, unrest=of_machine)
             facts = replace(
                 one.facts,
                 step_s=found.step_s,

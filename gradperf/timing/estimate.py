@@ -3,17 +3,18 @@
 Other work only adds time. So the fastest call of all moments is the best estimate of the time of a call, and the
 difference of a long and a short call is the time of the steps by which they differ. How far the moments agree tells
 a little of how far the estimate can be trusted: if only one of them reached the fastest time, perhaps none reached
-the true one.
+the true one. How much the speed of the machine changed during the run tells more.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from gradperf.timing.lengths import leverage
 from gradperf.timing.moment import Moment
 
-HIDDEN_ERROR = 0.013
+HIDDEN_ERROR = 0.0115
 """Standard error, of the logarithm of a step's time, that the moments of a run do not show.
 
 By experiment, as the share below: with both, about one in a hundred comparisons of equal code calls one of forty
@@ -32,6 +33,15 @@ SPREAD_SHARE = 0.25
 The fastest moment is mostly right, however late the others were. So the spread says little. In a first version all
 of it counted, and the slower process too: then a slowdown of 10 % was found in 31 % of the comparisons.
 """
+
+UNREST_SHARE = 0.75
+"""The share of the unrest of the machine that counts as error, by experiment: see ``docs/measuring.md``."""
+
+FAST = 0.05
+"""This share of the references of a run were as fast as the machine can be; a single one may be fast by chance."""
+
+MOST = 100.0
+"""No error is larger: with this one, nothing is known of a time."""
 
 WIDTH = 2.0
 """The interval extends this many standard errors to each side."""
@@ -64,8 +74,24 @@ class Estimate:
         return self.step_s * math.exp(-WIDTH * self.error), self.step_s * math.exp(WIDTH * self.error)
 
 
-def estimate(moments: Sequence[Moment], *, long: int, short: int | None) -> Estimate:
-    """Return the estimate from calls of ``long`` and ``short`` steps; raises ValueError without moments."""
+def unrest(moments: Iterable[Moment]) -> float:
+    """Return how much slower than at its best the machine was during a run, in the mean of its moments.
+
+    ``moments`` are those of all cases. The result is the mean logarithm of the time of the reference, as a multiple
+    of a fast one: 0 for a machine of one speed; 0 without moments.
+    """
+    references_s = sorted(moment.reference_s for moment in moments)
+    if not references_s:
+        return 0.0
+    fast_s = references_s[int(FAST * len(references_s))]
+    return fmean(max(0.0, math.log(second / fast_s)) for second in references_s)
+
+
+def estimate(moments: Sequence[Moment], *, long: int, short: int | None, unrest: float = 0.0) -> Estimate:
+    """Return the estimate from calls of ``long`` and ``short`` steps; raises ValueError without moments.
+
+    ``unrest`` is that of the machine during the run (:func:`unrest`).
+    """
     if not moments:
         raise ValueError("no moment to estimate a time from")
     reference_s = min(moment.reference_s for moment in moments)
@@ -75,7 +101,14 @@ def estimate(moments: Sequence[Moment], *, long: int, short: int | None) -> Esti
     return Estimate(
         step_s=step_s,
         call_s=call_s,
-        error=math.hypot(HIDDEN_ERROR * _difficulty(used, call_s), SPREAD_SHARE * _spread(used, long, short)),
+        error=min(
+            MOST,
+            math.hypot(
+                HIDDEN_ERROR * _difficulty(used, call_s),
+                SPREAD_SHARE * _spread(used, long, short),
+                UNREST_SHARE * unrest,
+            ),
+        ),
         disturbed=sum(moment.disturbed for moment in moments) / rounds,
         slow=len(moments) - len(used),
     )
