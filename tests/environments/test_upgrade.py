@@ -152,7 +152,11 @@ def test_mistake(upgrade, tmp_path, mistake):
 
 
 def test_conflict(repo, upgrade, tmp_path):
-    """A published package that does not fit the upgrade ends it; a requirement of the project's own does not."""
+    """A published package that does not fit the upgrade ends it.
+
+    Neither a requirement of the project's own does, nor one that was not met before.
+    """
+    unpack(wheel(tmp_path / "links", "tool", "1.0", "", requires=["absent"]), repo / ".venv")
     unpack(wheel(tmp_path / "links", "clock", "3.0", "", requires=["widget<1.1"]), repo / ".venv")
     line = message(upgrade("widget==1.1"))
     assert "clock 3.0 requires widget<1.1, but 1.1 is installed; upgrade clock too" in line
@@ -160,6 +164,7 @@ def test_conflict(repo, upgrade, tmp_path):
     write(packages(repo / ".venv"), {"clock-3.0.dist-info/direct_url.json": json.dumps(origin)})
     done = upgrade("widget==1.1", "--budget", "0.0001", "--", "bench", *QUIET)
     assert "clock 3.0 requires widget<1.1, but 1.1 is installed; it is your own" in done.stderr
+    assert "absent" not in done.stderr
     assert "upgraded: widget from 1.0 to 1.1" in done.stderr
 
 
