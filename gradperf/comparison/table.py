@@ -14,7 +14,7 @@ from gradperf.comparison.ranks import ranks
 from gradperf.records.facts import Benchmark, Facts
 from gradperf.text import quantities, table
 from gradperf.text.printable import NONE, clean
-from gradperf.text.quantities import duration, magnitude, memory, number, percent_number
+from gradperf.text.quantities import duration, magnitude, memory, number, percent, percent_number
 from gradperf.text.table import Column, Terminal
 
 WIDE = 110
@@ -157,6 +157,8 @@ def lines(
         shown += layout.legend()
     if dates := _first_call_dates(benchmarks):
         shown += ["", *terminal.wrap(dates)]
+    if restless := _restless(benchmarks):
+        shown += ["", *terminal.wrap(restless)]
     if waited := _waited(benchmarks):
         shown += ["", *terminal.wrap(waited)]
     if cost := harness_cost(benchmarks):
@@ -245,11 +247,26 @@ def _first_call_dates(benchmarks: Sequence[Benchmark]) -> str | None:
     return f"first calls and memory were measured {when}"
 
 
+RESTLESS = 0.05
+"""From this unrest on, the tables say that the machine was restless."""
+
+
+def _restless(benchmarks: Sequence[Benchmark]) -> str | None:
+    """Return a sentence if the speed of the machine changed much during the run."""
+    unrest = max((one.facts.unrest or 0.0 for one in benchmarks), default=0.0)
+    if unrest < RESTLESS:
+        return None
+    return (
+        f"the speed of this machine changed during the run: by the reference computation it was slower by "
+        f"{percent(math.expm1(min(unrest, 10.0)))} on average than at its best, and all times are less sure for it"
+    )
+
+
 def _waited(benchmarks: Sequence[Benchmark]) -> str | None:
     """Return a sentence if cases waited for a CPU: their times include the waiting."""
     on_cpu = [one.facts for one in benchmarks if one.is_compared and one.facts.device == "cpu"]
     known = [facts for facts in on_cpu if facts.cpu_per_wall is not None]
-    waiting = sum(map(_has_waited, known))
+    waiting = sum(map(has_waited, known))
     if not waiting:
         return None
     several = max(facts.threads or 1 for facts in known) > 1
@@ -262,7 +279,7 @@ def _waited(benchmarks: Sequence[Benchmark]) -> str | None:
 _NOT_HAD = ": they did not have the threads that were asked for, and a style may take much longer than with one"
 
 
-def _has_waited(facts: Facts) -> bool:
+def has_waited(facts: Facts) -> bool:
     """Return whether a case waited for more than a tenth of its time, on average over its threads."""
     threads = facts.threads or 1
     if threads > 1 and facts.wait_per_wall is not None:

@@ -118,6 +118,10 @@ class Facts:
     """Its interval over the moments."""
     step_error: float | None = _fact(_size)
     """Its standard error, relative."""
+    own_error: float | None = _fact(_size)
+    """The part of it that the case's own moments show."""
+    unrest: float | None = _fact(_size)
+    """How much slower than at its best the machine was, in the mean of the run (a logarithm): the other part."""
     call_s: float | None = _fact(_size)
     """What a call pays once, before its first step and after its last."""
     disturbed: float | None = _fact(_size)
@@ -126,6 +130,8 @@ class Facts:
         lambda value: tuple(filter(None, map(_mapping, _tuple(value)))), default=()
     )
     """Each with the fields of :class:`gradperf.timing.moment.Moment`."""
+    took_s: float | None = _fact(_positive)
+    """Seconds that the run spent on the tests of the case: with its checks and its first call."""
     tier: str | None = _fact(_name)
     threads: int | None = _fact(_count)
     seed: int | None = _fact(_whole)
@@ -249,8 +255,9 @@ class Benchmark:
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether its moments differ too much."""
-        return self.facts.step_error is not None and self.facts.step_error >= DISTURBED
+        """Whether its own moments differ too much; the unrest of the machine affects all cases alike."""
+        error = self.facts.own_error if self.facts.own_error is not None else self.facts.step_error
+        return error is not None and error >= DISTURBED
 
     @property
     def reference_s(self) -> float | None:

@@ -70,6 +70,8 @@ def _benchmark(id_: str, case: Case, of_machine: float) -> Benchmark:
         step_s=found.step_s,
         step_interval_s=found.interval_s,
         step_error=found.error,
+        own_error=found.own_error,
+        unrest=of_machine,
         call_s=found.call_s,
         disturbed=found.disturbed,
         moments=tuple(vars(moment) for moment in case.moments),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradperf.suite import selection
+from gradperf.suite import progress, selection
 from gradperf.suite.duties import KEY as DUTIES
 from gradperf.suite.duties import Duties
 from gradperf.suite.selection import CHOICE, SETTINGS
@@ -55,6 +55,7 @@ def agreed(request: pytest.FixtureRequest, case: "Case", settings: "Settings", d
 
     last = request.config.stash.get(_LAST, None)
     if last is None or last.case != case:
+        progress.phase(request.config, "checking")
         if duties.is_recorded:  # its timed calls are short, and are checked by themselves
             last = agreement.agree(case, settings, whole_calls=1)
         else:

@@ -3,6 +3,7 @@
 The cases stay prepared until the run ends. After the last test the moments that are left are taken.
 """
 
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from random import Random
@@ -17,6 +18,19 @@ if TYPE_CHECKING:  # these import numpy, which must wait until the threads are b
     from gradperf.checks.agreement import Agreed
     from gradperf.timing.lengths import Lengths
     from gradperf.timing.moment import Moment, Process
+
+
+SLOW_MACHINE = 1.05
+"""A moment met a slow machine if its reference took this many times as long as a fast one of the run."""
+
+MOST_AGAIN = 3
+"""Moments that a case gets beside the planned ones, if it met no fast one."""
+
+AGAIN_S = 15.0
+"""All of those together end after this many seconds."""
+
+_LOOK_S = 0.05
+"""How often it is looked whether the machine is fast again."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,7 @@ class Moments:
         self._unannounced = set(cases)
         self._coin = Random(settings.seed)  # noqa: S311 - an order, not a secret
         self._announced: set[str] = set()
+        self._begun: list[Ready] = []
         self.taken: dict[str, list[Moment]] = {}
         """By the id of the case."""
         self.missed: list[str] = []
@@ -79,6 +94,7 @@ class Moments:
     def begin(self, ready: Ready) -> None:
         """Take the first moment of a case, and plan the others. Raises ``agreement.Disagreement``."""
         self.taken[ready.id] = []
+        self._begun.append(ready)
         self._take(ready, "main")
         self._plan.begin(ready)
 
@@ -86,9 +102,37 @@ class Moments:
         """Take the moments that are due after a test."""
         self._take_all(self._plan.due())
 
-    def rest(self) -> None:
-        """Take the moments that are left when all tests have run."""
-        self._take_all(self._plan.rest())
+    def rest(self, tell: Callable[[int, int], None]) -> None:
+        """Take the moments that are left after the last test; ``tell`` gets how many were taken, of how many."""
+        left = list(self._plan.rest())
+        for taken, due in enumerate(left):
+            tell(taken, len(left))
+            self._take_all([due])
+
+    def again(self) -> None:
+        """Take more moments of the cases that met no fast one, while the machine is fast.
+
+        Other machines on the same host may take half of its speed, for seconds at a time. A case whose moments all
+        fell into such seconds would look twice as slow.
+        """
+        from gradperf.timing.estimate import fast_reference_s
+        from gradperf.timing.reference import reference_s
+
+        references_s = [moment.reference_s for taken in self.taken.values() for moment in taken]
+        if not references_s:
+            return
+        most_s, end_s = SLOW_MACHINE * fast_reference_s(references_s), time.monotonic() + AGAIN_S
+        for _ in range(MOST_AGAIN):
+            for ready in [one for one in self._begun if self._met_only(one, most_s)]:
+                while reference_s() > most_s and time.monotonic() < end_s:
+                    time.sleep(_LOOK_S)
+                if time.monotonic() >= end_s:
+                    return
+                self._take_all([(ready, "main")])
+
+    def _met_only(self, ready: Ready, most_s: float) -> bool:
+        """Return whether a case met only slow moments: their references took longer than ``most_s``."""
+        return min((moment.reference_s for moment in self.taken[ready.id]), default=0.0) > most_s
 
     def lines(self) -> list[str]:
         """Return which cases are not recorded although their test passed, and which moments have no time."""

@@ -4,6 +4,7 @@ A test that takes the fixture ``case`` runs once for each case of its family, wh
 ``pytestmark = pytest.mark.family("training")``. With the fixture ``agreed`` it gets the case prepared and checked.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,18 @@ from gradperf.errors import UserError
 from gradperf.machine import threads
 from gradperf.records import storage
 from gradperf.stage import stage
-from gradperf.suite import duties, examined, machine_info, previous, recording, saving, selection, timed, turn
+from gradperf.suite import (
+    duties,
+    examined,
+    machine_info,
+    previous,
+    progress,
+    recording,
+    saving,
+    selection,
+    timed,
+    turn,
+)
 from gradperf.suite.selection import CHOICE, SETTINGS
 from gradperf.text.printable import clean_lines
 from gradperf.text.table import Terminal
@@ -67,12 +79,39 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[duties.KEY] = own
         config.stash[machine_info.COMPARED] = []
         recording.begin(config, root, folder, first_calls=own.measures_first_calls)
-        for part in (selection, recording, examined, timed, machine_info, saving, turn):  # these have hooks too
+        for part in (
+            selection,
+            recording,
+            examined,
+            timed,
+            machine_info,
+            saving,
+            turn,
+            progress,
+        ):  # these have hooks too
             config.pluginmanager.register(part)
+        if own.is_recorded:
+            _choose_tables(config)
         if own.is_recorded and folder and config.option.benchmark_compare:
             previous.prepare(config, folder)
     except UserError as error:
         raise pytest.UsageError(clean_lines(str(error))) from None
+
+
+_OF_TABLES = ("columns", "sort", "group-by", "name", "histogram", "verbose")
+"""Options of pytest-benchmark about its own tables."""
+
+
+def _choose_tables(config: pytest.Config) -> None:
+    """Leave out pytest-benchmark's tables, which are up to 187 columns wide, unless the user asked for them.
+
+    Raises UserError if a picture is asked for that could not be drawn after all was measured.
+    """
+    if config.option.benchmark_histogram and find_spec("pygal") is None:
+        raise UserError("--benchmark-histogram needs pygal: pip install 'pytest-benchmark[histogram]'")
+    asked = tuple(f"--benchmark-{name}" for name in _OF_TABLES)
+    if config.option.verbose <= 0 and not any(word.startswith(asked) for word in recording.command(config)):
+        config.option.benchmark_quiet = True
 
 
 def _times(config: pytest.Config, benchmarks: Path) -> bool:

@@ -7,6 +7,7 @@ benchmarks that are kept.
 import gc
 import os
 import re
+from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -66,6 +67,10 @@ class Recording:
     """None if they are not wanted."""
     second: "SecondProcess | None" = None
     """The second process of the run."""
+    records: Sequence[Path] = ()
+    """Of earlier runs, the newest first."""
+    took_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """By the id of a case: seconds that its tests took, checks and first call included."""
     moments: Moments | None = None
     """None if cases are timed for somebody else, or not at all."""
 
@@ -93,10 +98,10 @@ def begin(config: pytest.Config, root: Path, folder: Path | None, *, first_calls
 
     settings, processes = config.stash[SETTINGS], FreshProcesses()
     selected = selection.selected(config, root)
-    config.stash[KEY] = recording = Recording(settings, processes, load.moment(), selected)
+    records = newest_records(folder / MACHINE_ID) if folder else []
+    config.stash[KEY] = recording = Recording(settings, processes, load.moment(), selected, records=records)
     if first_calls:
-        records = [] if config.getoption("first_calls") or folder is None else newest_records(folder / MACHINE_ID)
-        recording.first_calls = FirstCalls(settings, processes, records)
+        recording.first_calls = FirstCalls(settings, processes, [] if config.getoption("first_calls") else records)
 
 
 @pytest.hookimpl(trylast=True)  # when what the user named was found to run here
@@ -216,9 +221,12 @@ def _estimate(recording: Recording) -> None:
                 step_s=found.step_s,
                 step_interval_s=found.interval_s,
                 step_error=found.error,
+                own_error=found.own_error,
+                unrest=of_machine,
                 call_s=found.call_s,
                 disturbed=found.disturbed,
                 moments=tuple(asdict(moment) for moment in taken),
+                took_s=recording.took_s[one.case.id] or None,
             )
             one.fixture.extra_info.update(asdict(facts))
             recording.finished[place] = replace(one, facts=facts)

@@ -1,5 +1,6 @@
 """Selects the cases of each test: those that the user chose, and the order in which they run."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -8,12 +9,16 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from gradperf.suite import duties
+from gradperf.text.printable import clean
+from gradperf.text.quantities import plural
 
 if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bound
     from gradperf.cases import Case, Choice, Settings
 
 CHOICE: "pytest.StashKey[Choice]" = pytest.StashKey()
 SETTINGS: "pytest.StashKey[Settings]" = pytest.StashKey()
+_LEFT_OUT: "pytest.StashKey[Counter[str]]" = pytest.StashKey()
+"""By reason: how many cases cannot run here."""
 
 MARKERS = (
     "family(name, offers, problem, always, published): the family of problems whose cases a test takes",
@@ -83,6 +88,11 @@ def times_whole_steps(item: pytest.Item) -> bool:
     return "case" in getattr(item, "fixturenames", ()) and Family.of(item).offers == "prepare"
 
 
+def takes_case(item: pytest.Item) -> bool:
+    """Return whether the test runs once for each case."""
+    return "case" in getattr(getattr(item, "callspec", None), "params", ())
+
+
 def case_id(item: pytest.Item) -> str:
     """Return the id of the case that a test takes."""
     id_: str = item.callspec.params["case"]  # type: ignore[attr-defined]
@@ -126,8 +136,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     If moments are taken, the cases are in a random order, which the seed repeats: then no style of a problem always
     meets the same minute of the run. Tests to which the user's choice leaves no case are deselected, not skipped.
+    So are those of a timed run that cannot run here, if others can.
     """
     empty = [item for item in items if item.get_closest_marker("without_case")]
+    if config.stash[duties.KEY].is_recorded:
+        empty += _cannot_run(config, [item for item in items if item not in empty])
     if empty:
         config.hook.pytest_deselected(items=empty)
     first: dict[str, int] = {}
@@ -141,3 +154,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         new = dict(zip(sorted(set(places.values())), shuffled, strict=True))
         places = {item: new[place] for item, place in places.items()}
     items[:] = sorted((item for item in items if item not in empty), key=places.__getitem__)
+
+
+def _cannot_run(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests whose cases cannot run here, and count their cases; none if no other test is left."""
+    reasons = {
+        item: str(marker.kwargs["reason"])
+        for item in items
+        if takes_case(item) and (marker := item.get_closest_marker("skip"))
+    }
+    if len(reasons) == len(items):
+        return []
+    by_case = {case_id(item): reason for item, reason in reasons.items()}
+    config.stash[_LEFT_OUT] = Counter(by_case.values())
+    return [*reasons]
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Return how many cases cannot run here, by reason."""
+    left_out = config.stash.get(_LEFT_OUT, Counter[str]()).most_common()
+    return [f"gradperf: cannot run here: {plural(count, 'case')}: {clean(reason)}" for reason, count in left_out]

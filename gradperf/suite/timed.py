@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gradperf.machine import tasks
 from gradperf.records.facts import HARNESS, Facts
-from gradperf.suite import duties
+from gradperf.suite import duties, progress, selection
 from gradperf.suite.examined import LAST, Examined
 from gradperf.suite.recording import KEY, Finished, drop_wrong
 
@@ -46,7 +47,9 @@ def timed(
         known = _facts_of_part(agreed, settings, part, steps=1) if part else _facts(stash[LAST], settings)
         recording.settle()
         if part is None and benchmark.enabled and recording.first_calls is not None:
+            progress.phase(request.config, "first call of")
             recording.first_calls.begin(stash[LAST].ready.agreed.case)
+        progress.phase(request.config, "timing")
         benchmark.has_error = True  # Until all is checked: what has an error is not saved.
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
         gc.freeze()  # What is left stays until the end. Looking at it before each timing took a tenth of a second.
@@ -109,8 +112,11 @@ def _facts_of_part(agreed: "Agreed", settings: "Settings", part: str, steps: int
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """After each test, take the moments of earlier cases that are due."""
+    start_s = time.monotonic()
     result = yield
     recording = item.config.stash[KEY]
+    if selection.takes_case(item):
+        recording.took_s[selection.case_id(item)] += time.monotonic() - start_s
     if recording.moments is not None:
         recording.settle()  # a test that failed may have left something to wait for
         recording.moments.due()
@@ -125,6 +131,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if recording.first_calls is not None:
         recording.first_calls.finish()
     if recording.moments is not None and not session.shouldstop:
-        recording.moments.rest()
+        recording.moments.rest(partial(progress.moment, session.config))
+        recording.moments.again()
         drop_wrong(recording, session)  # pytest looks at the number of failed tests before the session finishes
     return result

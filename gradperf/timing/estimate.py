@@ -63,6 +63,8 @@ class Estimate:
     """What a call pays once; None if calls of one length were timed."""
     error: float
     """Standard error of the logarithm of ``step_s``, about the relative one."""
+    own_error: float
+    """The part of it that is not due to the unrest of the machine."""
     disturbed: float
     """Share of the rounds in which the system took the CPU away."""
     slow: int
@@ -80,11 +82,17 @@ def unrest(moments: Iterable[Moment]) -> float:
     ``moments`` are those of all cases. The result is the mean logarithm of the time of the reference, as a multiple
     of a fast one: 0 for a machine of one speed; 0 without moments.
     """
-    references_s = sorted(moment.reference_s for moment in moments)
+    references_s = [moment.reference_s for moment in moments]
     if not references_s:
         return 0.0
-    fast_s = references_s[int(FAST * len(references_s))]
+    fast_s = fast_reference_s(references_s)
     return fmean(max(0.0, math.log(second / fast_s)) for second in references_s)
+
+
+def fast_reference_s(references_s: Iterable[float]) -> float:
+    """Return the time of the reference while the machine is as fast as it can be, by all moments of a run."""
+    ordered = sorted(references_s)
+    return ordered[int(FAST * len(ordered))]
 
 
 def estimate(moments: Sequence[Moment], *, long: int, short: int | None, unrest: float = 0.0) -> Estimate:
@@ -98,17 +106,12 @@ def estimate(moments: Sequence[Moment], *, long: int, short: int | None, unrest:
     used = [moment for moment in moments if moment.reference_s <= SLOW * reference_s]
     step_s, call_s = _times(used, long, short)
     rounds = sum(moment.rounds for moment in moments)
+    own_error = math.hypot(HIDDEN_ERROR * _difficulty(used, call_s), SPREAD_SHARE * _spread(used, long, short))
     return Estimate(
         step_s=step_s,
         call_s=call_s,
-        error=min(
-            MOST,
-            math.hypot(
-                HIDDEN_ERROR * _difficulty(used, call_s),
-                SPREAD_SHARE * _spread(used, long, short),
-                UNREST_SHARE * unrest,
-            ),
-        ),
+        error=min(MOST, math.hypot(own_error, UNREST_SHARE * unrest)),
+        own_error=min(MOST, own_error),
         disturbed=sum(moment.disturbed for moment in moments) / rounds,
         slow=len(moments) - len(used),
     )

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -193,7 +195,9 @@ def test_uv_that_fails(upgrade, tmp_path):
     assert "uv cannot: there is none; trying pip" in done.stderr
     assert "upgraded: widget from 1.0 to 1.1" in done.stderr
     # Where only pip was told where packages are, uv would find others.
-    done = upgrade("widget==2.0", *quick, PATH=path)
+    # Nor does pip install into another place that a variable names.
+    done = upgrade("widget==2.0", *quick, PATH=path, PIP_TARGET=str(tmp_path / "elsewhere"))
+    assert not (tmp_path / "elsewhere").exists()
     assert "with uv" not in done.stderr
     assert "upgraded: widget from 1.0 to 2.0" in done.stderr
 
@@ -230,8 +234,30 @@ def test_interrupted(repo, tmp_path):
     assert cache.kept(folder)
     key = cache.key(facts)
     assert cache.key(facts) == key != cache.key(facts, ["widget==2.0"])
-    unpack(wheel(tmp_path / "links", "clock", "3.0", ""), repo / ".venv")
+    (packages(repo / ".venv") / "widget.py").write_text("# built anew, of the same version\n")
     assert cache.key(check_interpreter(facts.python)) != key
+    changed = cache.key(facts)
+    unpack(wheel(tmp_path / "links", "clock", "3.0", ""), repo / ".venv")
+    assert cache.key(check_interpreter(facts.python)) != changed
+
+
+def test_two_at_once(tmp_path):
+    """The second waits until the first has made its environments, and says so."""
+    said, order = [], []
+
+    def second():
+        with cache.opened(tmp_path, said.append):
+            order.append("second")
+
+    with cache.opened(tmp_path, said.append):
+        other = threading.Thread(target=second)
+        other.start()
+        while not said and other.is_alive():
+            time.sleep(0.01)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    assert said == ["waiting for another gradperf upgrade that makes environments"]
 
 
 def test_copy(repo, tmp_path):

@@ -12,7 +12,7 @@ from gradperf.errors import UserError
 from gradperf.gate.sides.activation import activated
 from gradperf.gate.sides.project_python import choose
 from tests.gate.repositories import make, write
-from tests.gate.suites import QUIET, gate
+from tests.gate.suites import QUICK, QUIET, gate
 
 
 def environment(folder, conda=False):
@@ -196,9 +196,7 @@ def test_whole(tmp_path):
     write(packages, {"here.pth": "\n".join(path for path in sys.path if path.endswith("site-packages"))})
     write(repo, {"bench/test_it.py": SUITE + "\n"})
     facts = tmp_path / "facts.json"
-    done = gate(
-        repo / "bench", tmp_path / "temporary", "--budget", "0.02", "--", *QUIET, FACTS=str(facts), timeout=240
-    )
+    done = gate(repo / "bench", tmp_path / "temporary", *QUICK, "--", *QUIET, FACTS=str(facts), timeout=240)
     assert f"Python: {repo}/.venv/bin/python, the environment in the project's folder" in done.stderr
     prefix = str(repo / ".venv")
     assert json.loads(facts.read_text()) == {"prefix": prefix, "child": prefix, "active": prefix}
