@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -38,13 +39,14 @@ def test_no_command(run_gradperf):
 
 
 def test_unknown_command(run_gradperf):
-    """An unknown command is one message that lists the commands."""
+    """An unknown command is one message that lists the commands, and names the nearest one."""
     done = run_gradperf("nonsense")
     assert (done.returncode, done.stdout) == (2, "")
     usage, message = done.stderr.splitlines()
     assert usage.startswith("usage: gradperf ")
-    assert message.startswith("gradperf: error: argument COMMAND: invalid choice: 'nonsense'")
+    assert message.startswith("gradperf: error: unknown command 'nonsense'. There are: ")
     assert all(name in message for name in NAMES)
+    assert "unknown command 'lst'. Did you mean 'list'?" in run_gradperf("lst").stderr
 
 
 def test_defaults_of_the_gate_are_those_of_its_plan():
@@ -98,7 +100,7 @@ def test_repeated_names(run_gradperf):
 
 def test_list_shows_every_case_of_numpy(run_gradperf):
     """Every case, whether it can run here and, if not, why."""
-    done = run_gradperf("list", "--framework", "numpy")
+    done = run_gradperf("list", "--flat", "--framework", "numpy")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert any(line.split() == ["two_layer_784x30x10-numpy.by_hand-cpu-float64", "runs", "here"] for line in lines)
@@ -106,6 +108,21 @@ def test_list_shows_every_case_of_numpy(run_gradperf):
     assert (
         lines[-1] == f"{len(lines) - 1} cases, {sum('runs here' in line for line in lines[:-1])} run here, 6 do not"
     )
+
+
+def test_list_as_a_matrix(run_gradperf):
+    """Styles and problems of each family, the ids' form, and why some cases cannot run here; in 80 columns."""
+    done = run_gradperf("list", "--framework", "numpy")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines]
+    assert "matmul 1 2 3".split() in rows
+    assert "numpy.loops ● · ·".split() in rows
+    assert "numpy.by_hand ● ● ● ● ● ● ●".split() in rows
+    assert "1 matmul_5x784x10, 2 matmul_64x64x64, 3 matmul_512x512x512" in lines
+    assert "cannot run here: 4 cases: 262,144 Python calls" in done.stdout
+    assert lines[-1].endswith(" run here, 6 do not")
+    assert run_gradperf("list", "--framework", "jax", "--style", "einsum", "--device", "cuda").returncode == 0
 
 
 def test_list_as_json(run_gradperf):
@@ -118,7 +135,9 @@ def test_list_as_json(run_gradperf):
 def test_missing_framework_is_listed_with_its_reason(run_gradperf, stand_in):
     """A framework that is not installed still has its cases in the list."""
     absent = stand_in("torch", "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
-    done = run_gradperf("list", "--framework", "torch", "--problem", "sine_derivative_100", extra_path=absent)
+    words = ["--framework", "torch", "--problem", "sine_derivative_100"]
+    assert re.search(r"^torch.vmap +·$", run_gradperf("list", *words, extra_path=absent).stdout, re.MULTILINE)
+    done = run_gradperf("list", "--flat", *words, extra_path=absent)
     assert done.returncode == 0
     assert "sine_derivative_100-torch.vmap-cpu-float32" in done.stdout
     assert "torch is not installed (no module 'torch'): pip install 'gradperf[torch]'" in done.stdout

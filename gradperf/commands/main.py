@@ -10,7 +10,7 @@ from typing import NoReturn
 import gradperf
 from gradperf.commands import certificate, compare, doctor, gate, neighbours, pair, run, show, stability, upgrade
 from gradperf.commands import list as listing
-from gradperf.errors import UserError
+from gradperf.errors import UserError, unknown
 from gradperf.text import streams
 from gradperf.text.printable import clean_lines
 
@@ -47,14 +47,16 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     if not words:
         streams.say(parser.format_help(), end="")
         raise SystemExit(2)
+    if not words[0].startswith("-") and words[0] not in commands.choices:
+        parser.error(str(unknown("command", words[0], commands.choices)))
     own, for_pytest = words, list[str]()
     takes_more = words[0] in WITH_PYTEST_ARGUMENTS
     if takes_more and "--" in words:
         own, for_pytest = words[: words.index("--")], words[words.index("--") + 1 :]
-    parsed, unknown = parser.parse_known_args(own)
-    if unknown:
+    parsed, unread = parser.parse_known_args(own)
+    if unread:
         hint = "; put arguments for pytest after --" if takes_more and own == words else ""
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        parser.error(f"unrecognized arguments: {' '.join(unread)}{hint}")
     parsed.pytest_arguments = for_pytest
     return parsed
 

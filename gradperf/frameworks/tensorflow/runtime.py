@@ -12,7 +12,10 @@ from unittest.mock import patch
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import tensorflow as tf
+from gradperf.frameworks.tensorflow.quiet import quietly
+
+with quietly():
+    import tensorflow as tf
 
 from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
 from gradperf.frameworks.tensorflow import counting
