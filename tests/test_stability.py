@@ -466,7 +466,7 @@ def test_the_command(run_gradperf, tmp_path):
     (found,) = runs.read(store)
     assert sorted(found.cases) == [f"matmul_5x784x10-numpy.{style}-cpu-float32" for style in ("einsum", "operator")]
     assert all(
-        [one.process for one in made.moments] == ["main", "second", "main", "second"]
+        [one.process for one in made.moments][:4] == ["main", "second", "main", "second"]
         for made in found.cases.values()
     )
     assert (found.kind, found.planted, found.failed) == ("quiet", {}, 0)

@@ -23,8 +23,11 @@ if TYPE_CHECKING:  # these import numpy, which must wait until the threads are b
 SLOW_MACHINE = 1.05
 """A moment met a slow machine if its reference took this many times as long as a fast one of the run."""
 
-MOST_AGAIN = 3
-"""Moments that a case gets beside the planned ones, if it met no fast one."""
+FAST_MOMENTS = 2
+"""A case needs this many fast moments: the machine may have been fast just while the reference was timed."""
+
+MOST_AGAIN = 4
+"""Moments that a case gets beside the planned ones, if it met fewer fast ones."""
 
 AGAIN_S = 15.0
 """All of those together end after this many seconds."""
@@ -110,7 +113,7 @@ class Moments:
             self._take_all([due])
 
     def again(self) -> None:
-        """Take more moments of the cases that met no fast one, while the machine is fast.
+        """Take more moments of the cases that met too few fast ones, while the machine is fast.
 
         Other machines on the same host may take half of its speed, for seconds at a time. A case whose moments all
         fell into such seconds would look twice as slow.
@@ -123,16 +126,16 @@ class Moments:
             return
         most_s, end_s = SLOW_MACHINE * fast_reference_s(references_s), time.monotonic() + AGAIN_S
         for _ in range(MOST_AGAIN):
-            for ready in [one for one in self._begun if self._met_only(one, most_s)]:
+            for ready in [one for one in self._begun if self._fast_moments(one, most_s) < FAST_MOMENTS]:
                 while reference_s() > most_s and time.monotonic() < end_s:
                     time.sleep(_LOOK_S)
                 if time.monotonic() >= end_s:
                     return
                 self._take_all([(ready, "main")])
 
-    def _met_only(self, ready: Ready, most_s: float) -> bool:
-        """Return whether a case met only slow moments: their references took longer than ``most_s``."""
-        return min((moment.reference_s for moment in self.taken[ready.id]), default=0.0) > most_s
+    def _fast_moments(self, ready: Ready, most_s: float) -> int:
+        """Return how many moments of a case met a fast machine: their references took ``most_s`` at most."""
+        return sum(moment.reference_s <= most_s for moment in self.taken[ready.id])
 
     def lines(self) -> list[str]:
         """Return which cases are not recorded although their test passed, and which moments have no time."""

@@ -358,6 +358,14 @@ def test_a_run_that_did_not_see_its_planted_slowdown_shows_nothing():
     assert "o regression" not in text
 
 
+def test_the_number_of_cases_of_which_too_little_is_known():
+    """The others are not among them."""
+    unclear = outcome("inconclusive", cases(40, case(0, "inconclusive"), case(1, "unstable")))
+    assert shown(unclear).startswith("INCONCLUSIVE: no regression found, but too little is known of 2 of 40 cases.")
+    of_all = outcome("inconclusive", cases(40), groups=groups("inconclusive"))
+    assert "too little is known of 40 cases as a whole." in shown(of_all)
+
+
 def test_too_large_a_planted_slowdown_is_explained():
     """If far more was measured than was planted, the report says what that usually means."""
     for key in ("not the work", "nothing shown"):

@@ -104,7 +104,10 @@ def headline(outcome: Outcome) -> str:
         case "inconclusive" if _saw_nothing(outcome):
             return "nothing was shown: the planted slowdown was not seen"
         case "inconclusive":
-            return f"no regression found, but too little is known {of}"
+            unclear = [case for case in cases if case.verdict in ("inconclusive", "unstable")]
+            if not unclear:
+                return f"no regression found, but too little is known {of} as a whole"
+            return f"no regression found, but too little is known of {len(unclear)} {of}"
         case "improved":
             if faster := not_accepted(cases, "improved"):
                 return f"no regression found, {len(faster)} {of} faster"
