@@ -283,6 +283,27 @@ def test_which_tests_are_benchmarks(tmp_path):
     }
 
 
+ASKING_CONFTEST = """
+import pytest
+
+@pytest.fixture
+def timed(request):
+    return request.getfixturevalue("benchmark")
+"""
+
+
+def test_a_fixture_of_a_conftest_asks_while_it_runs(tmp_path):
+    """A test that uses it is timed, also in a folder below; the others are as they were."""
+    suite = tmp_path / "suite"
+    source = "def test_timed(timed): timed(len, '')\ndef test_plain(): pass\n"
+    write(suite, {"conftest.py": ASKING_CONFTEST, "deep/deeper/test_x.py": source})
+    found, _ = listed(suite, tmp_path / "p.txt", "-p", "no:codspeed")
+    (id_,) = [case["id"] for case in found["collected"]]
+    assert id_ == "deep/deeper/test_x.py::test_timed"
+    reported = driven(suite, tmp_path / "p.txt", [id_], "-p", "no:codspeed")
+    assert reported[id_]["ended"]["outcome"] == "passed"
+
+
 def test_a_test_that_asks_for_nothing_is_no_case(tmp_path):
     """What times nothing on either side is no finding, and makes no run incomplete."""
     for name in ("base", "head"):

@@ -392,6 +392,7 @@ def test_plugins_of_a_suite(tmp_path, monkeypatch):
     folders = [Path(line.split()[2]).relative_to(shared / "deep").parts[0] for line in (first, second)]
     assert folders[0] != folders[1]
     assert all(folder.startswith("gradperf-") for folder in folders)
+    assert list((shared / "deep").iterdir()) == []  # nothing is left of them
 
 
 def test_planted_work(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Generator
 from typing import Any
 
@@ -48,7 +49,11 @@ class Options:
         _share_seed(option)
         if option.basetemp:
             os.makedirs(option.basetemp, exist_ok=True)
-            option.basetemp = os.path.join(option.basetemp, f"gradperf-{os.getpid()}")  # pytest empties it
+            option.basetemp = own = os.path.join(option.basetemp, f"gradperf-{os.getpid()}")  # pytest empties it
+            try:
+                return (yield)
+            finally:
+                shutil.rmtree(own, ignore_errors=True)
         return (yield)
 
     def _stay_in_this_process(self, option: Any) -> None:

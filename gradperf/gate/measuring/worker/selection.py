@@ -33,7 +33,11 @@ def is_timed_whole(item: pytest.Item) -> bool:
 
 
 def _may_ask_later(item: pytest.Item) -> bool:
-    return "request" in _fixtures(item) and bool(_ASKED_LATER.search(_source(str(item.path))))
+    """Return whether the test, or a fixture of its file or of a ``conftest.py`` above it, asks while it runs."""
+    if "request" not in _fixtures(item):
+        return False
+    files = [str(item.path), *(str(folder / "conftest.py") for folder in item.path.parents)]
+    return any(_ASKED_LATER.search(_source(file)) for file in files)
 
 
 def _fixtures(item: pytest.Item) -> Any:
