@@ -1,10 +1,12 @@
 """The cases that the gate times in this repository, ten for each framework, and what its processes may skip."""
 
+import os
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from gradperf.stage import PROCESS, VARIABLE, stage
 from gradperf.suite import duties, gate_set
 from tests.conftest import ROOT
 
@@ -65,3 +67,15 @@ def test_only_repeating_processes_skip_checks():
     assert duties.of(None, times=False, first_calls=True) == replace(
         own, measures_first_calls=False, is_recorded=False
     )
+
+
+@pytest.mark.parametrize("process", [None, "1", ""])
+def test_stage_that_was_left_in_the_environment(monkeypatch, process):
+    """The variable alone makes no process one of the gate: its checks would be left out."""
+    monkeypatch.setenv(VARIABLE, "repeat")
+    monkeypatch.delenv(PROCESS, raising=False)
+    if process is not None:
+        monkeypatch.setenv(PROCESS, process)
+    assert stage() is None
+    monkeypatch.setenv(PROCESS, str(os.getpid()))
+    assert stage() == "repeat"

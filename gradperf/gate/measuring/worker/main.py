@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from ....pairs.child.channel import Channel
+from ....stage import PROCESS
 from . import modules
 from .fixture import CodSpeed, Fixture, WithoutPytestBenchmark
 from .options import Options, has_pytest_benchmark
@@ -42,6 +43,7 @@ def main() -> int:
     channel = Channel(int(orders), int(answers))
     order = channel.order()
     sys.path.insert(0, os.getcwd())  # as `python -m pytest` does
+    os.environ[PROCESS] = str(os.getpid())
     os.environ.pop("CODSPEED_ENV", None)  # With it pytest-codspeed would measure, and shut pytest-benchmark out.
     options = Options()
     session = Session(channel, order, options.notes)
