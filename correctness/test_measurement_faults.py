@@ -44,7 +44,12 @@ _OVERWRITTEN = "was not computed again: what the caller wrote there came back"
 _KEPT = "was not computed again but kept from the call before"
 _LESS = "does less work than the problem takes: {} operations in matrix products counted in {} steps"
 _MORE = "does more work than the problem takes: {} operations in matrix products counted in 50 steps"
+_NOT_DECLARED = "does not make the products of its style"
 _INPUT_GRADIENT = _MORE.format("153,600")
+_BY_NUMPY = """    from gradperf.frameworks.numpy.training import by_hand
+
+    return by_hand.prepare(problem, inputs, device, dtype)
+"""
 
 
 def copies_of_the_first(copy):
@@ -113,7 +118,7 @@ FAULTS = [
         copies_of_the_first("array.copy()"),
         "two_layer_784x30x10",
         in_seconds=True,
-        caught_by="faster than this machine",
+        caught_by=f"(faster than this machine|{_NOT_DECLARED})",
     ),
     Fault(
         "copies of the first call, uncounted",
@@ -124,6 +129,64 @@ FAULTS = [
         "float32",
         in_seconds=True,
         caught_by="faster than this machine",
+    ),
+    # Styles that are not counted make other products than they declare.
+    Fault(
+        "a matrix product after all",
+        "numpy",
+        "loops",
+        "matmul/loops.py",
+        "product(a, b) for a in left",
+        "a @ b for a in left",
+        "matmul_8x8x8",
+        family="matmul",
+        caught_by=_NOT_DECLARED,
+    ),
+    Fault(
+        "a matrix product after all",
+        "torch",
+        "elementwise",
+        "matmul/elementwise.py",
+        "product(a, b) for a in left",
+        "torch.mm(a, b) for a in left",
+        "matmul_8x8x8",
+        family="matmul",
+        caught_by=_NOT_DECLARED,
+    ),
+    Fault(
+        "a matrix product after all",
+        "tensorflow",
+        "broadcast",
+        "matmul/broadcast.py",
+        '"product", product',
+        '"product", tf.linalg.matmul',
+        "matmul_8x8x8",
+        family="matmul",
+        caught_by=_NOT_DECLARED,
+    ),
+    Fault(
+        "the weight gradient as a product",
+        "numpy",
+        "outer_product",
+        "training/outer_product.py",
+        "(a[:, :, None] * delta[:, None, :]).sum(axis=0)",
+        "a.T @ delta",
+        caught_by=_NOT_DECLARED,
+    ),
+    Fault("computed by numpy", *GRAPH, _RUN, _BY_NUMPY, caught_by="made by numpy"),
+    Fault(
+        "computed by numpy", "tensorflow", "keras", "training/keras.py", _RUN, _BY_NUMPY, caught_by="made by numpy"
+    ),
+    # A branch that is never taken stands for the work.
+    Fault(
+        "kept, beside a branch with the work",
+        *JIT,
+        _RUN,
+        """    kept = run(problem.steps)
+    either = jax.jit(lambda x: jax.lax.cond(x.sum() > 1e30, lambda: run(problem.steps), lambda: kept))
+    return lambda steps=problem.steps: jax.block_until_ready(either(x) if steps == problem.steps else run(steps))
+""",
+        caught_by=_LESS.format(0, 50),
     ),
     # Carried over between calls.
     Fault(

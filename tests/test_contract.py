@@ -72,6 +72,28 @@ def test_style_has_the_functions_of_the_contract(framework, family, style):
         assert list(inspect.signature(functions.phases).parameters) == PARAMETERS
 
 
+def test_only_these_styles_are_not_counted():
+    """A style whose products a count cannot see, or that makes others than the problem, is listed here."""
+    found: dict[str | None, set[str]] = {}
+    for framework, family, style in STYLES:
+        assigned = {
+            node.targets[0].id: ast.literal_eval(node.value)
+            for node in ast.parse((FRAMEWORKS / framework / family / f"{style}.py").read_text()).body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("UNCOUNTED", "PRODUCTS")
+        }
+        if assigned:
+            assert "UNCOUNTED" in assigned, style
+            found.setdefault(assigned.get("PRODUCTS"), set()).add(f"{framework}.{style}")
+    assert found == {
+        None: {"jax.broadcast", "tensorflow.graph", "tensorflow.keras", "torch.cuda_graph"},
+        "all but weight gradients": {"numpy.outer_product"},
+        "none": {
+            *("numpy.broadcast", "numpy.elementwise", "numpy.loops", "tensorflow.broadcast"),
+            *("torch.broadcast", "torch.elementwise", "torch.loops"),
+        },
+    }
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "gradperf").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT)))
 def test_frameworks_are_imported_in_their_own_folder_alone(file):
     """``import torch`` is only allowed in ``gradperf/frameworks/torch``; the same for every framework but numpy."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradperf.cases import Settings
-from gradperf.checks import agreement
+from gradperf.checks import agreement, declared
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
 from gradperf.frameworks.contract import Backward, Forward, Run, Style, each
@@ -196,6 +196,8 @@ def check_work(agreed: Agreed, style: Style) -> int | None:
     """Check that the counted matrix products are those of the problem."""
     case = agreed.case
     if style.uncounted is not None:
+        if wrong := declared.wrong_products(agreed, style):
+            raise Misconduct(f"{case.id}: does not make the products of its style: {wrong}")
         return None
     problem, prepared, run = case.problem, agreed.prepared, agreed.run
     if isinstance(problem, Training) and problem.steps > _MOST_COUNTED:

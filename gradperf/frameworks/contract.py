@@ -15,7 +15,7 @@ what else it needs of :class:`Style`. There is nothing to register.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 
@@ -61,6 +61,9 @@ class Style:
     uncounted: str | None = None
     """Why its matrix products cannot be counted, on one line: the module's ``UNCOUNTED``. Every other style must
     make exactly the products that the problem takes."""
+    products: Literal["none", "all but weight gradients"] | None = None
+    """Which matrix products a style that is ``uncounted`` makes all the same: the module's ``PRODUCTS``. They are
+    counted. None if a count sees nothing of them."""
 
     @classmethod
     def of(cls, module: Any) -> Self:
@@ -68,7 +71,8 @@ class Style:
         optional = {
             name: getattr(module, name) for name in ("supports", "install", "phases") if hasattr(module, name)
         }
-        return cls(module.prepare, uncounted=getattr(module, "UNCOUNTED", None), **optional)
+        uncounted, products = getattr(module, "UNCOUNTED", None), getattr(module, "PRODUCTS", None)
+        return cls(module.prepare, uncounted=uncounted, products=products, **optional)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ def _products(jaxpr: Any) -> int:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             total += _dot(equation)
+        if equation.primitive.name == "cond":
+            # Only one branch is run. The others must not stand for its work.
+            total += min(map(_products, _inner(equation.params["branches"])))
+            continue
         times = equation.params["length"] if equation.primitive.name == "scan" else 1
         for inner in _inner(equation.params.values()):
             total += times * _products(inner)

@@ -91,6 +91,16 @@ def _everything_counted() -> Iterator[None]:
         yield
 
 
+def foreign_product_flops(prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
+    """Count the operations in matrix products that another framework's style makes with numpy.
+
+    Of those that ``prepare`` makes too. numpy's constructors stay as they are: the framework uses them itself.
+    """
+    Counted.flops = 0
+    prepare({name: _counted(array) for name, array in inputs.items()})()
+    return Counted.flops
+
+
 def product_flops(prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
     """Count the operations in matrix products of the second call: a result kept from the first call has none."""
     with _everything_counted():

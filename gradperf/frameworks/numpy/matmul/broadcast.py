@@ -6,6 +6,7 @@ from gradperf.frameworks.contract import Array, Arrays, Run
 from gradperf.problems.matmul import Matmul
 
 UNCOUNTED = "it multiplies entries, and makes no matrix product"
+PRODUCTS = "none"
 
 
 def product(a: Array, b: Array) -> Array:

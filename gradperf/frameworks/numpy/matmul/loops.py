@@ -6,6 +6,7 @@ from gradperf.frameworks.contract import Array, Arrays, Run
 from gradperf.problems.matmul import Matmul, too_many_calls
 
 UNCOUNTED = "it multiplies entries, and makes no matrix product"
+PRODUCTS = "none"
 
 
 def supports(problem: Matmul, device: str, dtype: str) -> str | None:

@@ -10,6 +10,7 @@ from gradperf.machine.memory import memory_bytes
 from gradperf.problems.training import Training
 
 UNCOUNTED = "its weight gradient is no matrix product"
+PRODUCTS = "all but weight gradients"
 
 
 def weight_gradient(a: Array, delta: Array) -> Array:

@@ -9,6 +9,7 @@ from gradperf.frameworks.tensorflow import single
 from gradperf.problems.matmul import Matmul
 
 UNCOUNTED = "it multiplies entries, and makes no matrix product"
+PRODUCTS = "none"
 
 
 def product(a: Any, b: Any) -> Any:

@@ -7,6 +7,7 @@ from gradperf.frameworks.torch.runtime import from_numpy, synchronized
 from gradperf.problems.matmul import Matmul, too_many_calls
 
 UNCOUNTED = "it multiplies entries, and makes no matrix product"
+PRODUCTS = "none"
 
 
 def supports(problem: Matmul, device: str, dtype: str) -> str | None:
