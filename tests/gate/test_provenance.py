@@ -319,7 +319,8 @@ def test_an_installed_copy(tmp_path):
     code, said = run(repo, tmp_path / "temporary", PYTHONPATH=str(site))
     assert code == 13, said
     assert "python/thing/__init__.py changed, but the head imports other code" in said
-    assert f"thing comes from {site}/thing/__init__.py" in said.replace("- ", "-")
+    assert "thing comes from" in said
+    assert f"{site}/thing/__init__.py" in said.replace(" ", "")  # a long path is broken to fit 80 columns
     git(repo, "checkout", "--quiet", ".")
     write(repo, {"tests/helper.py": "VALUE = 2\n"})
     code, said = run(repo, tmp_path / "temporary", PYTHONPATH=str(site))
