@@ -292,6 +292,14 @@ def timed(request):
 """
 
 
+def test_gate_within_a_test_of_xdist(tmp_path, monkeypatch):
+    """The worker is no worker of pytest-xdist, so the statistics are there."""
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    source = "def test_x(benchmark):\n    benchmark(len, '')\n    assert benchmark.stats['rounds'] > 0\n"
+    ended, _ = ran(tmp_path, "-p", "no:codspeed", files={"test_x.py": source})
+    assert ended["outcome"] == "passed"
+
+
 def test_a_fixture_of_a_conftest_asks_while_it_runs(tmp_path):
     """A test that uses it is timed, also in a folder below; the others are as they were."""
     suite = tmp_path / "suite"

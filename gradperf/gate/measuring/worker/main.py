@@ -45,6 +45,7 @@ def main() -> int:
     sys.path.insert(0, os.getcwd())  # as `python -m pytest` does
     os.environ[PROCESS] = str(os.getpid())
     os.environ.pop("CODSPEED_ENV", None)  # With it pytest-codspeed would measure, and shut pytest-benchmark out.
+    os.environ.pop("PYTEST_XDIST_WORKER", None)  # With it pytest-benchmark would time nothing.
     options = Options()
     session = Session(channel, order, options.notes)
     code = int(pytest.main(arguments, plugins=[options, Registrar(session)]))
