@@ -23,6 +23,7 @@ import pytest
 from gradperf.comparison.table import has_waited
 from gradperf.errors import UserError
 from gradperf.records import storage
+from gradperf.records.facts import HARNESS
 from gradperf.suite import duties, recording, selection
 from gradperf.text.printable import clean
 from gradperf.text.quantities import plural
@@ -258,7 +259,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         shown.progress.done.append(id_)
         group = _group(id_)
         shown.by_problem[group] -= 1
-        if not shown.by_problem[group]:
+        if not shown.by_problem[group] and id_.partition("-")[0] != HARNESS:
             _problem_is_done(shown, group)
     _warn(shown, item.config.stash[recording.KEY].finished)
     shown.display.between_tests(shown.progress)
