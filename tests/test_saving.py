@@ -219,7 +219,8 @@ def test_interrupted_run_is_kept_as_partial(tmp_path):
 
 def test_run_of_what_failed_before_is_partial(tmp_path, run_pytest):
     """``--lf`` leaves out most of what was selected, and its run must not become the last one."""
-    assert run_pytest(ROOT / "perf", *ONE, "-p", "cacheprovider", "-o", "cache_dir=cache", "--lf").returncode == 0
+    cached = ("-p", "cacheprovider", "-o", f"cache_dir={tmp_path / 'cache'}")
+    assert run_pytest(ROOT / "perf", *ONE, *cached, "--lf").returncode == 0
     (file,) = stored(tmp_path)
     assert storage.read(file).partial == "only those that failed before"
 
