@@ -5,7 +5,7 @@ Only in the dtype that each problem was published in, as conduct does not depend
 
 import pytest
 
-from gradperf.checks import conduct
+from gradperf.checks import agreement, conduct
 
 
 @pytest.mark.family("training", published=True)
@@ -24,3 +24,10 @@ def test_matmul(agreed, settings):
 def test_derivative(agreed, settings):
     """The same for the derivatives."""
     conduct.examine(agreed, settings)
+
+
+@pytest.mark.family("matmul", published=True, problem="matmul_5x784x10")
+def test_work_of_a_call_with_its_steps(agreed, settings):
+    """As ``perf/`` times it: the number of steps is bound to the call."""
+    timed = agreement.agree_at(agreed, settings, agreed.case.problem.steps)
+    conduct.check_work(timed, agreed.case.implementation)

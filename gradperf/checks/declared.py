@@ -29,7 +29,9 @@ def wrong_products(agreed: Agreed, style: Style) -> str | None:
         counted = counting.foreign_product_flops(prepare, agreed.inputs)
         declared = "made by numpy; allowed are"
     else:
-        counted = agreed.runtime.product_flops(partial(agreed.run, 1), prepare, agreed.inputs)
+        # The steps may be bound to the call already.
+        run = agreed.run if case.problem.steps == 1 else prepare(agreed.inputs)
+        counted = agreed.runtime.product_flops(run, prepare, agreed.inputs)
         declared = "declared are"
         if style.products == "all but weight gradients":
             problem = case.problem
