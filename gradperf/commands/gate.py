@@ -116,6 +116,7 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
                 patience_s=parsed.patience,
                 changed=sides.changed,
                 separate=sides.separate,
+                distributions=sides.distributions,
             ),
             plan=plan,
             planted=dict(parsed.plant),

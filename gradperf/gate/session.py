@@ -22,7 +22,7 @@ from gradperf.gate.decision import judge, trial
 from gradperf.gate.decision.findings import Finding, Outcome, Overall
 from gradperf.gate.decision.modes import describe_modes
 from gradperf.gate.decision.trial import PLANTED, Pair, Phase, Plan
-from gradperf.gate.measuring import provenance
+from gradperf.gate.measuring import provenance, shadowed
 from gradperf.gate.measuring.replicate import Replicate, Setting, collect, replicate
 from gradperf.machine import load
 from gradperf.machine.cpus import detect_cpus
@@ -185,7 +185,10 @@ class Measurement:
     def _check_origins(self, measured: Replicate) -> None:
         """Raise SideError if what was compared is not what changed."""
         setting, sides = self.setting, [self.setting.base, self.setting.head]
-        if setting.foreign is None or not measured.origins:
+        if not measured.origins:
+            return
+        self.warnings += shadowed.check(setting.distributions, measured.origins, self.accepted)
+        if setting.foreign is None:
             return
         self.warnings += provenance.check(
             sides, measured.origins, setting.changed, separate=setting.separate, accepted=self.accepted
@@ -361,7 +364,11 @@ def _warnings(measurement: Measurement, findings: Iterable[Finding], accepted: M
             f"{count} not return the same in every process, so the results of the two sides were not compared: "
             f"{_first(unsteady)}"
         )
-    known = [*(finding.id for finding in findings), *measurement.setting.changed]
+    known = [
+        *(finding.id for finding in findings),
+        *measurement.setting.changed,
+        *measurement.setting.distributions,
+    ]
     unknown = [key for key in accepted if not any(means(key, name) for name in known)]
     warnings += [f"--accept {key}: there is no such case" for key in unknown]
     if measurement.values and measurement.setting.control is None:

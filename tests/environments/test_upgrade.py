@@ -125,6 +125,35 @@ def test_slower(repo, upgrade, tmp_path):
     assert environments(tmp_path) == kept
 
 
+PLACES = {"the folder of the start": "widget.py", "the folder above the tests": "bench/widget.py"}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_sources_in_the_way(repo, upgrade, place):
+    """Where both sides import the user's copy of what is upgraded, that was not timed, and the run is no pass."""
+    write(repo, {place: WORK.format(count=5_000)})
+    arguments = ["widget==2.0", *QUICK, "--", "bench", *QUIET]
+    done = upgrade(*arguments)
+    assert done.returncode == 13, done.stdout + done.stderr
+    said = "".join(done.stdout.split())
+    assert f"bothsidesimportwidgetfrom{repo / place},sothedifferencewasnottimed" in said
+    assert "--acceptwidget" in said
+    done = upgrade(*arguments[:1], "--accept", "widget", "--reason", "it is not used", *arguments[1:])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "widget differs and was not compared, but accepted: it is not used" in " ".join(done.stdout.split())
+    assert "no such case" not in done.stdout
+
+
+def test_nothing_of_it_is_imported(repo, upgrade):
+    """An upgrade of what no benchmark imports shows nothing, which is said."""
+    write(repo, {"bench/test_widget.py": "def test_sum(benchmark):\n    benchmark(sum, range(9))\n"})
+    done = upgrade("gear==2.0", *QUICK, "--", "bench", *QUIET)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no benchmark imported in its own process anything of what differs: gear" in " ".join(
+        done.stdout.split()
+    )
+
+
 def message(done):
     """Return the last line of the errors, which must be the only one that is no progress."""
     assert done.returncode == 2, done.stdout + done.stderr

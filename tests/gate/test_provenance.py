@@ -165,7 +165,7 @@ def test_what_a_side_is_asked(tmp_path, monkeypatch, repeats):
         "control": str(tmp_path / "base"),
         "twin": str(tmp_path / "base"),
     }
-    names = {role: order["names"] for role, order in asked.items() if order["names"] is not None}
+    names = {role: order["names"] for role, order in asked.items() if "names" in order}
     assert names == ({} if repeats else {"base": ["thing"], "head": ["more", "thing"]})
 
 

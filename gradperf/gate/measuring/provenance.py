@@ -41,6 +41,8 @@ class Origins:
     """The file of each imported module."""
     found: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By name of a top-level module: the file of a module, or the folders of a package."""
+    brought: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By distribution that differs between the environments: the modules that it brings."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def check(
     sources = [] if separate else not_built(sides, origins, changed)
     if sources := [path for path in sources if not is_excused(path)]:
         raise SideError(
-            f"{_listed(sources)} changed, but neither side was built from its own sources: both ran what is "
+            f"{listed(sources)} changed, but neither side was built from its own sources: both ran what is "
             "installed. Install each side in an environment of its own, and name them with --base-python and "
             "--head-python. If no benchmark depends on it: --accept PATH --reason TEXT"
         )
@@ -102,7 +104,7 @@ def changes_code(changed: Iterable[str], accepted: Iterable[str]) -> bool:
 def _explain(side: str, apart: Sequence[Elsewhere]) -> str:
     first = apart[0]
     return (
-        f"{_listed([one.path for one in apart])} changed, but the {side} imports other code in its place: "
+        f"{listed([one.path for one in apart])} changed, but the {side} imports other code in its place: "
         f"{first.module} comes from {first.place}, and differs. So what changed was not compared. "
         "`pip install -e .` makes the project importable from its own files; or install each side in an "
         "environment of its own, and name them with --base-python and --head-python. "
@@ -110,9 +112,10 @@ def _explain(side: str, apart: Sequence[Elsewhere]) -> str:
     )
 
 
-def _listed(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return ", ".join(paths[:_SHOWN]) + more
+def listed(names: Sequence[str]) -> str:
+    """Join the first names, and count the others."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def elsewhere(side: Side, origins: Origins, changed: Iterable[str], *, separate: bool) -> list[Elsewhere]:

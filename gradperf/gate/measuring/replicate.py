@@ -57,6 +57,8 @@ class Setting:
     """Paths that differ between the sides, from their top folders."""
     separate: bool = False
     """Whether each side has an environment of its own."""
+    distributions: Sequence[str] = ()
+    """Names of the distributions that differ between the two environments."""
 
 
 @dataclass
@@ -153,13 +155,9 @@ def replicate(
         for role, process in processes.items():
             role_cases = [setting.control] if role in CONTROLS else list(cases)
             foreign = setting.foreign and str(setting.foreign)
-            names = (
-                None
-                if repeats or foreign is None or role in CONTROLS
-                else names_of(roles[role].root, setting.changed)
-            )
             own = str(roles[role].root)
-            process.send(do="time", cases=role_cases, own=own, foreign=foreign, names=names)
+            questions = {} if repeats or role in CONTROLS else _questions(roles[role], setting)
+            process.send(do="time", cases=role_cases, own=own, foreign=foreign, **questions)
         controls = {role: processes.pop(role) for role in CONTROLS if role in processes}
         found = dict(zip(processes, collected(processes.values()), strict=True))
         measured.launch_s = time.monotonic() - start_s
@@ -186,6 +184,13 @@ def replicate(
     return measured
 
 
+def _questions(side: Side, setting: Setting) -> dict[str, Any]:
+    """Return what a side of the first pair is asked in the end, if anything: where its modules came from."""
+    if setting.foreign is None and not setting.distributions:
+        return {}
+    return {"names": names_of(side.root, setting.changed), "distributions": list(setting.distributions)}
+
+
 def _end(processes: Iterable[Process]) -> dict[str, Origins]:
     """Check that no process imported files of the user's checkout; return by side where its modules came from."""
     origins = {}
@@ -195,7 +200,9 @@ def _end(processes: Iterable[Process]) -> dict[str, Origins]:
         except WorkerLost as lost:
             raise SideError(f"after its last case {lost}") from None
         check_collected(process, answer)
-        origins[process.name] = Origins(answer["own_modules"], answer.get("loaded", {}), answer.get("found", {}))
+        origins[process.name] = Origins(
+            answer["own_modules"], answer.get("loaded", {}), answer.get("found", {}), answer.get("brought", {})
+        )
         if strays := answer.get("strays"):
             raise SideError(
                 f"the {process.name} imported modules from your checkout instead of its own files: "

@@ -39,6 +39,21 @@ class InterpreterFacts:
     """Folders of the standard library and of installed packages."""
 
 
+def differing(base: InterpreterFacts, head: InterpreterFacts) -> tuple[str, ...]:
+    """Return the names of the distributions that differ, but for one folder that both have installed editable.
+
+    Its sources are the same, whatever version each side noted when it was installed.
+    """
+    before, after = dict(base.distributions), dict(head.distributions)
+    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return tuple(name for name in names if not _same_folder(before.get(name, ""), after.get(name, "")))
+
+
+def _same_folder(before: str, after: str) -> bool:
+    origins = {version.partition(" of ")[2] for version in (before, after)}
+    return len(origins) == 1 and '"editable": true' in origins.pop()
+
+
 def check_interpreter(path: str | Path, cwd: Path | None = None) -> InterpreterFacts:
     """Return the facts about the interpreter ``path``; raise UserError if it cannot run benchmarks."""
     python = _executable(os.path.expanduser(path), cwd or Path.cwd())

@@ -20,7 +20,7 @@ from gradperf.gate.sides import checkout, copies
 from gradperf.gate.sides.activation import activated
 from gradperf.gate.sides.documentation import is_documentation
 from gradperf.gate.sides.git import without_location
-from gradperf.gate.sides.interpreters import InterpreterFacts, check_interpreter
+from gradperf.gate.sides.interpreters import InterpreterFacts, check_interpreter, differing
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Sides:
     """A temporary folder; the janitor removes it."""
     separate: bool = False
     """Whether each side has an environment of its own, into which its own version may be installed."""
+    distributions: tuple[str, ...] = ()
+    """Names of the distributions that differ between the two environments."""
 
 
 def prepare(
@@ -130,6 +132,7 @@ def prepare(
         },
         folder=folder,
         separate=facts["base"].prefix != facts["head"].prefix,
+        distributions=differing(facts["base"], facts["head"]),
     )
 
 
@@ -156,6 +159,7 @@ def _in_place(facts: Mapping[str, InterpreterFacts], cwd: Path, folder: Path) ->
         checkout=None,
         environment=_record(facts),
         folder=folder,
+        distributions=differing(facts["base"], facts["head"]),
     )
 
 

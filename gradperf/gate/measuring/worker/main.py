@@ -10,7 +10,7 @@ import pytest
 
 from ....pairs.child.channel import Channel
 from ....stage import PROCESS
-from . import modules
+from . import distributions, modules
 from .fixture import CodSpeed, Fixture, WithoutPytestBenchmark
 from .options import Options, has_pytest_benchmark
 from .session import Session
@@ -53,11 +53,14 @@ def main() -> int:
         with suppress(AttributeError, OSError, ValueError):  # no stream, or a closed one
             stream.flush()  # The gate shows this output if it did not expect the end.
     foreign, names = order.get("foreign"), order.get("names")
+    brought = distributions.modules_of(order.get("distributions", []))
+    tops = [name for modules_ in brought.values() for name in modules_ if "." not in name]
     session.report(
         bye=code,
         strays=modules.strays(order["own"], foreign) if foreign else [],
         own_modules=modules.count_own(order["own"]) if foreign else None,
         loaded=modules.loaded() if names is not None else {},
-        found=modules.found(names or []),
+        found=modules.found([*(names or []), *tops]),
+        brought=brought,
     )
     return 0
