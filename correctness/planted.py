@@ -10,6 +10,7 @@ import importlib
 import itertools
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,7 +25,8 @@ import pytest
 
 import gradperf
 from correctness.networks import DEEP, KINK, SQUARE
-from gradperf import cases, problems
+from gradperf import cases, frameworks, problems
+from gradperf.checks import agreement, conduct
 from gradperf.frameworks.contract import Style
 from gradperf.machine import threads
 
@@ -210,3 +212,49 @@ def _free(count):
     for worker in workers:
         worker.join()
     return time.process_time() - cpu_start_s > 0.85 * count * (time.perf_counter() - start_s)
+
+
+def check_examined(fault, choice, settings, folder):
+    """Check that the checks before a timing fail on the faulty copy, and state what is wrong."""
+    with prepared(fault, choice, settings, folder) as (case, style, runtime):
+
+        def look():
+            try:
+                conduct.examine(agreement.agree(case, settings, style, runtime), settings, style)
+            except (agreement.Disagreement, conduct.Misconduct) as caught:
+                return str(caught)
+            return None
+
+        message = seen(fault, look)
+    assert message is not None, "it was not caught"
+    assert re.search(f"(?s){case.problem.name}.*{fault.caught_by}", message), message
+
+
+def time_case(fault, folder, *options):
+    """Time one case as a user does; return the exit code and all that was printed."""
+    case = ["--framework", fault.framework, "--style", fault.style, "--problem", fault.problem]
+    return time_as_a_user(folder, fault.family, *case, *options)
+
+
+def check_caught(fault, folder, *options):
+    """Check that the run fails with the expected message, and records nothing of the faulty case."""
+
+    def look():
+        code, printed = time_case(fault, folder, *options)
+        # CPU seconds may show the fault in another benchmark than the one with the fault: then look again.
+        shown = code and (not fault.in_seconds or re.search(fault.caught_by, printed))
+        return printed if shown else None
+
+    printed = seen(fault, look)
+    assert printed is not None, "it was not caught"
+    assert re.search(fault.caught_by, printed), printed
+    assert [name for name in recorded(folder, fault.problem) if not name.startswith(fault.spares)] == []
+
+
+def skip_unless_possible(fault, choice):
+    """Skip the test if the user's options leave out its style, or if its framework cannot run here."""
+    skip_unless_chosen(fault, choice)
+    try:
+        frameworks.load(fault.framework, 1)
+    except frameworks.Unavailable as reason:
+        pytest.skip(str(reason))

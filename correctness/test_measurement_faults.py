@@ -8,22 +8,20 @@ A busy machine cannot hide a fault. If only times show a fault, it changes them 
 planted while its CPUs are free.
 """
 
-import re
 from dataclasses import dataclass, replace
 
 import pytest
 
 from correctness.planted import (
     Fault,
+    check_caught,
+    check_examined,
     planted_package,
-    prepared,
     recorded,
-    seen,
     skip_unless_chosen,
-    time_as_a_user,
+    skip_unless_possible,
+    time_case,
 )
-from gradperf import frameworks
-from gradperf.checks import agreement, conduct
 
 BY_HAND = ("numpy", "by_hand", "backprop.py")
 INPLACE = ("numpy", "by_hand_inplace", "training/by_hand_inplace.py")
@@ -43,6 +41,7 @@ _CACHED = "    import functools\n\n    return functools.cache(run)\n"
 _OVERWRITTEN = "was not computed again: what the caller wrote there came back"
 _KEPT = "was not computed again but kept from the call before"
 _LESS = "does less work than the problem takes: {} operations in matrix products counted in {} steps"
+_OFF = "after 50 steps the outputs are off by"
 _MORE = "does more work than the problem takes: {} operations in matrix products counted in 50 steps"
 _NOT_DECLARED = "does not make the products of its style"
 _INPUT_GRADIENT = _MORE.format("153,600")
@@ -50,6 +49,11 @@ _BY_NUMPY = """    from gradperf.frameworks.numpy.training import by_hand
 
     return by_hand.prepare(problem, inputs, device, dtype)
 """
+
+
+def _or_off(pattern):
+    """Return a pattern for a fault that is seen in the numbers too."""
+    return f"({pattern}|{_OFF})"
 
 
 def copies_of_the_first(copy):
@@ -231,7 +235,7 @@ FAULTS = [
 """,
         "tiny_3x2x1",
         "float32",
-        caught_by=_LESS.format("112,896", 50),
+        caught_by=f"({_LESS.format('112,896', 50)}|{_OFF})",
     ),
     Fault(
         "every other gradient left out",
@@ -267,7 +271,7 @@ FAULTS = [
 """,
         "tiny_3x2x1",
         "float32",
-        caught_by=_LESS.format("57,600", 50),
+        caught_by=f"({_LESS.format('57,600', 50)}|{_OFF})",
     ),
     Fault(
         "the last step guessed from all others",
@@ -283,7 +287,7 @@ FAULTS = [
 """,
         "tiny_3x2x1",
         "float32",
-        caught_by=_LESS.format("112,896", 50),
+        caught_by=f"({_LESS.format('112,896', 50)}|{_OFF})",
     ),
     Fault(
         "a step too many, thrown away",
@@ -1094,48 +1098,7 @@ def clock():
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 def test_fault_is_caught(fault, choice, settings, tmp_path):
     """The check fails on the faulty copy, with a message that states what is wrong."""
-    with prepared(fault, choice, settings, tmp_path) as (case, style, runtime):
-
-        def look():
-            try:
-                conduct.examine(agreement.agree(case, settings, style, runtime), settings, style)
-            except (agreement.Disagreement, conduct.Misconduct) as caught:
-                return str(caught)
-            return None
-
-        message = seen(fault, look)
-    assert message is not None, "it was not caught"
-    assert re.search(f"(?s){case.problem.name}.*{fault.caught_by}", message), message
-
-
-def time_case(fault, folder, *options):
-    """Time one case as a user does; return the exit code and all that was printed."""
-    case = ["--framework", fault.framework, "--style", fault.style, "--problem", fault.problem]
-    return time_as_a_user(folder, fault.family, *case, *options)
-
-
-def check_caught(fault, folder, *options):
-    """Check that the run fails with the expected message, and records nothing of the faulty case."""
-
-    def look():
-        code, printed = time_case(fault, folder, *options)
-        # CPU seconds may show the fault in another benchmark than the one with the fault: then look again.
-        shown = code and (not fault.in_seconds or re.search(fault.caught_by, printed))
-        return printed if shown else None
-
-    printed = seen(fault, look)
-    assert printed is not None, "it was not caught"
-    assert re.search(fault.caught_by, printed), printed
-    assert [name for name in recorded(folder, fault.problem) if not name.startswith(fault.spares)] == []
-
-
-def skip_unless_possible(fault, choice):
-    """Skip the test if the user's options leave out its style, or if its framework cannot run here."""
-    skip_unless_chosen(fault, choice)
-    try:
-        frameworks.load(fault.framework, 1)
-    except frameworks.Unavailable as reason:
-        pytest.skip(str(reason))
+    check_examined(fault, choice, settings, tmp_path)
 
 
 @pytest.mark.planted_fault

@@ -94,6 +94,28 @@ def test_only_these_styles_are_not_counted():
     }
 
 
+def test_only_these_styles_are_not_run_by_operations():
+    """How a style is executed is stated in its file, and a new way, or a style that no one can look into, here."""
+    found: dict[str, set[str]] = {}
+    for framework, family, style in STYLES:
+        loaded(framework)
+        found.setdefault(frameworks.style(framework, family, style).execution, set()).add(
+            f"{framework}.{family}.{style}"
+        )
+    del found["eager"]
+    assert found == {
+        "jit": {"jax.training.jit", "jax.matmul.jit", "jax.matmul.vmap", "jax.derivative.vmap"},
+        "one program": {"jax.training.scan"},
+        "graph": {f"tensorflow.{family}.function" for family in ("training", "matmul", "derivative")},
+        "xla": {"tensorflow.training.xla", "tensorflow.matmul.xla"},
+        "inductor": {"torch.training.compiled"},
+        "unknown": {
+            *("jax.matmul.broadcast", "tensorflow.training.graph", "tensorflow.training.keras"),
+            "torch.training.cuda_graph",
+        },
+    }
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "gradperf").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT)))
 def test_frameworks_are_imported_in_their_own_folder_alone(file):
     """``import torch`` is only allowed in ``gradperf/frameworks/torch``; the same for every framework but numpy."""

@@ -17,6 +17,7 @@ import pytest
 
 from gradperf import cases
 from gradperf.checks import agreement
+from gradperf.first_call import fresh_process
 from gradperf.first_call import measure as first_call
 from gradperf.first_call.fresh_process import StandIn
 from gradperf.first_call.measure import FreshProcesses, NotMeasured
@@ -354,6 +355,28 @@ def test_compile_caches_are_cold_for_the_time_and_warm_for_the_memory(measure, t
     for _ in range(2):
         measure(LISTS_CACHES.format(seen=str(seen)))
     assert [int(line.split()[1]) for line in seen.read_text().splitlines()] == [0, 0, 0, 1, 1, 1] * 2
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_what_was_installed_is_not_the_first_call(processes, tmp_path, compiles):
+    """A style that keeps something for its first call must still compile in it."""
+    case, module = case_of(NUMPY), f"style{uuid.uuid4().hex}"
+    source = LISTS_CACHES.format(seen=str(tmp_path / "seen")).replace(
+        '"compiled"', '"more"' if compiles else '"kept"'
+    )
+    (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
+    launcher = processes.launcher("numpy", 1)
+    folder = tempfile.mkdtemp(prefix="case-", dir=launcher.home)
+    for cache in fresh_process.CACHES.values():
+        (tmp_path / "installed" / cache).mkdir(parents=True)
+        (tmp_path / "installed" / cache / "kept").touch()
+    stand_in, installed = StandIn(module, (str(tmp_path),)), str(tmp_path / "installed")
+    request = fresh_process.Request(folder, "time", case, SETTINGS, 60.0, True, stand_in, installed)
+    if compiles:
+        assert launcher.ask(request)["call_s"] > 0
+    else:
+        with pytest.raises(NotMeasured, match=r"its install\(\) compiled all that its first call needs"):
+            launcher.ask(request)
 
 
 def test_persistent_caches_are_off(processes, tmp_path, monkeypatch):

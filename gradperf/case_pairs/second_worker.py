@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from gradperf.machine import threads
+from gradperf.machine import threads, watch
 from gradperf.pairs.child.channel import Channel
 
 if TYPE_CHECKING:  # they import numpy, which must wait until the threads are bound
@@ -38,6 +38,7 @@ def main() -> int:
     from gradperf.checks import agreement
     from gradperf.timing.lengths import Lengths
 
+    watch.process.begin()
     settings = cases.Settings(**run["settings"])
     for name in run["frameworks"]:
         with suppress(frameworks.Unavailable):
@@ -71,6 +72,7 @@ def _moment(
     prepared: "Agreed", calls: "Sequence[Agreed]", lengths: "Lengths", order: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Time a moment of a case, then check its ``calls`` of each length."""
+    from gradperf import frameworks
     from gradperf.checks import agreement
     from gradperf.pairs import planting
     from gradperf.timing import moment
@@ -79,6 +81,8 @@ def _moment(
     taken = moment.take(call, lengths, "second", order["cpu"])
     for one in calls:
         agreement.check_timed(one, one.run())
+    if changed := frameworks.changes():
+        raise agreement.Disagreement(f"{prepared.case.id}: a case changed what all share: {'; '.join(changed[:3])}")
     return asdict(taken)
 
 

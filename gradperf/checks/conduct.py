@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from gradperf import frameworks
 from gradperf.cases import Settings
 from gradperf.checks import agreement, declared
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
 from gradperf.frameworks.contract import Backward, Forward, Run, Style, each
-from gradperf.machine import threads
+from gradperf.machine import children, threads
 from gradperf.machine.libraries import pool_sizes
 from gradperf.problems import Arrays
 from gradperf.problems.training import Training
@@ -37,6 +38,23 @@ _MOST_COUNTED = 1000
 """With more steps than this, a short training is counted instead."""
 
 
+OUTSIDE = 3.0
+"""A call outside of the benchmark may take this many times as long as the fastest round: the machine may have
+become slower, by a factor of 2 on a shared host."""
+
+OUTSIDE_S = 2.0
+"""How long a call is looked for that is fast enough."""
+
+_LEAST_OUTSIDE = 3
+
+
+CHILDREN_SHARE = 0.1
+"""Allowed CPU seconds per second of the processes that a style started. Idle compilers use none."""
+
+_CHILDREN_S = 0.1
+"""How long the processes that a style started are watched at least."""
+
+
 class Misconduct(AssertionError):
     """A style whose time would not measure its work."""
 
@@ -46,6 +64,7 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
 
     ``style`` replaces the case's own. Raises :class:`Misconduct` or :class:`agreement.Disagreement`.
     """
+    check_data(agreed)
     check_arithmetic(agreed)
     check_pools(agreed, settings.threads)
     if settings.threads > 1 and not threads.waiting_by_user():
@@ -56,7 +75,9 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
     except Misconduct:  # a moment in which this process was not scheduled can look the same
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
-    return check_work(agreed, style or agreed.case.implementation)
+    product_flops = check_work(agreed, style or agreed.case.implementation)
+    check_execution(agreed, style or agreed.case.implementation)
+    return product_flops
 
 
 def check_rehearsal(agreed: Agreed, rehearsal: "Rehearsal", count: int) -> None:
@@ -66,6 +87,7 @@ def check_rehearsal(agreed: Agreed, rehearsal: "Rehearsal", count: int) -> None:
             f"{agreed.case.id}: the call returned after {rehearsal.call_s * 1e3:.3g} ms, "
             f"and its results were ready {rehearsal.late_s * 1e3:.3g} ms later"
         )
+    check_children(agreed.case.id, rehearsal.children_cpu_per_wall)
     check_cpu_time(agreed.case.id, agreed.case.device, rehearsal.cpu_per_wall, count)
     check_possible(agreed, rehearsal.call_s, count)
 
@@ -79,11 +101,14 @@ class Rehearsal:
     """How much longer copying the results took the first time than the second."""
     cpu_per_wall: float
     """CPU seconds of the whole process per second."""
+    children_cpu_per_wall: float = 0.0
+    """The same of the processes that the style started."""
 
 
 def rehearse(agreed: Agreed) -> Rehearsal:
     """Call three times, or once if a call takes long."""
     tries: list[Rehearsal] = []
+    children_cpu_s, begin_s = children.cpu_s(), time.perf_counter()
     while not tries or (len(tries) < 3 and tries[0].call_s < 0.3):
         returned = None
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
@@ -96,7 +121,12 @@ def rehearse(agreed: Agreed) -> Rehearsal:
         agreement.check_ready(agreed.case, agreed.runtime, returned)
         fetch_s = [_fetch_s(agreed, returned) for _ in range(2)]
         tries.append(Rehearsal(returned_s - call_start_s, fetch_s[0] - fetch_s[1], cpu_s / wall_s))
-    return Rehearsal(*(min(getattr(each, field.name) for each in tries) for field in fields(Rehearsal)))
+    least = Rehearsal(*(min(getattr(each, field.name) for each in tries) for field in fields(Rehearsal)))
+    # The CPU time of another process is known to 10 ms at best.
+    while children_cpu_s and time.perf_counter() - begin_s < _CHILDREN_S:
+        agreed.run()
+    of_children = (children.cpu_s() - children_cpu_s) / (time.perf_counter() - begin_s)
+    return replace(least, children_cpu_per_wall=of_children)
 
 
 def _fetch_s(agreed: Agreed, outputs: Any) -> float:
@@ -127,6 +157,15 @@ def check_arithmetic(agreed: Agreed) -> None:
     if agreed.case.dtype == "float32" and agreed.runtime.facts().reduced_precision:
         raise Misconduct(
             f"{agreed.case.id}: float32 products may be computed in TF32 or less, and the case says float32"
+        )
+
+
+def check_changes_nothing(name: str) -> None:
+    """Check that nothing that all cases share was changed, by this case or one before it."""
+    if changed := frameworks.changes():
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise Misconduct(
+            f"{name}: this case, or one before it, changed what all cases share: {'; '.join(changed[:3])}{more}"
         )
 
 
@@ -192,6 +231,63 @@ def check_compiles_nothing(agreed: Agreed) -> None:
         )
 
 
+def check_data(agreed: Agreed) -> None:
+    """Check that the data exercise the problem: a gradient that is 0 everywhere can be computed in any way."""
+    case = agreed.case
+    if dead := [name for name, array in agreed.reference_gradients.items() if not array.any()]:
+        raise Misconduct(
+            f"{case.id}: {', '.join(dead)} is 0 everywhere with these data; another --seed draws others"
+        )
+    if degenerate := case.problem.degenerate(agreed.inputs):
+        raise Misconduct(f"{case.id}: {degenerate}; another --seed draws other data")
+
+
+def check_afterwards(agreed: Agreed, style: Style, round_s: float) -> None:
+    """Check after the rounds, of which the fastest took ``round_s``, that the work is still the same."""
+    check_outside(agreed, style, round_s)
+    if agreed.case.framework != "numpy":  # there another object would be counted, as before
+        check_work(agreed, style)
+
+
+def check_outside(agreed: Agreed, style: Style, round_s: float) -> None:
+    """Check that a call outside of the benchmark takes as long as its fastest round.
+
+    A style could do other work when it is called by the runner, or after many calls. Styles of numpy are prepared
+    anew for every few calls: their products are counted in other calls than the timed ones. Other work on the
+    machine may slow the calls here, so the fastest counts, and there are more of them until one is fast enough.
+    """
+    case, run = agreed.case, agreed.run
+    fastest_s, calls, start_s = math.inf, 0, time.perf_counter()
+    while fastest_s > OUTSIDE * round_s and (calls < _LEAST_OUTSIDE or time.perf_counter() - start_s < OUTSIDE_S):
+        if case.framework == "numpy" and calls % _LEAST_OUTSIDE == 0:
+            prepared = style.prepare(agreed.prepared, agreed.inputs, case.device, case.dtype)
+            run = partial(prepared, case.problem.steps)
+            run()
+        call_start_s = time.perf_counter()
+        run()
+        fastest_s, calls = min(fastest_s, time.perf_counter() - call_start_s), calls + 1
+    if fastest_s > OUTSIDE * round_s:
+        raise Misconduct(
+            f"{case.id}: does less work in the benchmark than outside of it: the fastest round took "
+            f"{round_s * 1e3:.3g} ms, and the fastest of {calls} calls afterwards {fastest_s * 1e3:.3g} ms"
+        )
+
+
+def check_execution(agreed: Agreed, style: Style) -> None:
+    """Check that a call is executed as the style says: by operations, graphs, or compiled programs."""
+    if style.execution == "unknown":
+        return
+    case, steps = agreed.case, agreed.case.problem.steps
+    prepare = partial(style.prepare, agreed.prepared, agreed.inputs, case.device, case.dtype)
+    found = agreed.runtime.execution(agreed.run, prepare)
+    same = {found, style.execution} == {"jit", "one program"} and steps == 1  # one step is all steps
+    if found != style.execution and not same:
+        raise Misconduct(
+            f"{agreed.case.id}: is executed otherwise than its style says: {found}, not {style.execution} "
+            "(EXECUTION of the style)"
+        )
+
+
 def check_work(agreed: Agreed, style: Style) -> int | None:
     """Check that the counted matrix products are those of the problem."""
     case = agreed.case
@@ -214,7 +310,8 @@ def check_work(agreed: Agreed, style: Style) -> int | None:
     if counted != needed:
         raise Misconduct(
             f"{case.id}: does {'more' if counted > needed else 'less'} work than the problem takes: {counted:,} "
-            f"operations in matrix products counted in {problem.steps} steps, {needed:,} needed. "
+            f"operations in matrix products counted in {problem.steps} steps, {needed:,} needed; a product in "
+            f"another dtype than {case.dtype} counts as none. "
             "(If they cannot be counted, state the reason in UNCOUNTED.)"
         )
     return counted // problem.steps
@@ -280,6 +377,15 @@ def check_cpu_time(name: str, device: str, cpu_per_wall: float, count: int) -> N
     if device == "cpu" and cpu_per_wall > count * CPU_MARGIN:
         raise Misconduct(
             f"{name}: --threads {count} is not honoured: it uses {cpu_per_wall:.2f} CPU seconds per second"
+        )
+
+
+def check_children(name: str, cpu_per_wall: float) -> None:
+    """Check that the processes that a style started, if any, do not work: their CPUs would not be counted."""
+    if cpu_per_wall > CHILDREN_SHARE:
+        raise Misconduct(
+            f"{name}: it computes in other processes: those that it started use {cpu_per_wall:.2f} CPU seconds per "
+            "second"
         )
 
 

@@ -29,6 +29,7 @@ from gradperf.cases import Case, Settings
 from gradperf.checks import agreement
 from gradperf.first_call import fresh_process
 from gradperf.first_call.fresh_process import Purpose, Request, StandIn
+from gradperf.machine import children
 from gradperf.pairs.process import exit_text, same_modules
 from gradperf.problems import Arrays
 
@@ -212,6 +213,7 @@ class _Launcher:
                 # Ctrl-C must reach only this process: the launcher ends with the socket.
                 start_new_session=True,
             )
+        children.OURS.add(self._process.pid)
 
     def installed(self, case: Case, settings: Settings, limit_s: float, *, fork: bool) -> str | None:
         """Call ``install`` of the style once in a run, if it has one; return the folder of its caches."""

@@ -5,17 +5,24 @@ must not wait for that. So listing names reads file names, and only :func:`load`
 """
 
 import pkgutil
+import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from gradperf.frameworks.contract import Runtime, Style
+from gradperf.machine import watch
 
 DTYPES = ("float32", "float64")
 
 
 class Unavailable(Exception):
     """A framework that cannot be imported here; the message is the reason."""
+
+
+class CompiledEarly(Exception):
+    """A style that does at its import what belongs to its first call."""
 
 
 @cache
@@ -42,6 +49,8 @@ def companions(framework: str) -> tuple[str, ...]:
 
 
 _loaded: dict[str, Runtime | Unavailable] = {}
+_configured: list[tuple[Runtime, Mapping[str, Any]]] = []
+"""Those that could be imported, with what each was set to when it was configured."""
 
 
 def load(framework: str, threads: int) -> Runtime:
@@ -51,8 +60,10 @@ def load(framework: str, threads: int) -> Runtime:
     """
     if framework not in _loaded:
         try:
-            runtime = cast("Runtime", import_module(f"{__name__}.{framework}.runtime"))
-            runtime.configure(threads)
+            with watch.process.allowing():  # a framework may set variables
+                runtime = cast("Runtime", import_module(f"{__name__}.{framework}.runtime"))
+                runtime.configure(threads)
+            _configured.append((runtime, runtime.modes()))
             _loaded[framework] = runtime
         except ModuleNotFoundError as error:
             if error.name is not None and error.name.startswith("gradperf"):
@@ -72,6 +83,24 @@ def load(framework: str, threads: int) -> Runtime:
     return found
 
 
+def changes() -> list[str]:
+    """Return what a case changed of what all cases share: modes of frameworks, and what ``watch`` names."""
+    found = watch.process.changes()
+    for runtime, before in _configured:
+        now = runtime.modes()
+        found += [watch.describe(key, before[key], now[key]) for key in before if before[key] != now[key]]
+    return found
+
+
 def style(framework: str, family: str, name: str) -> Style:
-    """Import and return one style."""
-    return Style.of(import_module(f"{__name__}.{framework}.{family}.{name}"))
+    """Import and return one style; raises :class:`CompiledEarly`."""
+    module = f"{__name__}.{framework}.{family}.{name}"
+    loaded = _loaded.get(framework)
+    if module in sys.modules or loaded is None or isinstance(loaded, Unavailable):
+        return Style.of(import_module(module))
+    with loaded.compilations() as compiled:
+        found = import_module(module)
+    if compiled:
+        del sys.modules[module]  # the next import must be refused too
+        raise CompiledEarly(f"it compiles when it is imported, before any time is taken: {compiled[0]}")
+    return Style.of(found)

@@ -34,10 +34,21 @@ def each(outputs: Outputs) -> Iterator[tuple[str, Any]]:
             yield name, array
 
 
+def dtype_of(inputs: Arrays) -> np.dtype[Any]:
+    """Return the dtype of the inputs, which is that of the case; float64 without inputs."""
+    return next(iter(inputs.values()), np.empty(0)).dtype
+
+
 Run = Callable[..., Outputs]
 """Takes a number of steps, or no argument (:class:`Style`)."""
 Forward = Callable[[], Any]
 Backward = Callable[[Any], Outputs]
+
+
+Execution = Literal["eager", "jit", "one program", "graph", "xla", "inductor", "unknown"]
+"""How the work of a call is executed: operation by operation; by programs of XLA that JAX compiled, one for each
+step or one for all; by graphs of TensorFlow, as they are or compiled by XLA; by what torch's Inductor compiled.
+"unknown" where no one can look inside."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,10 @@ class Style:
     """Which matrix products a style that is ``uncounted`` makes all the same: the module's ``PRODUCTS``. They are
     counted. None if a count sees nothing of them."""
 
+    execution: Execution = "eager"
+    """How its work is executed: the module's ``EXECUTION``. A style must not be faster, or slower, by another way
+    than its name says."""
+
     @classmethod
     def of(cls, module: Any) -> Self:
         """Read the style that ``module`` defines."""
@@ -72,7 +87,8 @@ class Style:
             name: getattr(module, name) for name in ("supports", "install", "phases") if hasattr(module, name)
         }
         uncounted, products = getattr(module, "UNCOUNTED", None), getattr(module, "PRODUCTS", None)
-        return cls(module.prepare, uncounted=uncounted, products=products, **optional)
+        execution: Execution = getattr(module, "EXECUTION", "eager")
+        return cls(module.prepare, uncounted=uncounted, products=products, execution=execution, **optional)
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,9 @@ class Runtime(Protocol):
     def facts(self) -> RuntimeFacts:
         """Return what the framework reports about its threads and its precision."""
 
+    def modes(self) -> Mapping[str, Any]:
+        """Return the settings that all code in this process shares, by name. No case may change them."""
+
     def overwrite(self, array: Any) -> bool:
         """Fill ``array`` with NaN and return True, or return False if arrays cannot be changed."""
 
@@ -124,7 +143,13 @@ class Runtime(Protocol):
         """Return a context with a list that grows by one line for everything compiled or traced inside it."""
 
     def product_flops(self, run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-        """Count the operations in matrix products of one call of ``run``, or of ``prepare(inputs)``."""
+        """Count the operations in matrix products of one call of ``run``, or of ``prepare(inputs)``.
+
+        A product in another dtype than that of the inputs counts as none.
+        """
+
+    def execution(self, run: Callable[[], Any], prepare: Callable[[], Any]) -> str:
+        """Return how a call of ``run``, made by ``prepare``, is executed: an :data:`Execution`, or other words."""
 
     def multiplier(self, a: Array, b: Array, device: str) -> Callable[[], Any]:
         """Return a function that multiplies two matrices on ``device`` and waits for the product."""

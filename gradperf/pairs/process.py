@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from gradperf.machine import children
+
 PATIENCE_S = 300.0
 """Seconds without an answer before a child counts as hung."""
 
@@ -116,6 +118,7 @@ class Process:
             os.close(orders)
             os.close(answers)
         self.pid = self._process.pid
+        children.OURS.add(self.pid)
         if guard is not None:
             guard.process(self.pid)
 

@@ -84,6 +84,10 @@ class Problem(ABC):
         """Return a problem that shows errors which the dtype of this one would hide, or None."""
         return None
 
+    def degenerate(self, inputs: Arrays) -> str | None:
+        """Return why these inputs do not exercise the problem, or None."""
+        return None
+
 
 class AbnormalNumbers(UserError, ValueError):
     """Subnormal numbers, NaN or infinity: their arithmetic takes another time than that of normal numbers."""

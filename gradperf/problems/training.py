@@ -212,6 +212,15 @@ class Training(Problem):
                     near |= ((z != 0) & (np.abs(z) < 3e-8 * size)).any(axis=1)
         return near
 
+    def degenerate(self, inputs: Arrays) -> str | None:
+        """Return which ReLU is on for all entries of its layer, or off for all: then it could be left out."""
+        parameters = [inputs[name].astype(np.float64) for name in self.parameters]
+        _, _, seen = self._chain_rule(parameters, *(inputs[name].astype(np.float64) for name in ("x", "y")))
+        for number, (slot, (_, z)) in enumerate(zip(self.slots, seen, strict=True), start=1):
+            if slot.activation in ("relu", "shifted_relu") and (z > 0).all() == (z > 0).any():
+                return f"the ReLU of layer {number} is {'on' if z.max() > 0 else 'off'} for every entry"
+        return None
+
     def outputs(self, losses: _T, parameters: Sequence[_T], gradients: Sequence[_T]) -> dict[str, _T]:
         """Name the outputs of a style: the losses, and the weights, or the gradients without an update.
 

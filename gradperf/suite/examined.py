@@ -62,6 +62,7 @@ def _examine(agreed: "Agreed", settings: "Settings", recording: Recording) -> Ex
     from gradperf.checks import agreement, conduct
     from gradperf.timing import lengths
 
+    conduct.check_changes_nothing(agreed.case.id)
     most = agreed.case.problem.steps
     if recording.moments is None:
         return Examined(Ready(agreed, agreed, lengths.Lengths(most, None)), conduct.examine(agreed, settings))

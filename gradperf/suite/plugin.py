@@ -13,7 +13,7 @@ from gradperf import options
 from gradperf.checks import clock
 from gradperf.comparison import changes
 from gradperf.errors import UserError
-from gradperf.machine import threads
+from gradperf.machine import threads, watch
 from gradperf.records import storage
 from gradperf.stage import stage
 from gradperf.suite import (
@@ -58,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
         threads.bind(config.getoption("threads"))
         from gradperf import cases
 
+        _watch()
         choice = cases.Choice(**options.named(config.option))
         cases.check_names(choice)
         if config.getoption("first_calls") and config.getoption("no_first_calls"):
@@ -96,6 +97,15 @@ def pytest_configure(config: pytest.Config) -> None:
             previous.prepare(config, folder)
     except UserError as error:
         raise pytest.UsageError(clean_lines(str(error))) from None
+
+
+def _watch() -> None:
+    """Watch this process from now on, with all that measures and checks."""
+    from gradperf.case_pairs import second  # noqa: F401 - to be watched, as the next two
+    from gradperf.checks import conduct  # noqa: F401
+    from gradperf.timing import estimate, lengths, moment  # noqa: F401
+
+    watch.process.begin()
 
 
 _OF_TABLES = ("columns", "sort", "group-by", "name", "histogram", "verbose")

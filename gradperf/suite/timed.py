@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradperf.machine import tasks
+from gradperf.machine import children, tasks
 from gradperf.records.facts import HARNESS, Facts
 from gradperf.suite import duties, progress, selection
 from gradperf.suite.examined import LAST, Examined
@@ -54,17 +54,22 @@ def timed(
         gc.collect()  # Garbage of the checks must not be collected in the timed code.
         gc.freeze()  # What is left stays until the end. Looking at it before each timing took a tenth of a second.
         waiting_s = tasks.waiting_s()
+        children_start_s = children.cpu_s()
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         yield
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
+        children_s = children.cpu_s() - children_start_s
         known = replace(known, cpu_per_wall=cpu_s / wall_s, wait_per_wall=tasks.waited(waiting_s, wall_s))
         benchmark.extra_info.update(asdict(known))
         if benchmark.enabled:
             stats, name = benchmark.stats, request.node.name
+            conduct.check_changes_nothing(agreed.case.id)
             conduct.check_clock(name, stats["total"] * stats["iterations"], wall_s)
+            conduct.check_children(name, children_s / wall_s)
             conduct.check_cpu_time(name, agreed.case.device, cpu_s / wall_s, settings.threads)
             if part is None:
                 conduct.check_possible(agreed, stats["min"], settings.threads)
+                conduct.check_afterwards(agreed, agreed.case.implementation, stats["min"])
                 if recording.moments is not None and agreed.case.problem.name != HARNESS:
                     recording.moments.begin(stash[LAST].ready)
             recording.finished.append(Finished(benchmark, agreed.case, known))

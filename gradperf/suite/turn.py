@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from gradperf.errors import UserError
-from gradperf.machine import load
+from gradperf.machine import load, watch
 from gradperf.machine.lock import try_lock
 from gradperf.suite import duties, recording
 from gradperf.text.printable import clean
@@ -108,7 +108,8 @@ def take(path: Path, command: str, *, waits: bool, say: Callable[[str], None]) -
 
 def _sign(descriptor: int, command: str) -> None:
     """Write into the file whose turn it is."""
-    os.environ[WITHIN] = str(os.getpid())
+    with watch.process.allowing():
+        os.environ[WITHIN] = str(os.getpid())
     signed = {
         "pid": os.getpid(),
         "started": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",

@@ -7,23 +7,54 @@ from typing import Any
 import jax
 
 
-def product_flops(run: Callable[[], Any]) -> int:
+def product_flops(run: Callable[[], Any], dtype: Any) -> int:
     """Trace ``run`` as a whole, every step and every jitted function in it."""
-    return _products(jax.make_jaxpr(run)().jaxpr)
+    return _products(jax.make_jaxpr(run)().jaxpr, dtype)
 
 
-def _products(jaxpr: Any) -> int:
+_PROGRAM = ("jit", "pjit")
+_STRUCTURE = ("broadcast_in_dim", "stack", "unstack", "concatenate", "reshape", "squeeze", "slice", "transpose")
+"""Operations that arrange what programs take and return."""
+
+
+def execution(run: Callable[[], Any]) -> str:
+    """Return whether products, or all work if there are none, are in compiled programs, and in how many.
+
+    Most functions of ``jax.numpy`` are small programs themselves; one that has no products counts as an operation
+    where there are products elsewhere.
+    """
+    equations = jax.make_jaxpr(run)().jaxpr.eqns
+    count = sum(map(_has_product, equations))
+    if count:
+        working = [equation for equation in equations if _has_product(equation)]
+    else:
+        working = [equation for equation in equations if equation.primitive.name not in _STRUCTURE]
+    programs = sum(equation.primitive.name in _PROGRAM for equation in working)
+    if not programs:
+        return "eager"
+    if programs < len(working):
+        return "partly compiled"
+    return "one program" if programs == 1 else "jit"
+
+
+def _has_product(equation: Any) -> bool:
+    if equation.primitive.name == "dot_general":
+        return True
+    return any(_has_product(each) for inner in _inner(equation.params.values()) for each in inner.eqns)
+
+
+def _products(jaxpr: Any, dtype: Any) -> int:
     total = 0
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
+        if equation.primitive.name == "dot_general" and equation.invars[0].aval.dtype == dtype:
             total += _dot(equation)
         if equation.primitive.name == "cond":
             # Only one branch is run. The others must not stand for its work.
-            total += min(map(_products, _inner(equation.params["branches"])))
+            total += min(_products(branch, dtype) for branch in _inner(equation.params["branches"]))
             continue
         times = equation.params["length"] if equation.primitive.name == "scan" else 1
         for inner in _inner(equation.params.values()):
-            total += times * _products(inner)
+            total += times * _products(inner, dtype)
     return total
 
 

@@ -16,7 +16,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 
-from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
+from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts, dtype_of
 from gradperf.frameworks.jax import counting
 from gradperf.machine import tasks
 
@@ -101,6 +101,11 @@ def facts() -> RuntimeFacts:
     )
 
 
+def modes() -> dict[str, Any]:
+    names = [name for name in dir(type(jax.config)) if name.startswith("jax_")]
+    return {f"jax.config.{name}": getattr(jax.config, name) for name in names}
+
+
 def overwrite(array: Any) -> bool:
     return False
 
@@ -112,7 +117,11 @@ def compilations() -> Iterator[list[str]]:
 
 
 def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    return counting.product_flops(run)
+    return counting.product_flops(run, dtype_of(inputs))
+
+
+def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:
+    return counting.execution(run)
 
 
 def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:

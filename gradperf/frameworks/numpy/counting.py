@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from gradperf.frameworks.contract import Array, Arrays, Run
+from gradperf.frameworks.contract import Array, Arrays, Run, dtype_of
 
 _CONSTRUCTORS = (
     *("array", "asarray", "ascontiguousarray", "asfortranarray", "copy", "empty", "zeros", "ones", "full"),
@@ -26,6 +26,8 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
     """An array that adds 2·m·k·n to :attr:`flops` for every matrix product that it takes part in."""
 
     flops = 0
+    product_dtype: "np.dtype[Any] | None" = None
+    """Products in another one count as none; None if all count."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **named: Any) -> Any:
         out = named.get("out")
@@ -52,7 +54,7 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
             return np.asarray(operands[0]).view(Counted).dot(*operands[1:], **named)
         if function is np.inner:
             _note(operands[0], np.inner(*map(_plain, operands)))
-        if function is np.einsum and isinstance(operands[0], str):
+        if function is np.einsum and isinstance(operands[0], str) and all(map(_is_counted, operands[1:])):
             Counted.flops += 2 * _entries(operands[0], operands[1:])
         return super().__array_function__(function, types, operands, named)
 
@@ -65,9 +67,13 @@ def _counted(value: Any) -> Any:
     return value.view(Counted) if isinstance(value, np.ndarray) else value
 
 
+def _is_counted(array: Any) -> bool:
+    return Counted.product_dtype in (None, np.asarray(array).dtype)
+
+
 def _note(a: Any, result: Any) -> None:
     # A vector from the left is a sum: of squares in a loss, over the batch in the gradient of a bias.
-    if np.ndim(a) > 1:
+    if np.ndim(a) > 1 and _is_counted(result):
         Counted.flops += 2 * np.size(result) * np.shape(a)[-1]
 
 
@@ -96,7 +102,7 @@ def foreign_product_flops(prepare: Callable[[Arrays], Run], inputs: Arrays) -> i
 
     Of those that ``prepare`` makes too. numpy's constructors stay as they are: the framework uses them itself.
     """
-    Counted.flops = 0
+    Counted.flops, Counted.product_dtype = 0, None
     prepare({name: _counted(array) for name, array in inputs.items()})()
     return Counted.flops
 
@@ -106,6 +112,6 @@ def product_flops(prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
     with _everything_counted():
         run = prepare({name: _counted(array) for name, array in inputs.items()})
         run()
-        Counted.flops = 0
+        Counted.flops, Counted.product_dtype = 0, dtype_of(inputs)
         run()
     return Counted.flops

@@ -53,6 +53,10 @@ def facts() -> RuntimeFacts:
     return RuntimeFacts()
 
 
+def modes() -> dict[str, Any]:
+    return {"numpy.geterr()": numpy.geterr()}
+
+
 def overwrite(array: Any) -> bool:
     if not array.flags.writeable:
         return False
@@ -68,6 +72,11 @@ def compilations() -> Iterator[list[str]]:
 
 def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
     return counting.product_flops(prepare, inputs)
+
+
+def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:
+    """Return that numpy knows no other way."""
+    return "eager"
 
 
 def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:

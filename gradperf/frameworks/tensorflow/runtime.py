@@ -1,6 +1,7 @@
 """TensorFlow's runtime: CPU and CUDA, bound thread pools, float32 products in full precision."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from gradperf.frameworks.tensorflow.quiet import quietly
 with quietly():
     import tensorflow as tf
 
-from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
+from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts, dtype_of
 from gradperf.frameworks.tensorflow import counting
 
 Value = TypeVar("Value")
@@ -89,6 +90,21 @@ def facts() -> RuntimeFacts:
     return RuntimeFacts(max(pools), reduced_precision=tf.config.experimental.tensor_float_32_execution_enabled())
 
 
+def modes() -> dict[str, Any]:
+    threading, found = tf.config.threading, {}
+    for mode in (
+        *(tf.executing_eagerly, tf.config.functions_run_eagerly, tf.config.get_soft_device_placement),
+        *(tf.config.optimizer.get_jit, tf.config.optimizer.get_experimental_options),
+        *(threading.get_intra_op_parallelism_threads, threading.get_inter_op_parallelism_threads),
+        tf.config.experimental.tensor_float_32_execution_enabled,
+    ):
+        found[f"{mode.__name__}() of tensorflow"] = mode()
+    if "keras" in sys.modules:
+        found["keras.config.floatx()"] = tf.keras.config.floatx()
+        found["keras.config.dtype_policy()"] = tf.keras.config.dtype_policy().name
+    return found
+
+
 def overwrite(array: Any) -> bool:
     if tf.is_tensor(array):
         return False
@@ -111,7 +127,13 @@ def compilations() -> Iterator[list[str]]:
 
 
 def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    return counting.product_flops(run)
+    return counting.product_flops(run, dtype_of(inputs))
+
+
+def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:
+    with compilations() as traced:
+        prepare()
+    return counting.execution(run) if traced else "eager"
 
 
 def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:

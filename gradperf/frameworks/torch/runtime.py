@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
+from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts, dtype_of
 
 Value = TypeVar("Value")
 
@@ -64,6 +66,24 @@ def facts() -> RuntimeFacts:
     return RuntimeFacts(torch.get_num_threads(), reduced_precision=reduced)
 
 
+_MODES: tuple[Callable[[], Any], ...] = (
+    *(torch.get_default_dtype, torch.get_default_device, torch.get_num_threads, torch.get_num_interop_threads),
+    *(torch.get_float32_matmul_precision, torch.get_deterministic_debug_mode, torch.is_grad_enabled),
+    *(torch.is_inference_mode_enabled, torch.is_anomaly_enabled, torch.is_anomaly_check_nan_enabled),
+    *(torch.is_autocast_enabled, torch.is_autocast_cache_enabled),
+)
+
+
+def modes() -> dict[str, Any]:
+    cudnn = torch.backends.cudnn
+    switches = {name: getattr(cudnn, name) for name in ("enabled", "allow_tf32", "benchmark", "deterministic")}
+    return {
+        **{f"torch.{mode.__name__}()": mode() for mode in _MODES},
+        **{f"torch.backends.cudnn.{name}": value for name, value in switches.items()},
+        'torch.is_autocast_enabled("cpu")': torch.is_autocast_enabled("cpu"),
+    }
+
+
 def overwrite(array: Any) -> bool:
     if isinstance(array, torch.Tensor):
         with torch.no_grad():
@@ -93,9 +113,41 @@ def compilations() -> Iterator[list[str]]:
 
 def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
     # A compiled program cannot be counted, so its source is.
-    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+    of_dtype = _OfDtype(dtype_of(inputs))
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter, of_dtype:
         run()
-    return counter.get_total_flops()
+    return counter.get_total_flops() if of_dtype.holds else 0
+
+
+class _OfDtype(TorchFunctionMode):
+    """Looks whether all matrices of floats that functions return have one dtype. An optimizer has other scalars."""
+
+    def __init__(self, dtype: Any) -> None:
+        super().__init__()
+        self._dtype = torch.from_numpy(np.empty(0, dtype)).dtype
+        self.holds = True
+
+    def __torch_function__(self, function: Any, types: Any, operands: Any = (), named: Any = None) -> Any:
+        """Call the function, and look at the first tensor that it returns."""
+        returned = function(*operands, **(named or {}))
+        first = returned[0] if isinstance(returned, tuple) and returned else returned
+        if isinstance(first, torch.Tensor) and first.dim() > 1 and first.dtype.is_floating_point:
+            self.holds &= first.dtype == self._dtype
+        return returned
+
+
+def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:
+    """Return whether ``torch.compile`` has a part in it, and whether Inductor wrote the code that is run."""
+    with compilations() as compiled_there:
+        prepare()
+    if not compiled_there:
+        return "eager"
+    with torch.autograd.profiler.profile(use_kineto=False) as profile:
+        run()
+    names = [event.name for event in profile.function_events]
+    regions = sum(name.startswith("Torch-Compiled Region") for name in names)
+    compiled = sum("CompiledFxGraph" in name for name in names)
+    return "inductor" if compiled >= regions > 0 else "torch.compile without Inductor"
 
 
 def multiplier(a: Array, b: Array, device: str) -> Callable[[], Any]:

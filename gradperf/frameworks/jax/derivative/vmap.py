@@ -7,6 +7,8 @@ from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.jax.runtime import from_numpy
 from gradperf.problems.derivative import SineDerivative
 
+EXECUTION = "jit"
+
 
 def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:
     points = [from_numpy(x, device) for x in inputs["x"]]

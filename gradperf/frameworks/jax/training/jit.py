@@ -6,6 +6,8 @@ from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.jax import network, stepwise
 from gradperf.problems.training import Training
 
+EXECUTION = "jit"
+
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     return stepwise.prepare(problem, inputs, device, jax.jit(network.step_of(problem)))

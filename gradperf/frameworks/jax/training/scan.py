@@ -13,6 +13,8 @@ from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.jax import network
 from gradperf.problems.training import Training
 
+EXECUTION = "one program"
+
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     step = network.step_of(problem)

@@ -6,6 +6,8 @@ from gradperf.frameworks.tensorflow.calling import traced
 from gradperf.frameworks.tensorflow.derivative.ones import derivative
 from gradperf.problems.derivative import SineDerivative
 
+EXECUTION = "graph"
+
 
 def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:
     return single.prepare("grad_x", derivative, device, inputs["x"], call_as=traced)

@@ -7,6 +7,8 @@ from gradperf.frameworks.tensorflow import single
 from gradperf.frameworks.tensorflow.calling import compiled
 from gradperf.problems.matmul import Matmul
 
+EXECUTION = "xla"
+
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     return single.prepare("product", matmul, device, inputs["a"], [inputs["b"]], compiled)

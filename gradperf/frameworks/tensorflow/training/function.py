@@ -5,6 +5,8 @@ from gradperf.frameworks.tensorflow import by_tape
 from gradperf.frameworks.tensorflow.calling import traced
 from gradperf.problems.training import Training
 
+EXECUTION = "graph"
+
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     return by_tape.prepare(problem, inputs, device, dtype, traced)

@@ -15,6 +15,7 @@ from gradperf.problems.training import Training
 
 v1 = tf.compat.v1
 
+EXECUTION = "unknown"
 UNCOUNTED = "a session's program cannot be traced from outside"
 
 

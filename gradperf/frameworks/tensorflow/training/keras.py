@@ -22,6 +22,7 @@ ACTIVATIONS: dict[str, Any] = {
     "tanh": "tanh",
 }
 
+EXECUTION = "unknown"
 UNCOUNTED = "Keras cannot be traced from outside"
 
 

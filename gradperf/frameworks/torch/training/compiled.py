@@ -18,6 +18,8 @@ from gradperf.frameworks.torch.network import Tensors
 from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import Training
 
+EXECUTION = "inductor"
+
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:
     """Return the reason if there is no C++ compiler, which torch.compile needs on the CPU."""

@@ -10,6 +10,7 @@ from gradperf.frameworks.torch import functional, network
 from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import Training
 
+EXECUTION = "unknown"
 UNCOUNTED = "what a graph replays cannot be traced from outside"
 
 

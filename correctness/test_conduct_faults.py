@@ -1,0 +1,377 @@
+"""Faults of conduct, of the kinds that pass where only numbers and products are checked.
+
+A style is executed otherwise than its name says, is honest until it is timed, computes in another precision,
+changes what all cases share, computes in other processes, or compiles before any time is taken; or the data
+exercise nothing. Each is one wrong line.
+"""
+
+import pytest
+
+from correctness.planted import (
+    Fault,
+    check_caught,
+    check_examined,
+    planted_package,
+    skip_unless_chosen,
+    skip_unless_possible,
+)
+from correctness.test_measurement_faults import AUTOGRAD, BY_HAND, JIT, SCAN, TAPE, TENSORS
+
+_RUN = "    return run\n"
+_OTHERWISE = "is executed otherwise than its style says: {}"
+_MANY_ROUNDS = ("--benchmark-min-rounds=300",)
+_PRECISION = "(does less work|outputs are off|disagrees|went another way)"
+_TINY = "tiny_3x2x1"
+_PARTS = ("test_forward", "test_backward")
+
+
+def _as_user(what, framework, style, file, right, wrong, caught_by, problem=_TINY, **more):
+    """Return a fault in the whole package; ``file`` is in the framework's folder, or begins with a slash."""
+    path = file[1:] if file.startswith("/") else f"frameworks/{framework}/{file}"
+    return Fault(what, framework, style, path, right, wrong, problem, caught_by=caught_by, **more)
+
+
+def _in_double(copy, *more):
+    """Return source code that computes a float32 case in float64."""
+    arguments = "".join(f", {argument}" for argument in more)
+    return f"""    if inputs["x"].dtype == "float32":
+        wide = prepare(problem, {{n: a.astype("float64") for n, a in inputs.items()}}{arguments})
+        return lambda steps=problem.steps: {{n: {copy} for n, a in wide(steps).items()}}
+    return run
+"""
+
+
+NOT_AS_NAMED = [
+    Fault(
+        "jitted",
+        "jax",
+        "grad",
+        "training/grad.py",
+        "network.step_of(problem))",
+        "jax.jit(network.step_of(problem)))",
+        caught_by=_OTHERWISE.format("jit, not eager"),
+    ),
+    Fault(
+        "a jitted step instead of a scan",
+        *SCAN,
+        "    return lambda steps=problem.steps: jax.block_until_ready(train(initial, x, y, steps))\n",
+        """    from gradperf.frameworks.jax import stepwise
+
+    return stepwise.prepare(problem, inputs, device, jax.jit(step))
+""",
+        caught_by=_OTHERWISE.format("jit, not one program"),
+    ),
+    Fault(
+        "jitted",
+        "jax",
+        "operator",
+        "matmul/operator.py",
+        "a @ b for a in",
+        "jax.jit(jax.numpy.matmul)(a, b) for a in",
+        "matmul_64x64x64",
+        family="matmul",
+        caught_by=_OTHERWISE.format("jit, not eager"),
+    ),
+    Fault(
+        "by an eager backend",
+        "torch",
+        "compiled",
+        "training/compiled.py",
+        "fullgraph=True, dynamic=False)",
+        'fullgraph=True, dynamic=False, backend="eager")',
+        caught_by=_OTHERWISE.format("torch.compile without Inductor"),
+    ),
+    Fault(
+        "its loss compiled",
+        *AUTOGRAD,
+        "    loss_of = make_loss(problem, x, y)\n\n    def run",
+        '    loss_of = torch.compile(make_loss(problem, x, y), backend="aot_eager")\n\n    def run',
+        caught_by=_OTHERWISE.format("torch.compile without Inductor, not eager"),
+    ),
+    Fault(
+        "without XLA",
+        "tensorflow",
+        "xla",
+        "calling.py",
+        "*arguments, jit_compile=True)",
+        "*arguments)",
+        caught_by=_OTHERWISE.format("graph, not xla"),
+    ),
+    Fault(
+        "without a graph",
+        "tensorflow",
+        "function",
+        "training/function.py",
+        "dtype, traced)",
+        "dtype, lambda function, *arguments: function)",
+        caught_by=_OTHERWISE.format("eager, not graph"),
+    ),
+    Fault(
+        "by XLA",
+        "tensorflow",
+        "operator",
+        "matmul/operator.py",
+        'inputs["a"], [inputs["b"]])',
+        'inputs["a"], [inputs["b"]], __import__("gradperf.frameworks.tensorflow.calling", fromlist="x").compiled)',
+        "matmul_64x64x64",
+        family="matmul",
+        caught_by=_OTHERWISE.format("xla, not eager"),
+    ),
+]
+
+OTHER_PRECISION = [
+    Fault(
+        "in float64",
+        *BY_HAND,
+        _RUN,
+        _in_double('a.astype("f4")', "weight_gradient"),
+        dtype="float32",
+        caught_by=_PRECISION,
+    ),
+    Fault(
+        "in float64",
+        *TENSORS,
+        _RUN,
+        _in_double("a.float()", "device", '"float64"'),
+        dtype="float32",
+        caught_by=_PRECISION,
+    ),
+    Fault(
+        "in float64",
+        *JIT,
+        _RUN,
+        _in_double('a.astype("float32")', "device", "step"),
+        dtype="float32",
+        caught_by=_PRECISION,
+    ),
+    Fault(
+        "products in half precision in a training",
+        *BY_HAND,
+        "            z = a @ parameters[w]\n",
+        '            z = (a if problem.steps == 1 else a.astype("f2").astype(a.dtype)) @ parameters[w]\n',
+        dtype="float32",
+        caught_by=_PRECISION,
+    ),
+    Fault(
+        "products in half precision in a training",
+        *TENSORS,
+        "            z = a @ parameters[w] if b is None",
+        "            a = a if problem.steps == 1 else a.half().float()\n"
+        "            z = a @ parameters[w] if b is None",
+        dtype="float32",
+        caught_by=_PRECISION,
+    ),
+    Fault(
+        "products in half precision in a training",
+        "jax",
+        "grad",
+        "network.py",
+        " @ parameters[",
+        '.astype("bfloat16" if problem.steps > 1 else "float32").astype("float32") @ parameters[',
+        dtype="float32",
+        caught_by=_PRECISION,
+    ),
+]
+
+
+def _later(copy):
+    """Return source code that returns copies of the last results from the 60th call on."""
+    return f"""    kept: dict[int, Any] = {{}}
+    calls = iter(range(10**9))
+
+    def later(steps: int = problem.steps) -> dict[str, Any]:
+        if next(calls) < 60 or steps not in kept:
+            kept[steps] = run(steps)
+        return {{name: {copy} for name, array in kept[steps].items()}}
+
+    return later
+"""
+
+
+def _when_timed(copy):
+    """Return source code that returns copies of results when pytest-benchmark calls it."""
+    return f"""    import inspect
+
+    kept: dict[int, Any] = {{}}
+
+    def called(steps: int = problem.steps) -> dict[str, Any]:
+        frame = inspect.currentframe()
+        while frame is not None and "pytest_benchmark" not in frame.f_code.co_filename:
+            frame = frame.f_back
+        if frame is None or steps not in kept:
+            kept[steps] = run(steps)
+        return {{name: {copy} for name, array in kept[steps].items()}}
+
+    return called
+"""
+
+
+_LESS = "(does less work in the benchmark|does less work than the problem|faster than this machine)"
+_CHANGED = "changed what all cases share: .*{}"
+_IN_RUN = "    def run(steps: int = problem.steps)"
+
+
+def _before_run(line):
+    return f"{line}\n\n{_IN_RUN}"
+
+
+OF_A_RUN = [
+    # Honest until it is timed.
+    *(
+        _as_user(
+            "less from the 60th call on", *style, _RUN, _later(copy), _LESS, options=_MANY_ROUNDS, spares=_PARTS
+        )
+        for style, copy in (
+            (BY_HAND, "array.copy()"),
+            (TENSORS, "array.clone()"),
+            (JIT, "jnp.array(array, copy=True)"),
+            (TAPE, "tf.identity(array)"),
+        )
+    ),
+    *(
+        _as_user("less in the benchmark", *style, _RUN, _when_timed(copy), _LESS, spares=_PARTS)
+        for style, copy in ((BY_HAND, "array.copy()"), (TENSORS, "array.clone()"))
+    ),
+    # State that is left behind.
+    _as_user(
+        "the garbage collector off",
+        *BY_HAND,
+        _IN_RUN,
+        _before_run('    __import__("gc").disable()'),
+        _CHANGED.format(r"gc.isenabled\(\) is False"),
+    ),
+    _as_user(
+        "the gate's variable set",
+        *TENSORS,
+        _IN_RUN,
+        _before_run('    __import__("os").environ["GRADPERF_GATE"] = "repeat"'),
+        _CHANGED.format("the variable GRADPERF_GATE is 'repeat'"),
+    ),
+    _as_user(
+        "anomaly mode",
+        *AUTOGRAD,
+        _IN_RUN,
+        _before_run("    torch.autograd.set_detect_anomaly(True)"),
+        _CHANGED.format(r"torch.is_anomaly_enabled\(\) is True"),
+    ),
+    _as_user(
+        "NaNs looked for",
+        *JIT,
+        _IN_RUN,
+        _before_run('    jax.config.update("jax_debug_nans", True)'),
+        _CHANGED.format("jax.config.jax_debug_nans is True"),
+    ),
+    _as_user(
+        "eager functions",
+        *TAPE,
+        _IN_RUN,
+        _before_run("    tf.config.run_functions_eagerly(True)"),
+        _CHANGED.format(r"functions_run_eagerly\(\) of tensorflow is True"),
+    ),
+    # What measures and checks is replaced.
+    _as_user(
+        "a check replaced",
+        *BY_HAND,
+        _IN_RUN,
+        _before_run(
+            '    conduct = __import__("gradperf.checks.conduct", fromlist="x")\n'
+            '    setattr(conduct, "check_work", lambda *_: 1)'
+        ),
+        _CHANGED.format("gradperf.checks.conduct.check_work was replaced"),
+    ),
+    _as_user(
+        "the CPU clock replaced",
+        *TENSORS,
+        _IN_RUN,
+        _before_run('    setattr(__import__("time"), "process_time", lambda: 0.0)'),
+        _CHANGED.format("time.process_time was replaced"),
+    ),
+    _as_user(
+        "half of each round kept",
+        *BY_HAND,
+        _IN_RUN,
+        _before_run(
+            '    stats = __import__("pytest_benchmark.stats", fromlist="x").Stats\n'
+            "    update = stats.update\n"
+            "    stats.update = lambda self, duration: update(self, duration / 2)"
+        ),
+        _CHANGED.format("pytest_benchmark.stats.Stats.update was replaced"),
+    ),
+    # Other processes.
+    *(
+        _as_user(
+            "two processes beside it",
+            *style,
+            _IN_RUN,
+            _before_run(
+                "    import atexit, subprocess, sys\n\n    for _ in range(2):\n"
+                '        atexit.register(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)'
+            ),
+            "it computes in other processes: those that it started use",
+        )
+        for style in (BY_HAND, TENSORS, TAPE)
+    ),
+    # Before any time is taken.
+    _as_user(
+        "compiled at its import",
+        "jax",
+        "jit",
+        "training/jit.py",
+        'EXECUTION = "jit"\n',
+        'EXECUTION = "jit"\nWARM = jax.jit(lambda x: x + 1)(1.0)\n',
+        "it compiles when it is imported",
+    ),
+    _as_user(
+        "traced at its import",
+        "tensorflow",
+        "function",
+        "training/function.py",
+        'EXECUTION = "graph"\n',
+        'EXECUTION = "graph"\ntf = __import__("tensorflow")\nWARM = tf.function(lambda x: x)(tf.constant(1.0))\n',
+        "it compiles when it is imported",
+    ),
+    _as_user(
+        "compiled at its import",
+        "torch",
+        "autograd",
+        "training/autograd.py",
+        "def prepare(",
+        'WARM = __import__("torch").compile(lambda x: x + 1)\n\n\ndef prepare(',
+        "it compiles when it is imported",
+    ),
+    # Data that exercise nothing.
+    *(
+        _as_user(
+            f"biases of {bias}",
+            framework,
+            style,
+            "/problems/training.py",
+            "self.initialise_bias(generator, 1, layer.outputs)[0]",
+            f"self.initialise_bias(generator, 1, layer.outputs)[0] + {bias}",
+            caught_by,
+            "tiny_bias_3x2x1",
+        )
+        for framework, style, bias, caught_by in (
+            ("numpy", "by_hand", "-50", "grad_w1.* is 0 everywhere"),
+            ("torch", "tensors", "50", "the ReLU of layer 1 is on for every entry"),
+            ("jax", "jit", "-50", "grad_w1.* is 0 everywhere"),
+        )
+    ),
+]
+
+
+@pytest.mark.planted_fault
+@pytest.mark.parametrize("fault", [*NOT_AS_NAMED, *OTHER_PRECISION], ids=lambda fault: fault.id)
+def test_conduct_is_examined(fault, choice, settings, tmp_path):
+    """The checks before a timing see it."""
+    check_examined(fault, choice, settings, tmp_path)
+
+
+@pytest.mark.planted_fault
+@pytest.mark.parametrize("fault", OF_A_RUN, ids=lambda fault: fault.id)
+def test_conduct_fails_a_run(fault, choice, tmp_path):
+    """A user's run sees it, and records nothing of the case."""
+    skip_unless_chosen(fault, choice)
+    skip_unless_possible(fault, choice)
+    planted_package(fault, tmp_path)
+    check_caught(fault, tmp_path, *fault.options)
