@@ -381,6 +381,32 @@ def test_false_alarms_at_the_margin(model):
 
 
 @pytest.mark.parametrize("model", noise.MODELS)
+def test_false_alarms_of_runs_whose_time_ran_out(model):
+    """A time that does not depend on the values costs no alpha, though what is open is tested when it ends."""
+    plan, coin, count = Plan(alpha=0.1, min_effect=0.0), np.random.default_rng(8), 0
+    for measure in noise.machines(model, 8, 300, plan):
+        left = iter(range(plan.screen + int(coin.integers(30))))
+        done = trial.run(
+            noise.GROUPS,
+            plan,
+            lambda phase, cases, measure=measure, left=left: (
+                None if next(left, None) is None else measure(phase, cases)
+            ),
+        )
+        subjects = (*done.cases.values(), *done.groups.values())
+        count += any(one.slower.p_adjusted <= plan.alpha for one in subjects)
+    assert not noise.too_many(count, 300, plan.alpha), count
+
+
+@pytest.mark.parametrize(("pairs", "decided"), [(5, False), (9, True), (11, True), (19, True), (30, True)])
+def test_what_was_measured_counts_when_the_time_is_spent(pairs, decided):
+    """All values are faster: as many pairs as prove that are enough, wherever the looks are."""
+    values = {"a": level(-0.1)}
+    done, _ = follow({"g": ["a"]}, values, values, time_for=8 + pairs)
+    assert (done.cases["a"].faster.p_adjusted <= PLAN.alpha) == decided
+
+
+@pytest.mark.parametrize("model", noise.MODELS)
 def test_false_alarms_by_default(model):
     """With the default plan, 150 runs without a change give no alarm on any machine."""
     assert alarms(model, 150, PLAN) == 0

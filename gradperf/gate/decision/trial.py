@@ -3,7 +3,7 @@
 **What raised a suspicion never counts as its proof.** All cases are screened on a few pairs of processes. A case
 that looks slower or faster is then confirmed, on fresh pairs only. So the screen may suspect many cases: the
 confirmation alone bounds the false alarms. Its tests are exact (:mod:`gradperf.stats`), and its number of looks is
-fixed beforehand. A case without suspicion takes no more time.
+fixed beforehand. If the time runs out, the next look comes then. A case without suspicion takes no more time.
 
 If the interval of a suspect lies above the smallest effect of interest at the end, but nothing is proven yet, as
 many pairs again are taken for it. That look has its own share of alpha.
@@ -335,6 +335,7 @@ def _confirm(
             return False
         pair = measure("confirm", tuple(wanted))
         if pair is None:
+            _last_look(families, count - 1, plan)
             return True
         pairs.append(pair)
         for subject in subjects:
@@ -346,8 +347,23 @@ def _confirm(
             # Repeated looks need no correction here, because the planted slowdown is known to exist.
             planted_seen = planted_seen or planted_was_seen(_planted(pairs), plan)
         if pair.not_begun:
+            _last_look(families, count, plan)
             return True
     return False
+
+
+def _last_look(families: Sequence[Sequence[_Question]], count: int, plan: Plan) -> None:
+    """Test what is still open, as the time ran out after ``count`` pairs.
+
+    It takes the place of the next look that can raise an alarm, and has its share of alpha. The time does not
+    depend on the values, so neither does the number of pairs.
+    """
+    look = min(
+        (look for after, look in looks(plan.confirm).items() if look >= END and after >= count), default=EXTRA
+    )
+    if count and count not in looks(plan.confirm):
+        for family in families:
+            _look(family, look, count, plan)
 
 
 def _look(family: Sequence[_Question], look: int, count: int, plan: Plan) -> None:
