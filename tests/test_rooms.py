@@ -36,13 +36,15 @@ MAY_IMPORT = {
     "comparison": GROUND | {"records"},
     "first_call": CASES | {"checks"},
     "suite": SUITE,
+    "report": CASES | RUNS,
     "stability": GROUND | RUNS | {"problems", "timing"},
     "case_pairs": CASES | {"checks", "timing"},
     "doctor": CASES | {"timing", "comparison", "case_pairs", "gate", "suite"},
     "gate": GROUND,
     "environments": GROUND | {"gate"},
     "certificate": GROUND | {"gate", ""},
-    "commands": SUITE | {"suite", "case_pairs", "doctor", "gate", "environments", "certificate", "stability", ""},
+    "commands": SUITE
+    | {"suite", "case_pairs", "doctor", "gate", "environments", "certificate", "stability", "report", ""},
     "__main__": {"commands"},
     "": set(),
 }

@@ -8,13 +8,25 @@ from contextlib import suppress
 from typing import NoReturn
 
 import gradperf
-from gradperf.commands import certificate, compare, doctor, gate, neighbours, pair, run, show, stability, upgrade
+from gradperf.commands import (
+    certificate,
+    compare,
+    doctor,
+    gate,
+    neighbours,
+    pair,
+    report,
+    run,
+    show,
+    stability,
+    upgrade,
+)
 from gradperf.commands import list as listing
 from gradperf.errors import UserError, unknown
 from gradperf.text import streams
 from gradperf.text.printable import clean_lines
 
-COMMANDS = (listing, run, pair, gate, upgrade, certificate, show, compare, stability, neighbours, doctor)
+COMMANDS = (listing, run, pair, gate, upgrade, certificate, show, report, compare, stability, neighbours, doctor)
 
 WITH_PYTEST_ARGUMENTS = ("gate", "upgrade", "certificate", "stability")
 """Commands that pass what follows ``--`` to pytest."""

@@ -1,0 +1,221 @@
+"""Gathers what the page shows: runs, machines, the cases of the newest runs, and the history of every case.
+
+There may be hundreds of runs, and each takes megabytes while it is read. So they are read one after the other, the
+newest first, and only a few numbers of each are kept. All numbers of a case are kept of the newest runs alone.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from gradperf import frameworks
+from gradperf.comparison.baseline import BaselineOf, compare
+from gradperf.comparison.changes import basis, changes
+from gradperf.comparison.ranks import ranks
+from gradperf.records.facts import HARNESS, Benchmark
+from gradperf.records.history import Unreadable
+from gradperf.records.storage import Run
+from gradperf.text.printable import clean
+
+DETAILED = 8
+"""So many of the newest runs are shown with all their numbers; of the others, the times."""
+
+_HARDWARE = ("cpu_model", "logical_cpus", "affinity_cpus", "effective_cpus", "gpus", "system", "machine")
+_LONGEST = 200
+"""Characters of a text of a record that are shown."""
+
+
+@dataclass
+class Report:
+    """What the page shows, as JSON holds it."""
+
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    """The newest first."""
+    machines: list[dict[str, Any]] = field(default_factory=list)
+    details: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """All numbers of a run, by its place in ``runs``."""
+    history: dict[str, list[list[Any]]] = field(default_factory=dict)
+    """By the id of a case: place of the run, seconds of a step, relative error, and how it changed since the run
+    before on the same machine: 1 slower, −1 faster, 0 nothing seen or not known."""
+    left_out: list[str] = field(default_factory=list)
+    """Why files hold no run."""
+    styles: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Docstring and source, by family and label."""
+    families: dict[str, str] = field(default_factory=dict)
+    """By problem."""
+
+
+def gather(found: Iterable[Run | Unreadable], baseline_of: BaselineOf, family_of: Callable[[str], str]) -> Report:
+    """Return what the page shows of these runs, the newest first. ``family_of`` knows the family of a problem."""
+    report, later = Report(), dict[int, tuple[int, Run]]()
+    for one in found:
+        if isinstance(one, Unreadable):
+            report.left_out.append(clean(one.reason, _LONGEST))
+            continue
+        if not any(benchmark.is_compared and benchmark.facts.problem for benchmark in one.benchmarks):
+            report.left_out.append(clean(f"{one.file}: no case of gradperf is in it", _LONGEST))
+            continue
+        place, machine = len(report.runs), _machine(one, report.machines)
+        report.runs.append(_run(one, machine))
+        for benchmark in _compared(one):
+            if benchmark.step_s:
+                entry = [place, _short(benchmark.step_s), _short(benchmark.facts.step_error), 0]
+                report.history.setdefault(_text(benchmark.case), []).append(entry)
+        if place < DETAILED:
+            report.details[place] = _details(one, baseline_of)
+        if machine in later and one.partial is None:
+            newer_place, newer = later[machine]
+            _mark(report, newer_place, one, newer, baseline_of)
+        if one.partial is None:
+            later[machine] = place, one
+    _describe(report, family_of)
+    return report
+
+
+def _text(value: Any) -> str:
+    return clean(str(value), _LONGEST)
+
+
+def _short(value: float | None) -> float | None:
+    """Round to five digits: the page need not be larger than its numbers are sure."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
+
+
+def _compared(run: Run) -> list[Benchmark]:
+    return [one for one in run.benchmarks if one.is_compared and one.facts.problem]
+
+
+def _machine(run: Run, machines: list[dict[str, Any]]) -> int:
+    """Return the place of the machine of a run in ``machines``, after adding it if it is new."""
+    facts = {name: _plain(run.machine.get(name)) for name in _HARDWARE if run.machine.get(name) is not None}
+    if facts not in machines:
+        machines.append(facts)
+    return machines.index(facts)
+
+
+def _plain(value: Any) -> Any:
+    """Return a fact of a file as numbers and short texts."""
+    if isinstance(value, bool | int | float):
+        return value if not isinstance(value, float) or math.isfinite(value) else _text(value)
+    if isinstance(value, Mapping):
+        return {_text(key): _plain(inner) for key, inner in list(value.items())[:20]}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value[:20]]
+    return _text(value)
+
+
+def _run(run: Run, machine: int) -> dict[str, Any]:
+    facts, commit = run.facts, run.commit.get("id")
+    unrest = [one.facts.unrest for one in run.benchmarks if one.facts.unrest is not None]
+    return {
+        "file": _text(run.file.name),
+        "at": run.recorded_at.isoformat(timespec="seconds") if run.recorded_at else None,
+        "machine": machine,
+        "cpu": _text(run.cpu or ""),
+        "commit": _text(commit)[:10] + ("+" if run.commit.get("dirty") else "") if commit else None,
+        "versions": {_text(name): _text(version) for name, version in run.versions.items()},
+        "python": _text(run.machine.get("python_version") or ""),
+        "partial": _text(run.partial) if run.partial else None,
+        "tier": _text(facts.tier or ""),
+        "threads": facts.threads,
+        "seed": facts.seed,
+        "command": " ".join(map(_text, facts.command)),
+        "unrest": _short(math.expm1(min(max(unrest), 10.0))) if unrest else None,
+        "steal": _short(facts.steal),
+        "cases": len(_compared(run)),
+        "noisy": sum(one.is_disturbed for one in _compared(run)),
+        "blas": _plain(run.machine.get("blas")),
+    }
+
+
+def _details(run: Run, baseline_of: BaselineOf) -> dict[str, Any]:
+    groups: dict[tuple[str | None, ...], list[Benchmark]] = {}
+    for one in _compared(run):
+        groups.setdefault(one.table, []).append(one)
+    labels = {one.case: comparison.label for one, comparison in _with_baseline(run.benchmarks, baseline_of)}
+    return {
+        "groups": [
+            {
+                "problem": _text(table[0]),
+                "device": _text(table[1] or ""),
+                "dtype": _text(table[2] or ""),
+                "baseline": labels.get(styles[0].case),
+                "rows": _rows(styles),
+            }
+            for table, styles in groups.items()
+        ],
+        "ceilings": [_plain(one) for one in run.facts.ceilings],
+        "harness_s": _short(
+            max((one.median_call_s or 0.0 for one in run.benchmarks if one.facts.problem == HARNESS), default=0.0)
+        ),
+    }
+
+
+def _with_baseline(benchmarks: Sequence[Benchmark], baseline_of: BaselineOf) -> Iterable[tuple[Benchmark, Any]]:
+    return zip(benchmarks, compare(benchmarks, baseline_of), strict=True)
+
+
+def _rows(styles: Sequence[Benchmark]) -> list[dict[str, Any]]:
+    ordered = sorted(styles, key=lambda one: one.step_s or math.inf)
+    return [
+        {
+            "label": _text(one.label),
+            "framework": _text(one.facts.framework or ""),
+            "rank": rank,
+            "noisy": one.is_disturbed,
+            "step": _short(one.step_s),
+            "interval": [*map(_short, one.facts.step_interval_s)] if one.facts.step_interval_s else None,
+            "error": _short(one.facts.step_error),
+            "call": _short(one.facts.call_s),
+            "first": _short(one.facts.first_call_s),
+            "first_steps": one.facts.first_call_steps or one.facts.steps,
+            "memory": _short(one.facts.memory_peak_bytes),
+            "device_memory": _short(one.facts.device_memory_peak_bytes),
+            "gradient_error": _short(one.facts.gradient_error),
+            "output_error": _short(one.facts.trajectory_error),
+            "peak": _short(one.facts.peak_fraction),
+            "flops": _short(one.facts.flops_per_step),
+            "bytes": _short(one.facts.bytes_per_step),
+            "products": _short(one.facts.product_flops_counted),
+            "uncounted": _text(one.facts.uncounted) if one.facts.uncounted else None,
+            "loss": _short(one.facts.final_loss),
+        }
+        for one, rank in zip(ordered, ranks(ordered), strict=True)
+    ]
+
+
+def _mark(report: Report, place: int, then: Run, now: Run, baseline_of: BaselineOf) -> None:
+    """Mark in the history of each case whether the run at ``place`` was slower or faster than the one before."""
+    if basis(then, now.machine) != "seconds":
+        return
+    for name, change in changes(then.benchmarks, now.benchmarks, "seconds", baseline_of).cases.items():
+        if change.verdict in ("slower", "faster"):
+            for entry in report.history.get(_text(name), ()):
+                if entry[0] == place:
+                    entry[3] = 1 if change.verdict == "slower" else -1
+
+
+def _describe(report: Report, family_of: Callable[[str], str]) -> None:
+    """Add docstring and source of the styles whose numbers are shown, as they are installed here."""
+    for details in report.details.values():
+        for group in details["groups"]:
+            family = report.families.setdefault(group["problem"], family_of(group["problem"]))
+            for row in group["rows"]:
+                key = f"{family}/{row['label']}"
+                if key not in report.styles and (described := _described(family, row["label"])) is not None:
+                    report.styles[key] = described
+
+
+def _described(family: str, label: str) -> dict[str, str] | None:
+    """Read the file of a style, without importing its framework; None if there is no such style here."""
+    framework, _, style = label.partition(".")
+    if framework not in frameworks.names() or style not in frameworks.styles(framework, family):
+        return None
+    folder = Path(inspect.getfile(import_module(f"gradperf.frameworks.{framework}"))).parent
+    source = (folder / family / f"{style}.py").read_text(encoding="utf-8")
+    doc, _, code = source.removeprefix('"""').partition('"""')
+    return {"doc": inspect.cleandoc(doc), "source": code.strip()}
