@@ -67,6 +67,7 @@ def add_shared(parser: argparse.ArgumentParser, python: str) -> None:
     value("--budget", "MINUTES", positive, None, "stop after this time; undecided cases are inconclusive")
     add_json(parser)
     option("--markdown", metavar="FILE", type=Path, help="write a comment for a pull request to FILE")
+    option("--html", metavar="FILE", type=Path, help="write the report as a page to FILE; needs gradperf[report]")
     option("--strict", action="store_true", help="exit with 11 if a case is inconclusive")
     accept = (
         "allow this case to be slower, fail, differ or be gone, or a changed file not to be compared; "
@@ -146,9 +147,13 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
 def check(parsed: argparse.Namespace) -> tuple["Plan", dict[str, str]]:
     """Return the plan and the accepted cases; raise UserError for options that cannot be, before any work."""
     plan, accepted = _plan(parsed), _accepted(parsed)
-    for option, file in (("--json", parsed.json), ("--markdown", parsed.markdown)):
+    for option, file in (("--json", parsed.json), ("--markdown", parsed.markdown), ("--html", parsed.html)):
         if file is not None:
             files.check_can_write(option, file)
+    if parsed.html is not None:
+        from gradperf.report import page
+
+        page.check_can_render()
     return plan, accepted
 
 
@@ -228,7 +233,7 @@ def _report(outcome: "Outcome", parsed: argparse.Namespace) -> int:
     output = Terminal.of_output(unknown_width=100)
     lines = terminal.lines(outcome, output)
     errors = _print([*lines, *github.in_actions(outcome, os.environ, output.ascii_only)])
-    for file, text in ((parsed.json, record.dumps), (parsed.markdown, markdown.markdown)):
+    for file, text in ((parsed.json, record.dumps), (parsed.markdown, markdown.markdown), (parsed.html, _page)):
         try:
             if file is not None:
                 files.write(file, text(outcome))
@@ -237,6 +242,13 @@ def _report(outcome: "Outcome", parsed: argparse.Namespace) -> int:
     for message in errors:
         streams.say(f"gradperf: {message}")
     return outcome.exit_code or (2 if errors else 0)
+
+
+def _page(outcome: "Outcome") -> str:
+    from gradperf.gate.report import record
+    from gradperf.report import gate, page
+
+    return page.gate_html(gate.gather(record.record(outcome)))
 
 
 def _print(lines: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from gradperf.records import history, storage
 from gradperf.records.history import Unreadable
 from gradperf.records.storage import Run
 from gradperf.text import streams
+from gradperf.text.quantities import plural
 
 PAGE = Path("gradperf-report.html")
 
@@ -23,7 +24,8 @@ def add(add_parser: AddParser) -> None:
         "report",
         help="write recorded runs as one page: tables, figures and history",
         epilog="A run is the path of its file, or of a folder for all runs in it and below; its number such as "
-        "0003, the beginning of its name, 'last', or versions such as torch=2.12. The page needs no network.",
+        "0003, the beginning of its name, 'last', or versions such as torch=2.12. The record of a gate, as --json "
+        "writes it, becomes a page of its own. A page needs no network.",
     )
     parser.add_argument("runs", metavar="RUN", nargs="*", help="what to show (default: all runs in --results)")
     add_value(parser, "--output", "FILE", Path, PAGE, "the page to write")
@@ -35,9 +37,12 @@ def add(add_parser: AddParser) -> None:
 def write_report(parsed: argparse.Namespace) -> int:
     """Write the page; files that hold no run are named, and the page says so."""
     from gradperf import problems  # imports numpy
-    from gradperf.report import data, page
+    from gradperf.report import data, gate, page
 
+    page.check_can_render()
     files.check_can_write("--output", parsed.output)
+    if len(parsed.runs) == 1 and (record := gate.read(Path(parsed.runs[0]))) is not None:
+        return _written(page.gate_html(gate.gather(record)), "a run of the gate", parsed)
     report = data.gather(_found(parsed.runs, parsed.results), problems.baseline_of, _family)
     for reason in report.left_out[:20]:
         streams.say(f"gradperf: left out: {reason}")
@@ -45,8 +50,13 @@ def write_report(parsed: argparse.Namespace) -> int:
         none = "; ".join(report.left_out[:3]) or "there is no recorded run"
         raise UserError(f"nothing to report: {none}; `pytest perf` writes runs into {parsed.results}/")
     text = page.html(report, " ".join(["gradperf", *sys.argv[1:]]))
+    return _written(text, plural(len(report.runs), "run"), parsed)
+
+
+def _written(text: str, what: str, parsed: argparse.Namespace) -> int:
+    """Write the page, say so, and open it if that is asked for."""
     files.write(parsed.output, text)
-    print(f"{parsed.output}: {len(report.runs)} runs, {len(text.encode()) / 1e6:.1f} MB")
+    print(f"{parsed.output}: {what}, {len(text.encode()) / 1e6:.1f} MB")
     if parsed.open and not webbrowser.open(parsed.output.resolve().as_uri()):
         streams.say(f"gradperf: no browser was found; open {parsed.output} yourself")
     return 0

@@ -55,7 +55,7 @@ function scale(low, high, from, to, logarithmic) {
   return Object.assign(at, { low, high, logarithmic, from, to });
 }
 function ticks(axis, most) {
-  if (!axis.logarithmic) {
+  if (!axis.logarithmic || axis.high / axis.low < 3.5) {
     const raw = (axis.high - axis.low) / most, power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= raw);
     const found = [];
@@ -207,7 +207,7 @@ function colour(value) {
 }
 
 figure("matrix", "Every style on every problem",
-  "Time per step as a multiple of the baseline: blue is faster, orange slower. Hatched: noise decides. Grey: not timed in this run.", () => {
+  "Time per step as a multiple of the baseline: blue is faster, orange slower. Outlined: the baseline, or the fastest where that was not timed. Hatched: noise decides. Grey: not timed in this run.", () => {
     const groups = details().groups, labels = [...new Set(groups.flatMap((each) => each.rows.map((row) => row.label)))];
     labels.sort((one, other) => FRAMEWORKS.indexOf(framework(one)) - FRAMEWORKS.indexOf(framework(other)) || one.localeCompare(other));
     const several = new Set(groups.map((each) => each.device)).size > 1;
@@ -383,7 +383,7 @@ figure("size", "Time against size", "Products of matrices of several sizes, (m, 
   if (!lines.length) return null;
   const points = lines.flatMap(([, own]) => own), [svg, w] = canvas(380, "Time against size"), left = 64, right = w - 12;
   const x = scale(...extent(points.map((one) => one.operations)), left, right, true), y = scale(...extent(points.map((one) => one.row.step)), 335, 22, true);
-  xAxis(svg, x, 22, 335, (value) => value.toExponential(0), "operations"); yAxis(svg, y, left, right, seconds, "time per product");
+  xAxis(svg, x, 22, 335, (value) => prefixed(value, [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]]), "operations"); yAxis(svg, y, left, right, seconds, "time per product");
   for (const [, own] of lines) {
     own.sort((one, other) => one.operations - other.operations);
     svg.append(make("path", { class: `line ${framework(own[0].row.label)} faint`, d: `M${own.map((one) => `${x(one.operations)},${y(one.row.step)}`).join("L")}` }));
@@ -398,7 +398,8 @@ figure("history", "History of a case", "One mark for each run, with twice its st
   if (data.runs.length < 2) return null;
   if (!data.history[state.history]) {
     const first = group().rows[0], wanted = first && `${group().problem}-${first.label}-${group().device}-${group().dtype}`;
-    state.history = data.history[wanted] ? wanted : cases[0];
+    const most = (one, other) => (data.history[other].length > data.history[one].length ? other : one);
+    state.history = data.history[wanted]?.length > 1 ? wanted : cases.reduce(most);
   }
   const entries = [...data.history[state.history]].sort((one, other) => other[0] - one[0]), last = data.runs.length - 1;
   const [svg, w] = canvas(330, `History of ${state.history}`), left = 64, right = w - 12;
@@ -419,7 +420,7 @@ figure("history", "History of a case", "One mark for each run, with twice its st
       : `${at},${y(entry[1]) + 8} ${at + 7},${y(entry[1]) - 5} ${at - 7},${y(entry[1]) - 5}`, ...common }) : make("circle", { cx: at, cy: y(entry[1]), r: data.runs.length > 80 ? 3 : 4.5, ...common });
     explain(spot, text); svg.append(spot);
   }
-  for (const [place, anchor] of [[entries[0][0], "start"], [entries.at(-1)[0], "end"]])
+  for (const [place, anchor] of entries.length > 1 ? [[entries[0][0], "start"], [entries.at(-1)[0], "end"]] : [[entries[0][0], "end"]])
     svg.append(make("text", { class: "tick", x: x(place), y: 290, "text-anchor": anchor }, when(data.runs[place])));
   const machines = [...new Set(entries.map((entry) => data.runs[entry[0]].machine))];
   return { nodes: [make("div", { class: "options" }, choice("case", cases.map((one) => [one, one]), state.history, (value) => { state.history = value; })),

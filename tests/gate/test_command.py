@@ -212,7 +212,7 @@ def reported(tmp_path, capsys):
     """Return ``reported(outcome)``, which writes ``out.json`` and ``out.md``: exit code, output and messages."""
 
     def report(result):
-        parsed = argparse.Namespace(json=tmp_path / "out.json", markdown=tmp_path / "out.md")
+        parsed = argparse.Namespace(json=tmp_path / "out.json", markdown=tmp_path / "out.md", html=None)
         code = gate_command._report(result, parsed)
         return code, *capsys.readouterr()
 
@@ -246,7 +246,7 @@ import argparse, pathlib, sys
 from gradperf.commands import gate as gate_command
 from gradperf.gate.sides import pytest_arguments
 from tests.gate.outcomes import outcome
-parsed = argparse.Namespace(json=pathlib.Path({str(tmp_path / "out.json")!r}), markdown=None)
+parsed = argparse.Namespace(json=pathlib.Path({str(tmp_path / "out.json")!r}), markdown=None, html=None)
 sys.exit(gate_command._report(outcome(), parsed))
 """
     root = str(Path(__file__).parents[2])
