@@ -301,15 +301,26 @@ def test_facts_are_read_as_they_were_written(recorded):
     assert read_run({}) == RunFacts()
 
 
-def test_stored_run_shows_the_same_table(recorded, tmp_path, run_gradperf):
-    """What ``gradperf show`` prints of a record is what the run printed itself."""
-    (first, _), files = recorded
-    (tmp_path / "run.json").write_text(json.dumps(files[0]))
-    shown = run_gradperf("show", tmp_path / "run.json").stdout.splitlines()[2:]
-    live = first.stdout.splitlines()
+def test_stored_run_shows_the_same_table(run_pytest, tmp_path, run_gradperf):
+    """What ``gradperf show`` prints of a record is what the run printed itself with ``-v``."""
+    ran = run_pytest(ROOT / "perf", *FEW, "-v")
+    shown = run_gradperf("show", tmp_path / "results").stdout.splitlines()[2:]
+    live = ran.stdout.splitlines()
     start = live.index(shown[0])
     assert live[start : start + len(shown)] == shown
     assert any(line.startswith("harness: ") for line in shown)
+
+
+def test_the_end_of_a_run(recorded):
+    """One page of 80 columns: the styles on an axis, what changed, what was checked, and what is next."""
+    (first, second), _ = recorded
+    own = first.stdout[first.stdout.index("- gradperf -") :].splitlines()
+    assert "tiny_bias_3x2x1, cpu, float32" in own
+    assert any(re.fullmatch(r" +(\d|noisy) numpy\.by_hand +-*o-* +\d.* µs  .*", line) for line in own)
+    assert max(map(len, own)) <= 80
+    assert "each case was checked before and after its timing" in first.stdout
+    assert "`gradperf report` for pictures" in " ".join(first.stdout.split())
+    assert re.search(r"since then, of \d cases: ", second.stdout)
 
 
 def test_no_summary_leaves_the_tables_out_and_not_the_warnings(run_pytest):

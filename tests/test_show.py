@@ -27,8 +27,8 @@ def shown(monkeypatch, capsys):
     """Return ``shown(path)``: what the command prints on 100 columns."""
     monkeypatch.setenv("COLUMNS", "100")
 
-    def show_path(path):
-        assert show.show_run(argparse.Namespace(run=path)) == 0
+    def show_path(path, *words):
+        assert show.show_run(argparse.Namespace(run=str(path), words=words, results=path)) == 0
         return capsys.readouterr()
 
     return show_path
@@ -42,6 +42,17 @@ def test_show_a_file(tmp_path, shown):
     assert out[0] == f"{file}, recorded 2026-11-21 22:30 UTC, on AMD EPYC"
     assert out[2:] == lines(RUN, width=100, baseline_of=problems.baseline_of)
     assert any("base" in line for line in out[3:8])
+
+
+def test_show_some_cases(tmp_path, shown):
+    """Only those whose ids hold all words; none is an error."""
+    file = store(tmp_path / "0001_x.json", RUN)
+    everything = shown(file).out
+    some = shown(file, "torch", "polynomial").out
+    assert "torch.compiled" in some
+    assert len(some) < len(everything)
+    with pytest.raises(UserError, match="no case in it has torch and nothing in its id"):
+        shown(file, "torch", "nothing")
 
 
 def test_show_the_newest_of_a_folder(tmp_path, shown):
@@ -105,13 +116,13 @@ def test_show_refuses_what_another_suite_recorded(tmp_path, foreign):
     """A table without a single time helps nobody."""
     file = store(tmp_path / "foreign.json", [foreign])
     with pytest.raises(UserError, match="no record of gradperf"):
-        show.show_run(argparse.Namespace(run=file))
+        show.show_run(argparse.Namespace(run=str(file), words=[], results=file.parent))
 
 
 def test_show_refuses_a_record_without_benchmarks(tmp_path):
     """A run that was cut short may have none."""
     with pytest.raises(UserError, match=r"empty\.json: no benchmark is in it.*run `pytest perf`"):
-        show.show_run(argparse.Namespace(run=store(tmp_path / "empty.json", [])))
+        show.show_run(argparse.Namespace(run=str(store(tmp_path / "empty.json", [])), words=[], results=tmp_path))
 
 
 def test_show_refuses_a_record_of_a_later_schema(tmp_path):
@@ -128,7 +139,7 @@ def test_show_refuses_what_is_not_there(tmp_path):
     with pytest.raises(UserError, match="there is no recorded run in it"):
         history.newest(tmp_path)
     with pytest.raises(UserError, match=r"no\.json: cannot be read: No such file or directory"):
-        show.show_run(argparse.Namespace(run=tmp_path / "no.json"))
+        show.show_run(argparse.Namespace(run=str(tmp_path / "no.json"), words=[], results=tmp_path))
 
 
 def test_show_in_ascii(tmp_path):

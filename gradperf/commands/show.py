@@ -1,13 +1,14 @@
-"""``gradperf show``: the tables of a recorded run, from its file or from the newest one in a folder.
+"""``gradperf show``: the tables of a recorded run, by default of the newest complete one.
 
 A run that an older version wrote is shown with a dash for each fact that it lacks.
 """
 
 import argparse
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
-from gradperf.commands import AddParser
+from gradperf.commands import AddParser, add_value
 from gradperf.comparison import table
 from gradperf.errors import UserError
 from gradperf.records import history, storage
@@ -18,21 +19,25 @@ from gradperf.text.table import Terminal
 
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
-    parser = add_parser("show", help="show the tables of a recorded run")
-    parser.add_argument(
-        "run", metavar="FILE", type=Path, help="a recorded run; or a folder, for the newest run in it or below"
+    parser = add_parser(
+        "show",
+        help="show the tables of a recorded run",
+        epilog="A run is the path of its file, or of a folder for the newest run in it and below; its number such "
+        "as 0003, the beginning of its name, 'last', or versions such as torch=2.12.",
     )
+    parser.add_argument("run", metavar="RUN", nargs="?", default=history.LAST, help="which run (default: last)")
+    words = "show only cases whose ids hold all of these, such as: tiny_3x2x1 torch"
+    parser.add_argument("words", metavar="WORD", nargs="*", help=words)
+    add_value(parser, "--results", "FOLDER", Path, Path(storage.FOLDER), "where the runs are")
     parser.set_defaults(command=show_run)
 
 
 def show_run(parsed: argparse.Namespace) -> int:
-    """Print the tables of ``parsed.run``, a file or a folder."""
-    if parsed.run.is_dir():
-        run, reasons = history.newest(parsed.run)
-        for reason in reasons:
-            streams.say(clean(f"gradperf: left out: {reason}"))
-    else:
-        run = storage.read(parsed.run)
+    """Print the tables of ``parsed.run``."""
+    folder = Path(parsed.run)
+    run, reasons = history.newest(folder) if folder.is_dir() else history.find(parsed.run, parsed.results)
+    for reason in reasons:
+        streams.say(clean(f"gradperf: left out: {reason}"))
     if not run.benchmarks:
         raise UserError(f"{run.file}: no benchmark is in it, so there is nothing to show; run `pytest perf` again")
     if not any(benchmark.facts.problem for benchmark in run.benchmarks):
@@ -40,7 +45,10 @@ def show_run(parsed: argparse.Namespace) -> int:
             f"{run.file}: no record of gradperf: none of its benchmarks names a problem. "
             "pytest-benchmark's own command `pytest-benchmark compare FILE` shows what other suites recorded"
         )
-    print("\n".join(lines(run, Terminal.of_output())))
+    kept = [one for one in run.benchmarks if all(word in one.case for word in parsed.words)]
+    if not kept:
+        raise UserError(f"{run.file}: no case in it has {' and '.join(parsed.words)} in its id")
+    print("\n".join(lines(replace(run, benchmarks=tuple(kept)), Terminal.of_output())))
     return 0
 
 

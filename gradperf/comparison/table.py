@@ -155,15 +155,16 @@ def lines(
             shown += terminal.wrap(clean(_title(rows)))
             shown += [*layout.table("style", rows, unit=rows[0].unit.name), ""]
         shown += layout.legend()
-    if dates := _first_call_dates(benchmarks):
-        shown += ["", *terminal.wrap(dates)]
-    if restless := _restless(benchmarks):
-        shown += ["", *terminal.wrap(restless)]
-    if waited := _waited(benchmarks):
-        shown += ["", *terminal.wrap(waited)]
-    if cost := harness_cost(benchmarks):
-        shown += [*([""] if shown else []), *terminal.wrap(clean(_harness_line(cost)))]
-    return shown
+    told = notes(benchmarks, terminal)
+    return shown + (told if shown else told[1:])
+
+
+def notes(benchmarks: Sequence[Benchmark], terminal: Terminal) -> list[str]:
+    """Return what must be known beside the times, each after an empty line."""
+    cost = harness_cost(benchmarks)
+    told = [_first_call_dates(benchmarks), _restless(benchmarks), _waited(benchmarks)]
+    told.append(clean(_harness_line(cost)) if cost else None)
+    return [line for text in told if text for line in ("", *terminal.wrap(text))]
 
 
 def _rows(pairs: Sequence[tuple[Benchmark, Comparison]], changes: Changes | None) -> list[_Row]:

@@ -162,6 +162,13 @@ def _tables(config: pytest.Config) -> list[str]:
     return recording.lines(config, Terminal.of_output(), runs[0].benchmarks, basis)
 
 
+_NEXT = (
+    "each case was checked before and after its timing: results, work, conduct (docs/checks.md). Next: "
+    "`gradperf show` for all columns, `gradperf report` for pictures, "
+    "`pytest perf --benchmark-compare` after a change"
+)
+
+
 @pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show the tables, and warn if the runs compared differ in more than the code."""
@@ -182,3 +189,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if saving.KEY in config.stash:
         for line in config.stash[saving.KEY].lines:
             write_line(f"gradperf: {line}")
+    if config.stash[recording.KEY].finished and config.option.verbose <= 0:
+        for line in Terminal.of_output().wrap(_NEXT, start="gradperf: "):
+            write_line(line)

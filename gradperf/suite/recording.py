@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradperf.comparison import baseline, changes, table, words
+from gradperf.comparison import baseline, changes, chart, table, words
 from gradperf.errors import UserError
 from gradperf.machine import libraries, load
 from gradperf.pairs import planting
@@ -300,13 +300,20 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 def lines(
     config: pytest.Config, terminal: Terminal, then: Sequence[Benchmark] | None, basis: changes.Basis
 ) -> list[str]:
-    """Return the tables of the run, what changed since the run ``then``, and which first calls are remembered."""
+    """Return the charts of the run, or with ``-v`` its tables, and what else must be known.
+
+    Such as what changed since the run ``then``, and which first calls are remembered.
+    """
     from gradperf import problems
 
     recording = config.stash[KEY]
     benchmarks, baseline_of = recording.benchmarks(), problems.baseline_of
     found = changes.changes(then, benchmarks, basis, baseline_of) if then is not None else None
-    shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
+    if config.option.verbose > 0:
+        shown = table.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
+    else:
+        shown = chart.lines(benchmarks, baseline_of=baseline_of, terminal=terminal, changes=found)
+        shown += table.notes(benchmarks, terminal)
     if found:
         shown += ["", *chain.from_iterable(terminal.wrap(line) for line in words.summary(found))]
     if recording.planted:
