@@ -129,14 +129,14 @@ def _exit_codes() -> Iterator[str]:
                 ("0", "the command did what it was asked"),
                 ("2", "a mistake in the command, or in a file that it reads, or a file that cannot be written"),
                 (str(compare.SLOWER), "a case is slower: `gradperf compare --fail`, and the gate as above"),
-                ("130", "interrupted by Ctrl-C"),
+                ("130, 143", "interrupted, by Ctrl-C or by SIGTERM"),
             ]
         ),
     )
     yield "## `pytest perf`\n"
     yield "Those of [pytest](https://docs.pytest.org/en/stable/reference/exit-codes.html). A case that fails a"
-    yield "check is an error: 1. A name that does not exist, or that cannot run here, is a usage error: 4. A run that was"
-    yield "measured and could not be saved in its folder is not 0."
+    yield "check is an error: 1. A name that does not exist, or that cannot run here, is a usage error: 4."
+    yield "A run that was measured and could not be saved in its folder is not 0."
 
 
 def _records() -> Iterator[str]:
@@ -170,7 +170,7 @@ def _fields(module: ModuleType, name: str) -> Iterator[str]:
             text = (
                 below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
             )
-            rows.append((f"`{node.target.id}`", f"`{_type(node.annotation)}`", _roles(str(text))))
+            rows.append((f"`{node.target.id}`", _type(node.annotation), _roles(str(text))))
     yield from _table(("key", "type", "what it is"), iter(rows))
 
 
