@@ -12,6 +12,7 @@ from gradperf.commands import (
     certificate,
     compare,
     doctor,
+    explain,
     gate,
     neighbours,
     pair,
@@ -26,7 +27,21 @@ from gradperf.errors import UserError, unknown
 from gradperf.text import streams
 from gradperf.text.printable import clean_lines
 
-COMMANDS = (listing, run, pair, gate, upgrade, certificate, show, report, compare, stability, neighbours, doctor)
+COMMANDS = (
+    listing,
+    run,
+    pair,
+    gate,
+    upgrade,
+    certificate,
+    show,
+    report,
+    compare,
+    stability,
+    neighbours,
+    doctor,
+    explain,
+)
 
 WITH_PYTEST_ARGUMENTS = ("gate", "upgrade", "certificate", "stability")
 """Commands that pass what follows ``--`` to pytest."""

@@ -197,13 +197,27 @@ def _columns(rows: Sequence[_Row], terminal: Terminal, *, compared: bool) -> lis
     ]
 
 
+def explained() -> dict[str, str]:
+    """Return what each column holds, by its head."""
+    legends = _texts(without_moments=False, with_baseline={True, False}, noisy=True, unknown=True, near=True)
+    texts = {column.head: legends.get(column.head, column.legend) or column.term for column in _COLUMNS}
+    return {head.replace("{unit}", "time"): text for head, text in texts.items()}
+
+
 def _legends(rows: Sequence[_Row]) -> dict[str, str]:
     """Return the legends that depend on what the rows hold, by the heads of their columns."""
-    without_moments = all(row.facts.step_s is None for row in rows)  # as before schema 2
-    with_baseline = {row.comparison.baseline is not None for row in rows}
-    noisy = any(row.benchmark.is_disturbed for row in rows)
-    unknown = any(row.change is not None and row.change.verdict == "unknown" for row in rows)
-    near = any(row.comparison.near for row in rows)
+    return _texts(
+        without_moments=all(row.facts.step_s is None for row in rows),  # as before schema 2
+        with_baseline={row.comparison.baseline is not None for row in rows},
+        noisy=any(row.benchmark.is_disturbed for row in rows),
+        unknown=any(row.change is not None and row.change.verdict == "unknown" for row in rows),
+        near=any(row.comparison.near for row in rows),
+    )
+
+
+def _texts(
+    *, without_moments: bool, with_baseline: set[bool], noisy: bool, unknown: bool, near: bool
+) -> dict[str, str]:
     times = {True: "the baseline's time", False: "the fastest's time"}
     return {
         "{unit}/step": "median call / its steps"

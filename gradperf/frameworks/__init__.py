@@ -4,11 +4,14 @@
 must not wait for that. So listing names reads file names, and only :func:`load` and :func:`style` import.
 """
 
+import inspect
 import pkgutil
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, cast
 
 from gradperf.frameworks.contract import Runtime, Style
@@ -81,6 +84,23 @@ def load(framework: str, threads: int) -> Runtime:
     if isinstance(found, Unavailable):
         raise found
     return found
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file of a style."""
+
+    doc: str
+    code: str
+    """What comes after the docstring."""
+
+
+def source(framework: str, family: str, name: str) -> Source:
+    """Read the file of a style, without importing its framework."""
+    (folder,) = [folder for folder in map(Path, __path__) if (folder / framework / family / f"{name}.py").is_file()]
+    text = (folder / framework / family / f"{name}.py").read_text(encoding="utf-8")
+    doc, _, code = text.removeprefix('"""').partition('"""')
+    return Source(inspect.cleandoc(doc), code.strip())
 
 
 def changes() -> list[str]:

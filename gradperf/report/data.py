@@ -4,12 +4,9 @@ There may be hundreds of runs, and each takes megabytes while it is read. So the
 newest first, and only a few numbers of each are kept. All numbers of a case are kept of the newest runs alone.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from gradperf import frameworks
@@ -215,7 +212,5 @@ def _described(family: str, label: str) -> dict[str, str] | None:
     framework, _, style = label.partition(".")
     if framework not in frameworks.names() or style not in frameworks.styles(framework, family):
         return None
-    folder = Path(inspect.getfile(import_module(f"gradperf.frameworks.{framework}"))).parent
-    source = (folder / family / f"{style}.py").read_text(encoding="utf-8")
-    doc, _, code = source.removeprefix('"""').partition('"""')
-    return {"doc": inspect.cleandoc(doc), "source": code.strip()}
+    source = frameworks.source(framework, family, style)
+    return {"doc": source.doc, "source": source.code}

@@ -8,29 +8,47 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal[
-    "regressed",  # slower by more than the smallest effect of interest, proven
-    "suspect",  # its interval lies above the smallest effect of interest, but that is not proven
-    "improved",  # faster by more than that, proven in the same way
-    "unchanged",  # the whole interval lies within the bounds of equivalence
-    "inconclusive",  # none of these could be shown
-    "unstable",  # too noisy to show even a change of 10 %
-    "identical",  # the same bytes on both sides, so it was not timed
-    "new",  # the base does not have it
-    "removed",  # the head does not have it
-    "failed",  # it raised, crashed, hung or was skipped on one side or both
-    "different",  # the two sides return different results
+    "regressed",
+    "suspect",
+    "improved",
+    "unchanged",
+    "inconclusive",
+    "unstable",
+    "identical",
+    "new",
+    "removed",
+    "failed",
+    "different",
 ]
+"""On a case or a group. :data:`MEANING` says what each means."""
 
 Overall = Literal[
     "regressed",
-    "untrusted",  # a control failed, or the two sides' results differ
-    "incomplete",  # nothing was compared, or a case vanished, crashed or hung
-    "suspect",  # something looks slower, and more pairs did not prove it
+    "untrusted",
+    "incomplete",
+    "suspect",
     "inconclusive",
     "improved",
     "unchanged",
     "identical",
 ]
+
+MEANING: Mapping[str, str] = {
+    "regressed": "slower by more than the smallest effect of interest, proven",
+    "suspect": "its interval lies above the smallest effect of interest, but more pairs did not prove it",
+    "improved": "faster by more than the smallest effect of interest, proven in the same way",
+    "unchanged": "the whole interval lies within the bounds of equivalence",
+    "inconclusive": "none of these could be shown",
+    "unstable": "too noisy to show even a change of 10 %",
+    "identical": "the same bytes on both sides, so it was not timed",
+    "new": "the base does not have it",
+    "removed": "the head does not have it",
+    "failed": "it raised, crashed, hung or was skipped on one side or both",
+    "different": "the two sides return different results",
+    "untrusted": "a control failed, or the two sides' results differ, so no verdict of the run may be believed",
+    "incomplete": "nothing was compared, or a case vanished, crashed or hung",
+}
+"""By verdict, on a case or on the whole run."""
 
 ControlName = Literal["base against base", "planted slowdown"]
 ControlResult = Literal[
