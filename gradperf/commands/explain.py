@@ -2,12 +2,11 @@
 
 import argparse
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from textwrap import wrap
 
 from gradperf.commands import AddParser, compare
 from gradperf.comparison import table
-from gradperf.errors import UserError
+from gradperf.errors import unknown
 from gradperf.gate.decision import findings
 from gradperf.text.table import Terminal
 
@@ -45,9 +44,9 @@ def explain(parsed: argparse.Namespace) -> int:
             if name == full.rpartition(".")[2] or name == full.strip("× {}")
         }
     if not found:
-        near = get_close_matches(name, [one for texts in known.values() for one in texts], n=3, cutoff=0.5)
-        guess = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise UserError(f"nothing here is called {name!r}.{guess} `gradperf explain` lists what can be explained")
+        raise unknown(
+            "name", name, [one for texts in known.values() for one in texts], listed_by="gradperf explain"
+        )
     for place, (kind, text) in enumerate(found.items()):
         print("\n".join([*([""] if place else []), terminal.plain(f"{name}, {kind}" if kind in known else kind)]))
         for paragraph in text.split("\n\n"):

@@ -3,7 +3,7 @@
 import argparse
 
 from gradperf import options
-from gradperf.commands import AddParser, add_pairs
+from gradperf.commands import AddParser, add_pairs, short_ids
 from gradperf.commands.preparation import check_can_run, settings
 from gradperf.errors import UserError
 
@@ -11,7 +11,12 @@ from gradperf.errors import UserError
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser("neighbours", help="measure whether cases take longer when other frameworks are imported")
-    parser.add_argument("cases", metavar="CASE", nargs="+", help="ids that `gradperf list` shows")
+    parser.add_argument(
+        "cases",
+        metavar="CASE",
+        nargs="+",
+        help="cases: ids that `gradperf list` shows, or enough parts of each, such as tiny_3x2x1-torch.autograd",
+    )
     add_pairs(parser)
     options.add(parser.add_argument, ("threads",), axes=False)
     parser.set_defaults(command=compare_alone_and_beside)
@@ -20,11 +25,11 @@ def add(add_parser: AddParser) -> None:
 def compare_alone_and_beside(parsed: argparse.Namespace) -> int:
     """Time each case in processes with its framework alone, and in processes with all other frameworks too."""
     case_settings = settings(parsed)
-    from gradperf import cases, frameworks
+    from gradperf import frameworks
     from gradperf.case_pairs.measure import Role, ratios
     from gradperf.frameworks import versions
 
-    chosen = [cases.find(id_, case_settings) for id_ in dict.fromkeys(parsed.cases)]
+    chosen = [*dict.fromkeys(short_ids.find([id_], case_settings) for id_ in parsed.cases)]
     for case in chosen:
         check_can_run(case, parsed.threads)
     installed = versions.installed()

@@ -3,7 +3,7 @@
 import argparse
 
 from gradperf import options
-from gradperf.commands import AddParser, add_pairs
+from gradperf.commands import AddParser, add_pairs, short_ids
 from gradperf.commands.preparation import agreed, settings
 from gradperf.errors import UserError
 
@@ -11,8 +11,10 @@ from gradperf.errors import UserError
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser("pair", help="compare the times of two cases, in pairs of fresh processes")
-    parser.add_argument("first", metavar="CASE", help="an id that `gradperf list` shows")
-    parser.add_argument("second", metavar="CASE", help="the case to compare the first with")
+    parser.add_argument("first", metavar="CASE", nargs="+", help=short_ids.HELP)
+    parser.add_argument(
+        "second", metavar="CASE", help="the case to compare it with; what its id leaves out is that of the first"
+    )
     add_pairs(parser)
     options.add(parser.add_argument, axes=False)
     parser.set_defaults(command=pair_cases)
@@ -21,11 +23,11 @@ def add(add_parser: AddParser) -> None:
 def pair_cases(parsed: argparse.Namespace) -> int:
     """Check two cases against the reference, then time them against each other."""
     case_settings = settings(parsed)
-    from gradperf import cases
     from gradperf.case_pairs.measure import Role, ratios
     from gradperf.checks import agreement, conduct
 
-    first, second = (cases.find(id_, case_settings) for id_ in (parsed.first, parsed.second))
+    first = short_ids.find(parsed.first, case_settings)
+    second = short_ids.find([parsed.second], case_settings, like=first)
     both = [agreed(case, case_settings) for case in (first, second)]
     try:
         for proven in both:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gradperf import options
-from gradperf.commands import AddParser, add_json, add_value
+from gradperf.commands import AddParser, add_json, add_value, short_ids
 from gradperf.commands.preparation import agreed, settings
 from gradperf.errors import UserError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bou
 def add(add_parser: AddParser) -> None:
     """Add the command and its options."""
     parser = add_parser("run", help="run one case once, and show its losses, gradients, weights and seconds")
-    parser.add_argument("case", metavar="CASE", help="an id that `gradperf list` shows")
+    parser.add_argument("case", metavar="CASE", nargs="+", help=short_ids.HELP)
     add_value(parser, "--steps", "N", options.whole_number(1), None, "steps of the training, instead of the tier's")
     options.add(parser.add_argument, axes=False)
     add_json(parser)
@@ -28,10 +28,10 @@ def add(add_parser: AddParser) -> None:
 def run_case(parsed: argparse.Namespace) -> int:
     """Check one case against the reference, run it once and show its results."""
     case_settings = settings(parsed)
-    from gradperf import cases, files
+    from gradperf import files
     from gradperf.problems.training import Training
 
-    case = cases.find(parsed.case, case_settings)
+    case = short_ids.find(parsed.case, case_settings)
     if parsed.steps is not None:
         case = _with_steps(case, parsed.steps)
     if parsed.json is not None:
