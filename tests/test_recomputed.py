@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from importlib import metadata
@@ -167,6 +167,12 @@ def known(run):
     """Return the benchmark of the known style."""
     (benchmark,) = (one for one in run.whole if one["extra_info"]["style"] == "known")
     return benchmark
+
+
+def test_every_fact_is_named_here():
+    """A fact that is added must be computed again in this file too."""
+    words = set(re.findall(r"\w+", Path(__file__).read_text()))
+    assert {fact.name for fact in (*fields(Facts), *fields(RunFacts))} <= words
 
 
 # What was computed.
@@ -551,8 +557,8 @@ def test_ceilings_are_the_rates_of_the_best_call(monkeypatch):
 def test_run_is_the_one_that_was_started_here(run):
     """The command, what it selected, when it began and ended, and how many benchmarks it has."""
     facts = run.record["gradperf"]
-    assert facts.keys() == asdict(RunFacts()).keys()
-    assert all(info.keys() == asdict(Facts()).keys() for info in run.facts.values())
+    assert facts.keys() == {fact.name for fact in fields(RunFacts)}
+    assert all(info.keys() == {fact.name for fact in fields(Facts)} for info in run.facts.values())
     assert facts["schema"] == 2
     assert facts["command"] == ["pytest", "-p", "no:cacheprovider", *run.arguments]
     assert facts["selection"] == {

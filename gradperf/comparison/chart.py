@@ -5,12 +5,12 @@ the run cannot tell apart share a rank.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from gradperf.comparison.baseline import BaselineOf, Comparison, compare
-from gradperf.comparison.changes import Change, Changes
-from gradperf.comparison.ranks import WIDTH, ranks
+from gradperf.comparison.baseline import BaselineOf
+from gradperf.comparison.changes import Changes
+from gradperf.comparison.ranks import WIDTH
+from gradperf.comparison.rows import Row, tables
 from gradperf.records.facts import Benchmark
 from gradperf.text.printable import NONE, clean, cut_ends
 from gradperf.text.quantities import duration, number
@@ -21,34 +21,13 @@ _NAME, _RANK, _TIME = 22, 5, 8
 _LEAST_AXIS = 20
 
 
-@dataclass(frozen=True)
-class _Row:
-    benchmark: Benchmark
-    comparison: Comparison
-    rank: int | None
-    change: Change | None
-
-    @property
-    def bounds_s(self) -> tuple[float, float] | None:
-        """The interval of its time, or the time twice; None if it was not timed."""
-        step_s = self.benchmark.step_s
-        if not step_s:
-            return None
-        return self.benchmark.facts.step_interval_s or (step_s, step_s)
-
-
 def lines(
     benchmarks: Sequence[Benchmark], *, baseline_of: BaselineOf, terminal: Terminal, changes: Changes | None = None
 ) -> list[str]:
     """Return a chart for each problem, with ``changes`` since another run; nothing if nothing was timed."""
-    tables: dict[tuple[str | None, ...], list[tuple[Benchmark, Comparison]]] = {}
-    for one, comparison in zip(benchmarks, compare(benchmarks, baseline_of), strict=True):
-        if one.is_compared:
-            tables.setdefault(one.table, []).append((one, comparison))
-    since = changes.cases if changes else {}
     shown: list[str] = []
-    for pairs in tables.values():
-        shown += [terminal.plain(line) for line in _chart(_rows(pairs, since), terminal)] + [""]
+    for rows in tables(benchmarks, baseline_of, changes):
+        shown += [terminal.plain(line) for line in _chart(rows, terminal)] + [""]
     if shown:
         legend = (
             f"{_MARK} time per step, {_LINE * 2} its interval, on a logarithmic axis. In front the rank: styles "
@@ -58,21 +37,17 @@ def lines(
     return shown
 
 
-def _rows(pairs: Sequence[tuple[Benchmark, Comparison]], since: Mapping[str, Change]) -> list[_Row]:
-    """Return the rows of a chart, the fastest first, the untimed last."""
-    ordered = sorted(pairs, key=lambda pair: pair[0].step_s or math.inf)
-    places = ranks([one for one, _ in ordered])
-    return [
-        _Row(one, comparison, rank, since.get(one.case))
-        for (one, comparison), rank in zip(ordered, places, strict=True)
-    ]
+def _bounds_s(row: Row) -> tuple[float, float] | None:
+    """Return the interval of its time, or the time twice; None if it was not timed."""
+    step_s = row.benchmark.step_s
+    return (row.facts.step_interval_s or (step_s, step_s)) if step_s else None
 
 
-def _chart(rows: Sequence[_Row], terminal: Terminal) -> list[str]:
+def _chart(rows: Sequence[Row], terminal: Terminal) -> list[str]:
     words = [_words(row) for row in rows]
     width = terminal.line_width - _RANK - _NAME - _TIME - max(map(len, words)) - 4
     width = max(_LEAST_AXIS, min(width, 60))
-    bounds = [bound for row in rows if row.bounds_s for bound in row.bounds_s]
+    bounds = [bound for row in rows for bound in _bounds_s(row) or ()]
     low, high = (min(bounds), max(bounds)) if bounds else (1.0, 1.0)
 
     def place(seconds: float) -> int:
@@ -90,7 +65,7 @@ def _chart(rows: Sequence[_Row], terminal: Terminal) -> list[str]:
     ]
 
 
-def _head(rows: Sequence[_Row], low: float, high: float, width: int, terminal: Terminal) -> list[str]:
+def _head(rows: Sequence[Row], low: float, high: float, width: int, terminal: Terminal) -> list[str]:
     """Return the title, and above the axis its ends."""
     facts = rows[0].benchmark.facts
     title = clean(f"{facts.problem or NONE}, {facts.device or NONE}, {facts.dtype or NONE}")
@@ -101,25 +76,25 @@ def _head(rows: Sequence[_Row], low: float, high: float, width: int, terminal: T
     return [*terminal.wrap(title), f"{'':{_RANK + _NAME + 2}}{ends}"]
 
 
-def _strip(row: _Row, place: Callable[[float], int], width: int) -> str:
+def _strip(row: Row, place: Callable[[float], int], width: int) -> str:
     """Return the axis of one row, with its interval and its mark."""
     axis = [" "] * width
-    if row.bounds_s and row.benchmark.step_s:
-        first, last = map(place, row.bounds_s)
+    if (bounds_s := _bounds_s(row)) and row.benchmark.step_s:
+        first, last = map(place, bounds_s)
         axis[first : last + 1] = _LINE * (last + 1 - first)
         axis[place(row.benchmark.step_s)] = _MARK
     return "".join(axis)
 
 
-def _rank(row: _Row) -> str:
+def _rank(row: Row) -> str:
     return "noisy" if row.benchmark.is_disturbed else NONE if row.rank is None else str(row.rank)
 
 
-def _time(row: _Row) -> str:
+def _time(row: Row) -> str:
     return duration(row.benchmark.step_s) if row.benchmark.step_s else NONE
 
 
-def _words(row: _Row) -> str:
+def _words(row: Row) -> str:
     """Return how it compares: with the run before, or else with the baseline."""
     if row.change is not None:
         text, seen = row.change.shown or NONE, row.change.verdict in ("faster", "slower")

@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from gradperf.comparison.baseline import BaselineOf, Comparison, HarnessCost, compare, harness_cost
-from gradperf.comparison.changes import Change, Changes
-from gradperf.comparison.ranks import ranks
+from gradperf.comparison.baseline import BaselineOf, HarnessCost, harness_cost
+from gradperf.comparison.changes import Changes
+from gradperf.comparison.rows import Row, tables
 from gradperf.records.facts import Benchmark, Facts
 from gradperf.text import quantities, table
 from gradperf.text.printable import NONE, clean
@@ -28,18 +28,9 @@ HARNESS_SHARE = 0.01
 
 
 @dataclass(frozen=True)
-class _Row:
-    benchmark: Benchmark
-    comparison: Comparison
-    rank: int | None
-    change: Change | None
-    """Since the run compared with."""
+class _Row(Row):
     unit: quantities.Unit
     """Of the table's times per step."""
-
-    @property
-    def facts(self) -> Facts:
-        return self.benchmark.facts
 
     def in_unit(self, seconds: float) -> str:
         return number(seconds / self.unit.size)
@@ -135,13 +126,9 @@ def lines(
 
     ``changes`` since another run add two columns.
     """
-    tables: dict[tuple[str | None, ...], list[tuple[Benchmark, Comparison]]] = {}
-    for one, comparison in zip(benchmarks, compare(benchmarks, baseline_of), strict=True):
-        if one.is_compared:
-            tables.setdefault(one.table, []).append((one, comparison))
     shown: list[str] = []
-    if tables:
-        in_rows = [_rows(pairs, changes) for pairs in tables.values()]
+    if found := tables(benchmarks, baseline_of, changes):
+        in_rows = [_in_unit(one) for one in found]
         all_rows = [row for rows in in_rows for row in rows]
         layout = table.layout(
             terminal,
@@ -167,17 +154,12 @@ def notes(benchmarks: Sequence[Benchmark], terminal: Terminal) -> list[str]:
     return [line for text in told if text for line in ("", *terminal.wrap(text))]
 
 
-def _rows(pairs: Sequence[tuple[Benchmark, Comparison]], changes: Changes | None) -> list[_Row]:
-    """Return the rows of a table, the fastest first, the untimed last."""
-    ordered = sorted(pairs, key=lambda pair: pair[0].step_s or math.inf)
-    steps_s = [one.step_s for one, _ in ordered if one.step_s]
+def _in_unit(found: Sequence[Row]) -> list[_Row]:
+    """Return the rows of a table with its unit."""
+    steps_s = [row.benchmark.step_s for row in found if row.benchmark.step_s]
     # The unit of the style in the middle: a style much slower than the others must not choose it.
     unit = quantities.unit_for(steps_s[len(steps_s) // 2] if steps_s else 0.0, quantities.TIMES)
-    since = changes.cases if changes else {}
-    return [
-        _Row(one, comparison, rank, since.get(one.case), unit)
-        for (one, comparison), rank in zip(ordered, ranks([one for one, _ in ordered]), strict=True)
-    ]
+    return [_Row(row.benchmark, row.comparison, row.rank, row.change, unit) for row in found]
 
 
 def _columns(rows: Sequence[_Row], terminal: Terminal, *, compared: bool) -> list[Column[_Row]]:

@@ -5,15 +5,15 @@ newest first, and only a few numbers of each are kept. All numbers of a case are
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gradperf import frameworks
-from gradperf.comparison.baseline import BaselineOf, compare
+from gradperf.comparison.baseline import BaselineOf
 from gradperf.comparison.changes import basis, changes
-from gradperf.comparison.ranks import ranks
-from gradperf.records.facts import HARNESS, Benchmark
+from gradperf.comparison.rows import Row, tables
+from gradperf.records.facts import Benchmark
 from gradperf.records.history import Unreadable
 from gradperf.records.storage import Run
 from gradperf.text.printable import clean
@@ -130,59 +130,46 @@ def _run(run: Run, machine: int) -> dict[str, Any]:
 
 
 def _details(run: Run, baseline_of: BaselineOf) -> dict[str, Any]:
-    groups: dict[tuple[str | None, ...], list[Benchmark]] = {}
-    for one in _compared(run):
-        groups.setdefault(one.table, []).append(one)
-    labels = {one.case: comparison.label for one, comparison in _with_baseline(run.benchmarks, baseline_of)}
+    named = [one for one in run.benchmarks if one.facts.problem]
     return {
         "groups": [
             {
-                "problem": _text(table[0]),
-                "device": _text(table[1] or ""),
-                "dtype": _text(table[2] or ""),
-                "baseline": labels.get(styles[0].case),
-                "rows": _rows(styles),
+                "problem": _text(rows[0].facts.problem),
+                "device": _text(rows[0].facts.device or ""),
+                "dtype": _text(rows[0].facts.dtype or ""),
+                "baseline": rows[0].comparison.label,
+                "rows": [_row(row) for row in rows],
             }
-            for table, styles in groups.items()
+            for rows in tables(named, baseline_of)
         ],
         "ceilings": [_plain(one) for one in run.facts.ceilings],
-        "harness_s": _short(
-            max((one.median_call_s or 0.0 for one in run.benchmarks if one.facts.problem == HARNESS), default=0.0)
-        ),
     }
 
 
-def _with_baseline(benchmarks: Sequence[Benchmark], baseline_of: BaselineOf) -> Iterable[tuple[Benchmark, Any]]:
-    return zip(benchmarks, compare(benchmarks, baseline_of), strict=True)
-
-
-def _rows(styles: Sequence[Benchmark]) -> list[dict[str, Any]]:
-    ordered = sorted(styles, key=lambda one: one.step_s or math.inf)
-    return [
-        {
-            "label": _text(one.label),
-            "framework": _text(one.facts.framework or ""),
-            "rank": rank,
-            "noisy": one.is_disturbed,
-            "step": _short(one.step_s),
-            "interval": [*map(_short, one.facts.step_interval_s)] if one.facts.step_interval_s else None,
-            "error": _short(one.facts.step_error),
-            "call": _short(one.facts.call_s),
-            "first": _short(one.facts.first_call_s),
-            "first_steps": one.facts.first_call_steps or one.facts.steps,
-            "memory": _short(one.facts.memory_peak_bytes),
-            "device_memory": _short(one.facts.device_memory_peak_bytes),
-            "gradient_error": _short(one.facts.gradient_error),
-            "output_error": _short(one.facts.trajectory_error),
-            "peak": _short(one.facts.peak_fraction),
-            "flops": _short(one.facts.flops_per_step),
-            "bytes": _short(one.facts.bytes_per_step),
-            "products": _short(one.facts.product_flops_counted),
-            "uncounted": _text(one.facts.uncounted) if one.facts.uncounted else None,
-            "loss": _short(one.facts.final_loss),
-        }
-        for one, rank in zip(ordered, ranks(ordered), strict=True)
-    ]
+def _row(row: Row) -> dict[str, Any]:
+    one, facts = row.benchmark, row.facts
+    return {
+        "label": _text(one.label),
+        "framework": _text(facts.framework or ""),
+        "rank": row.rank,
+        "noisy": one.is_disturbed,
+        "step": _short(one.step_s),
+        "interval": [*map(_short, facts.step_interval_s)] if facts.step_interval_s else None,
+        "error": _short(facts.step_error),
+        "call": _short(facts.call_s),
+        "first": _short(facts.first_call_s),
+        "first_steps": facts.first_call_steps or facts.steps,
+        "memory": _short(facts.memory_peak_bytes),
+        "device_memory": _short(facts.device_memory_peak_bytes),
+        "gradient_error": _short(facts.gradient_error),
+        "output_error": _short(facts.trajectory_error),
+        "peak": _short(facts.peak_fraction),
+        "flops": _short(facts.flops_per_step),
+        "bytes": _short(facts.bytes_per_step),
+        "products": _short(facts.product_flops_counted),
+        "uncounted": _text(facts.uncounted) if facts.uncounted else None,
+        "loss": _short(facts.final_loss),
+    }
 
 
 def _mark(report: Report, place: int, then: Run, now: Run, baseline_of: BaselineOf) -> None:

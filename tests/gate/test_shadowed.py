@@ -24,8 +24,8 @@ def test_each_from_its_environment():
 
 def test_both_from_one_place():
     """A message names the distribution, the module and the folder."""
-    sides = origins({"my-thing": ["thing"]}, {"thing": "/work/thing/__init__.py"})
-    with pytest.raises(SideError, match=r"my-thing differs .* both sides import thing from /work/thing, so"):
+    sides = origins({"my-thing": ["thing"]}, {"thing": "/home/thing/__init__.py"})
+    with pytest.raises(SideError, match=r"my-thing differs .* both sides import thing from /home/thing, so"):
         shadowed.check(["my-thing"], sides, {})
     told = shadowed.check(["my-thing"], sides, {"my-*": "why"})
     assert told == ["my-thing differs and was not compared, but accepted: why"]
@@ -36,7 +36,7 @@ def test_both_from_one_place():
 def test_one_of_two_modules():
     """A compiled module of its own does not excuse the Python part, which is the same on both sides."""
     brought = {"thing": ["_thing", "thing"]}
-    base = {"_thing": "/a/_thing.so", "thing": "/work/thing.py"}
+    base = {"_thing": "/a/_thing.so", "thing": "/home/thing.py"}
     sides = origins(brought, base, base | {"_thing": "/b/_thing.so"})
     assert [one.module for one in shadowed.find(["thing"], sides)] == ["thing"]
 
@@ -51,10 +51,10 @@ def test_what_a_process_of_the_benchmark_would_import(tmp_path):
 
 def test_tests_of_the_same_name():
     """A distribution may bring ``tests``: that name is the user's own, unless the distribution is called so."""
-    loaded = {"tests": "/work/tests/__init__.py", "tests.a.test_x": "/work/tests/a/test_x.py"}
+    loaded = {"tests": "/home/tests/__init__.py", "tests.a.test_x": "/home/tests/a/test_x.py"}
     assert shadowed.find(["thing"], origins({"thing": ["tests"]}, loaded)) == []
-    assert shadowed.find(["thing"], origins({"thing": ["conftest"]}, {"conftest": "/work/conftest.py"})) == []
-    inside = {"thing": "/work/thing/__init__.py", "thing.tests.test_x": "/work/thing/tests/test_x.py"}
+    assert shadowed.find(["thing"], origins({"thing": ["conftest"]}, {"conftest": "/home/conftest.py"})) == []
+    inside = {"thing": "/home/thing/__init__.py", "thing.tests.test_x": "/home/thing/tests/test_x.py"}
     assert [one.module for one in shadowed.find(["Thing"], origins({"Thing": ["thing"]}, inside))] == ["thing"]
 
 

@@ -85,7 +85,7 @@ def test_bad_input(report, tmp_path, run_gradperf):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
 def test_a_full_disk(tmp_path, run_gradperf):
-    """What cannot be written is told in one line."""
+    """One line says that the page cannot be written."""
     write(tmp_path / "results")
     done = run_gradperf("report", str(tmp_path / "results"), "--output", "/dev/full")
     assert done.returncode == 2
