@@ -14,6 +14,8 @@ MISTAKES = [
     (("--problem", "matmul_0x2x2"), "unknown problem 'matmul_0x2x2'."),
     (("--device", "cud"), "unknown device 'cud'. Did you mean 'cuda'? There are: cpu, cuda."),
     (("--dtype", "float23"), "unknown dtype 'float23'. Did you mean 'float32'? There are: float32, float64."),
+    (("--framework", "JAX"), "unknown framework 'JAX'. Did you mean 'jax'? There are: jax, numpy,"),
+    (("--device", "gpu"), "unknown device 'gpu'. Did you mean 'cuda'? There are: cpu, cuda."),
     (
         ("--tier", "fast"),
         "argument --tier: unknown tier 'fast'. Did you mean 'short'? There are: short, quick, full.",
@@ -40,7 +42,7 @@ def test_option(run_pytest, folder, arguments, message):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), MISTAKES[:11] + MISTAKES[12:14], ids=lambda value: "-".join(value).strip("-")
+    ("arguments", "message"), MISTAKES[:13] + MISTAKES[14:16], ids=lambda value: "-".join(value).strip("-")
 )
 def test_option_of_the_command_line(run_gradperf, arguments, message):
     """The same message from ``gradperf list``; --seed belongs to ``gradperf run``."""

@@ -49,6 +49,25 @@ def test_unknown_command(run_gradperf):
     assert "unknown command 'lst'. Did you mean 'list'?" in run_gradperf("lst").stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "guess"),
+    [
+        (("list", "--framwork", "jax"), "--framwork jax. Did you mean '--framework'?"),
+        (("run", "tiny_3x2x1", "--stpes=3"), "--stpes=3. Did you mean '--steps'?"),
+        (
+            ("gate", "--min-efect", "1%"),
+            "--min-efect 1%; put arguments for pytest after --. Did you mean '--min-effect'?",
+        ),
+        (("list", "--xyzzy"), "--xyzzy"),
+    ],
+)
+def test_unknown_option(run_gradperf, words, guess):
+    """An unknown option is one message that names the nearest one of the same command."""
+    done = run_gradperf(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"gradperf: error: unrecognized arguments: {guess}"
+
+
 def test_defaults_of_the_gate_are_those_of_its_plan():
     """The command cannot import the plan, which imports numpy, so it repeats the numbers."""
     parser = argparse.ArgumentParser()

@@ -26,6 +26,8 @@ def test_patterns():
     assert planting.by_case({"*": 0.1, "b*cpu": 0.2}, cases) == dict(zip(cases, (0.1, 0.2, 0.2), strict=True))
     with pytest.raises(UserError, match="--plant numpy: there is no such case"):
         planting.by_case({"numpy": 0.1}, cases)
+    with pytest.raises(UserError, match=r"no such case\. Did you mean 'b-jax\.x-cpu'\?"):
+        planting.by_case({"b-jx.x*cpu": 0.1}, cases)
 
 
 def test_work_is_added_to_each_step(monkeypatch):

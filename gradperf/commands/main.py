@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ from gradperf.commands import (
     upgrade,
 )
 from gradperf.commands import list as listing
-from gradperf.errors import UserError, unknown
+from gradperf.errors import UserError, nearest, unknown
 from gradperf.text import streams
 from gradperf.text.printable import clean_lines
 
@@ -71,6 +72,8 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands.add_parser)
+    for one in commands.choices.values():
+        one.set_defaults(help_text=one.format_help)
     if not words:
         streams.say(parser.format_help(), end="")
         raise SystemExit(2)
@@ -83,9 +86,18 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     parsed, unread = parser.parse_known_args(own)
     if unread:
         hint = "; put arguments for pytest after --" if takes_more and own == words else ""
-        parser.error(f"unrecognized arguments: {' '.join(unread)}{hint}")
+        parser.error(f"unrecognized arguments: {' '.join(unread)}{hint}{_meant(unread[0], parsed.help_text())}")
     parsed.pytest_arguments = for_pytest
     return parsed
+
+
+def _meant(word: str, text: str) -> str:
+    """Return a question that names the option nearest to a mistyped one, among those of a help text."""
+    if not word.startswith("--"):
+        return ""
+    existing = re.findall(r"(?<!\S)--([a-z-]+)", text)  # without the dashes, which make any two options similar
+    guess = nearest(word.partition("=")[0].removeprefix("--"), existing)
+    return guess and "." + guess.replace("'", "'--", 1)
 
 
 def _run(words: list[str]) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from gradperf.errors import UserError
+from gradperf.errors import UserError, nearest
 from gradperf.pairs.child.planted_work import unit_s, work
 
 
@@ -14,7 +14,7 @@ def by_case(planted: Mapping[str, float], cases: Collection[str]) -> dict[str, f
         parts = pattern.split("*")
         matching = [pattern] if pattern in cases else [c for c in cases if all(part in c for part in parts)]
         if not matching:
-            raise UserError(f"--plant {pattern}: there is no such case")
+            raise UserError(f"--plant {pattern}: there is no such case.{nearest(pattern, cases)}")
         slowdowns.update(dict.fromkeys(matching, share))
     return slowdowns
 
