@@ -44,7 +44,7 @@ PREPARED_S = CALLED_S = 0.1
 """Slept when it is prepared, and in each call of all steps."""
 HELD_BYTES, FREED_BYTES = 48 * 2**20, 32 * 2**20
 """What it takes when it is prepared, and in each call of all steps."""
-GRADIENT_ERROR, LOSS_ERROR = 3e-13, 6e-13
+GRADIENT_ERROR, LOSS_ERROR = 1e-13, 9e-13
 WAITING = 0.25
 """Threads of the run seem to wait this share of the time."""
 
@@ -81,6 +81,22 @@ def prepare(problem, inputs, device, dtype):
     return run
 '''
 
+DEAR = f'''"""A style of fast steps that is slow to prepare, so that it is ahead only after many steps."""
+
+import time
+
+from gradperf.frameworks.numpy.training import by_hand_inplace
+
+
+def supports(problem, device, dtype):
+    return None if problem.name == "polynomial_degree4" else "its steps are fast in one problem"
+
+
+def prepare(problem, inputs, device, dtype):
+    time.sleep({PREPARED_S})
+    return by_hand_inplace.prepare(problem, inputs, device, dtype)
+'''
+
 CONDITIONS = f'''"""Nothing is disturbed, and threads wait a known share of the time."""
 
 import time
@@ -104,7 +120,7 @@ PROBLEMS = [
     "matmul_128x96x128",
     "sine_derivative_100",
 ]
-STYLES = ["by_hand", "by_hand_inplace", "outer_product", "known", "operator", "broadcast", "analytic"]
+STYLES = ["by_hand", "by_hand_inplace", "outer_product", "known", "dear", "operator", "broadcast", "analytic"]
 DOUBLE = ["two_layer_784x30x10", "polynomial_degree4", "shifted_relu_784x50x1"]
 """In float64, though the last one was published in float32; the others are in float32."""
 DTYPES = {problem: "float64" if problem in DOUBLE else "float32" for problem in PROBLEMS}
@@ -123,6 +139,7 @@ def run(tmp_path_factory):
     package, log = folder / "gradperf", folder / "steps.log"
     shutil.copytree(Path(gradperf.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "frameworks/numpy/training/known.py").write_text(KNOWN.replace("LOG", repr(str(log))))
+    (package / "frameworks/numpy/training/dear.py").write_text(DEAR)
     (folder / "conditions.py").write_text(CONDITIONS)
     paths = [str(folder), str(ROOT)]
     arguments = [str(ROOT / "perf"), "--framework", "numpy", "--seed", str(SEED), "--tier", "short"]
@@ -355,15 +372,14 @@ def last_loss(problem):
 
 
 def test_final_losses_are_those_of_a_training_here(run):
-    """None where nothing is trained. The loss of the known style is wrong by a known share."""
+    """None where nothing is trained."""
     for problem in PROBLEMS:
         for info in run.facts.values():
             if info["problem"] == problem and problem.startswith(("matmul", "sine")):
                 assert info["final_loss"] is None
             elif info["problem"] == problem:
-                wrong = 1 + LOSS_ERROR if info["style"] == "known" else 1
                 rel = 1e-11 if DTYPES[problem] == "float64" else 1e-6
-                assert info["final_loss"] == pytest.approx(last_loss(problem) * wrong, rel=rel)
+                assert info["final_loss"] == pytest.approx(last_loss(problem), rel=rel)
 
 
 def norm_relative(found, expected):
@@ -374,8 +390,9 @@ def norm_relative(found, expected):
 def test_errors_are_those_that_were_planted(known):
     """Of the first gradients, and of all that the call returned: there the losses are furthest off."""
     info = known["extra_info"]
-    assert info["gradient_error"] == pytest.approx(GRADIENT_ERROR, rel=1e-3)
-    assert info["trajectory_error"] == pytest.approx(LOSS_ERROR, rel=1e-3)
+    assert info["gradient_error"] == pytest.approx(GRADIENT_ERROR, rel=0.05, abs=0)
+    # The wrong gradients add a share of their own error.
+    assert info["trajectory_error"] == pytest.approx(LOSS_ERROR, rel=0.1, abs=0)
 
 
 def test_errors_without_a_plant_are_those_of_rounding(run):
@@ -423,10 +440,11 @@ def test_waiting_is_measured_over_the_timing(run):
 
 
 def test_what_a_case_took_holds_its_timings(run):
-    """And all cases together took no longer than the run."""
+    """Those of its halves too. And all cases together took no longer than the run."""
     for one in run.whole:
         info = one["extra_info"]
-        assert info["took_s"] >= one["stats"]["total"] + info["first_call_s"]
+        timed_s = sum(test["stats"]["total"] for test in run.record["benchmarks"] if test["param"] == one["param"])
+        assert info["took_s"] >= timed_s + info["first_call_s"]
     assert sum(one["extra_info"]["took_s"] for one in run.whole) <= run.elapsed_s
 
 
@@ -479,9 +497,9 @@ def test_times_of_steps_follow_from_the_moments(run):
         expected = {"step_s": step_s, "call_s": call_s, "own_error": own, "step_error": error, "unrest": unrest}
         expected |= {"disturbed": disturbed}
         for name, value in expected.items():
-            assert info[name] == (None if value is None else pytest.approx(value, rel=1e-9)), name
+            assert info[name] == (None if value is None else pytest.approx(value, rel=1e-9, abs=0)), name
         interval_s = [step_s * math.exp(-2 * error), step_s * math.exp(2 * error)]
-        assert info["step_interval_s"] == pytest.approx(interval_s, rel=1e-9)
+        assert info["step_interval_s"] == pytest.approx(interval_s, rel=1e-9, abs=0)
 
 
 def test_comparisons_follow_from_the_times(run):
@@ -494,8 +512,8 @@ def test_comparisons_follow_from_the_times(run):
         rates = {int(size): rate for size, rate in peak["copy_bytes_per_s"].items()}
         rate = max((rate for size, rate in rates.items() if size >= moved), default=rates[max(rates)])
         least_s = max(info["flops_per_step"] / peak["flops_per_s"], moved / rate)
-        assert info["peak_fraction"] == pytest.approx(least_s / info["step_s"], rel=1e-9)
-        assert info["ratio_to_baseline"] == pytest.approx(info["step_s"] / base["step_s"], rel=1e-9)
+        assert info["peak_fraction"] == pytest.approx(least_s / info["step_s"], rel=1e-9, abs=0)
+        assert info["ratio_to_baseline"] == pytest.approx(info["step_s"] / base["step_s"], rel=1e-9, abs=0)
         assert info["break_even_steps"] == (None if info is base else ahead_from(info, base))
 
 
@@ -573,8 +591,8 @@ def test_run_is_the_one_that_was_started_here(run):
         "device": [],
         "dtype": ["float32", "float64"],
     }
-    # 4 trainings by hand, 2 more styles of the polynomial, the known style; 2 products in 2 styles; 1 derivative.
-    wholes, halves, harness = 4 + 2 + 1 + 2 * 2 + 1, 2 * 6, 1
+    # 4 trainings by hand, 3 more styles of the polynomial, the known style; 2 products in 2 styles; 1 derivative.
+    wholes, halves, harness = 4 + 3 + 1 + 2 * 2 + 1, 2 * 6, 1
     assert facts["benchmarks_selected"] == facts["benchmarks_finished"] == wholes + halves + harness
     assert len(run.record["benchmarks"]) == wholes + halves + harness
     assert (facts["cut_short"], facts["planted"]) == (None, {})
