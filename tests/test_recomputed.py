@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -33,7 +34,7 @@ from gradperf.cases import Settings
 from gradperf.checks import ceilings
 from gradperf.machine import load
 from gradperf.records.facts import Facts, RunFacts
-from gradperf.suite import recording
+from gradperf.suite import recording, timed
 from tests.conftest import ROOT
 from tests.fake_time import Machine
 
@@ -446,6 +447,23 @@ def test_what_a_case_took_holds_its_timings(run):
         timed_s = sum(test["stats"]["total"] for test in run.record["benchmarks"] if test["param"] == one["param"])
         assert info["took_s"] >= timed_s + info["first_call_s"]
     assert sum(one["extra_info"]["took_s"] for one in run.whole) <= run.elapsed_s
+
+
+def test_what_a_case_took_is_added_over_its_tests(monkeypatch):
+    """A forward pass, a backward pass and a whole step, on a clock that moves only in the tests."""
+    machine = Machine().replace(monkeypatch, timed)
+    machine.times.monotonic = lambda: machine.now_s
+    begun = recording.Recording(Settings(), None, load.moment())
+    item = SimpleNamespace(
+        callspec=SimpleNamespace(params={"case": "one"}), config=SimpleNamespace(stash={recording.KEY: begun})
+    )
+    for seconds in (2.0, 3.0, 4.0):
+        around = timed.pytest_runtest_protocol(item)
+        next(around)
+        machine.now_s += seconds
+        with suppress(StopIteration):
+            next(around)
+    assert begun.took_s == {"one": 9.0}
 
 
 def test_first_call_and_memory_are_those_of_the_known_style(run, known):
