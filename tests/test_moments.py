@@ -355,6 +355,14 @@ def test_timing_again_ends(monkeypatch):
 
 
 def _later(folder, module):
-    """Write a plugin that imports ``module`` once the threads are bound; return the folder."""
-    (folder / f"{module}_later.py").write_text(f"def pytest_collection_finish():\n    import {module}\n")
+    """Write a plugin that imports ``module`` once the threads are bound; return the folder.
+
+    The module replaces functions of the suite, which a style must not do. So the watch begins after it.
+    """
+    (folder / f"{module}_later.py").write_text(
+        "from gradperf.machine import watch\n"
+        "def pytest_collection_finish():\n"
+        f"    import {module}\n"
+        "    watch.process.begin()\n"
+    )
     return folder
