@@ -53,6 +53,13 @@ def test_marks_are_where_the_times_are():
     assert row(wide, "torch.tensors").startswith("noisy")
 
 
+def test_times_that_are_nearly_equal():
+    """Their logarithms are the same number, and the mark stands in the middle."""
+    near = record("x.y", step_s=1e-5, step_interval_s=[1e-5, math.nextafter(1e-5, 1)])
+    assert math.log(1e-5) == math.log(math.nextafter(1e-5, 1))
+    assert "o" in row(drawn(near), "x.y")
+
+
 def test_without_the_baseline():
     """The fastest is the base, and the title says so."""
     lines = drawn(record("torch.tensors"), record("jax.jit", step_s=2e-5))

@@ -51,7 +51,8 @@ def _chart(rows: Sequence[Row], terminal: Terminal) -> list[str]:
     low, high = (min(bounds), max(bounds)) if bounds else (1.0, 1.0)
 
     def place(seconds: float) -> int:
-        share = (math.log(seconds) - math.log(low)) / (math.log(high) - math.log(low)) if high > low else 0.5
+        span = math.log(high) - math.log(low)  # 0 for times that differ by their last digit alone
+        share = (math.log(seconds) - math.log(low)) / span if span > 0 else 0.5
         return round(share * (width - 1))
 
     labels = [terminal.plain(clean(row.benchmark.label)) for row in rows]
