@@ -258,3 +258,10 @@ def skip_unless_possible(fault, choice):
         frameworks.load(fault.framework, 1)
     except frameworks.Unavailable as reason:
         pytest.skip(str(reason))
+
+
+def check_run(fault, choice, folder):
+    """Check that a user's run of the whole package with the fault in it fails, and states what is wrong."""
+    skip_unless_possible(fault, choice)
+    planted_package(fault, folder)
+    check_caught(fault, folder, *fault.options)

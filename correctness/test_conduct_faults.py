@@ -7,14 +7,7 @@ exercise nothing. Each is one wrong line.
 
 import pytest
 
-from correctness.planted import (
-    Fault,
-    check_caught,
-    check_examined,
-    planted_package,
-    skip_unless_chosen,
-    skip_unless_possible,
-)
+from correctness.planted import Fault, check_examined, check_run
 from correctness.test_measurement_faults import AUTOGRAD, BY_HAND, JIT, SCAN, TAPE, TENSORS
 
 _RUN = "    return run\n"
@@ -371,7 +364,4 @@ def test_conduct_is_examined(fault, choice, settings, tmp_path):
 @pytest.mark.parametrize("fault", OF_A_RUN, ids=lambda fault: fault.id)
 def test_conduct_fails_a_run(fault, choice, tmp_path):
     """A user's run sees it, and records nothing of the case."""
-    skip_unless_chosen(fault, choice)
-    skip_unless_possible(fault, choice)
-    planted_package(fault, tmp_path)
-    check_caught(fault, tmp_path, *fault.options)
+    check_run(fault, choice, tmp_path)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from gradperf.comparison.baseline import BaselineOf
 from gradperf.comparison.changes import Changes
-from gradperf.comparison.ranks import WIDTH
+from gradperf.comparison.ranks import tells_apart
 from gradperf.comparison.rows import Row, tables
 from gradperf.records.facts import Benchmark
 from gradperf.text.printable import NONE, clean, cut_ends
@@ -105,14 +105,6 @@ def _words(row: Row) -> str:
         return "base"
     if base is None or ratio is None:
         return NONE
-    if _cannot_be_told_apart(row.benchmark, base):
+    if tells_apart(row.benchmark, base) is False:
         return "as fast as base"
     return f"{number(max(ratio, 1 / ratio), most=5)} times {'slower' if ratio > 1 else 'faster'}"
-
-
-def _cannot_be_told_apart(one: Benchmark, base: Benchmark) -> bool:
-    """Whether two times differ by no more than their errors; False if an error is not known."""
-    errors = one.facts.step_error, base.facts.step_error
-    if errors[0] is None or errors[1] is None or not one.step_s or not base.step_s:
-        return False
-    return abs(math.log(one.step_s / base.step_s)) <= WIDTH * math.hypot(errors[0], errors[1])

@@ -18,6 +18,13 @@ def ranks(styles: Sequence[Benchmark]) -> list[int | None]:
     return [1 + sum(_is_faster(other, style) for other in ranked) if _has_rank(style) else None for style in styles]
 
 
+def tells_apart(one: Benchmark, other: Benchmark) -> bool | None:
+    """Return whether one of two styles is faster for sure; None if a time or an error is not known."""
+    if None in (one.step_s, other.step_s, one.facts.step_error, other.facts.step_error):
+        return None
+    return _is_faster(one, other) or _is_faster(other, one)
+
+
 def _has_rank(style: Benchmark) -> bool:
     return style.step_s is not None and style.facts.step_error is not None and not style.is_disturbed
 
