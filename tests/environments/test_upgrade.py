@@ -17,7 +17,7 @@ from gradperf.errors import UserError
 from gradperf.gate.sides.interpreters import check_interpreter
 from tests.environments.packages import environment, packages, unpack, wheel
 from tests.gate.repositories import make, write
-from tests.gate.suites import QUICK, QUIET, SHORT
+from tests.gate.suites import DEAF, QUICK, QUIET, SHORT
 from tests.gate.suites import environment as variables
 
 WORK = """
@@ -132,7 +132,7 @@ PLACES = {"the folder of the start": "widget.py", "the folder above the tests": 
 def test_sources_in_the_way(repo, upgrade, place):
     """Where both sides import the user's copy of what is upgraded, that was not timed, and the run is no pass."""
     write(repo, {place: WORK.format(count=5_000)})
-    arguments = ["widget==2.0", *QUICK, "--", "bench", *QUIET]
+    arguments = ["widget==2.0", *DEAF, "--", "bench", *QUIET]
     done = upgrade(*arguments)
     assert done.returncode == 13, done.stdout + done.stderr
     said = "".join(done.stdout.split())
@@ -147,7 +147,7 @@ def test_sources_in_the_way(repo, upgrade, place):
 def test_nothing_of_it_is_imported(repo, upgrade):
     """An upgrade of what no benchmark imports shows nothing, which is said."""
     write(repo, {"bench/test_widget.py": "def test_sum(benchmark):\n    benchmark(sum, range(9))\n"})
-    done = upgrade("gear==2.0", *QUICK, "--", "bench", *QUIET)
+    done = upgrade("gear==2.0", *DEAF, "--", "bench", *QUIET)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no benchmark imported in its own process anything of what differs: gear" in " ".join(
         done.stdout.split()

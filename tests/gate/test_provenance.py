@@ -16,7 +16,7 @@ from gradperf.gate.measuring.worker import modules
 from gradperf.gate.sides import prepare
 from gradperf.pairs.process import SideError
 from tests.gate.repositories import CONFIGURATION, commit, git, make, write
-from tests.gate.suites import QUICK, QUIET, faked, gate, setting, side
+from tests.gate.suites import DEAF, QUICK, QUIET, faked, gate, setting, side
 
 QUICKLY = "def work(n={count}):\n    for _ in range(n):\n        pass\n"
 FAST, SLOW = QUICKLY.format(count=1_000), QUICKLY.format(count=20_000)
@@ -299,8 +299,8 @@ def test_folders_of_other_worktrees_are_the_sides_own(tmp_path, paths, place):
     assert paths(repo, work / "python") == ["/python", ""]
 
 
-def run(folder, temporary, *arguments, **more):
-    done = gate(folder, temporary, *QUICK, *arguments, "--", *QUIET, **more)
+def run(folder, temporary, *arguments, plan=DEAF, **more):
+    done = gate(folder, temporary, *plan, *arguments, "--", *QUIET, **more)
     return done.returncode, " ".join(done.stdout.split())
 
 
@@ -347,7 +347,7 @@ def test_a_nested_worktree(tmp_path):
     git(repo, "worktree", "add", "--quiet", ".trees/work")
     work = repo / ".trees" / "work"
     write(work, {"python/thing/__init__.py": SLOW})
-    code, said = run(work, tmp_path / "temporary", PYTHONPATH=str(repo / "python"))
+    code, said = run(work, tmp_path / "temporary", plan=QUICK, PYTHONPATH=str(repo / "python"))
     assert code == 10, said
 
 
@@ -362,9 +362,9 @@ def test_from_a_folder_of_a_large_repository(tmp_path):
     repo = make(tmp_path / "repo", files)
     write(repo, {"two/thing/__init__.py": SLOW, "scripts/numpy.py": "2\n"})
     commit(repo)
-    code, said = run(
-        repo / "one" / "tests", tmp_path / "temporary", "--base", "HEAD~1", PYTHONPATH=str(repo / "two")
-    )
+    arguments = ["--base", "HEAD~1"]
+    tests = repo / "one" / "tests"
+    code, said = run(tests, tmp_path / "temporary", *arguments, plan=QUICK, PYTHONPATH=str(repo / "two"))
     assert code == 10, said
 
 
@@ -384,5 +384,5 @@ def test_work(benchmark):
     }
     repo = make(tmp_path / "repo", files)
     write(repo, {"thing/work.py": "import time\ntime.sleep(0.3)\n"})
-    code, said = run(repo, tmp_path / "temporary")
+    code, said = run(repo, tmp_path / "temporary", plan=QUICK)
     assert code == 10, said
