@@ -10,6 +10,7 @@ import pytest
 
 from gradperf.machine import children
 from gradperf.machine.watch import Watch
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -60,6 +61,39 @@ def test_functions(watch, monkeypatch):
         "gradperf.machine.children.cpu_s was replaced",
         "time.process_time was replaced",
     ]
+
+
+FIRST_COMPILATION = {
+    "torch": "torch.compile(lambda x: torch.sin(x) * 2)(torch.ones(3))",
+    "jax": "jax.jit(lambda x: jax.numpy.sin(x) * 2)(jax.numpy.ones(3))",
+    "tensorflow": "tensorflow.function(lambda x: tensorflow.sin(x) * 2, jit_compile=True)(tensorflow.ones(3))",
+}
+
+
+@pytest.mark.parametrize("framework", FIRST_COMPILATION)
+def test_the_first_compilation(framework, tmp_path):
+    """What a compiler sets when its cache is empty is no change: a new user's first run must not be refused."""
+    pytest.importorskip(framework)
+    source = f"""
+from gradperf import frameworks
+from gradperf.machine.watch import process
+process.begin()
+frameworks.load({framework!r}, 1)
+import {framework}
+{FIRST_COMPILATION[framework]}
+print(frameworks.changes())
+"""
+    quick = {"TORCHINDUCTOR_VEC_ISA_OK": "1", "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
+    caches = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **quick, **caches, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_what_is_allowed(watch, monkeypatch):

@@ -30,7 +30,6 @@ def facts() -> Facts:
         "gc.isenabled()": gc.isenabled(),
         "gc.get_threshold()": gc.get_threshold(),
         "sys.getswitchinterval()": sys.getswitchinterval(),
-        "sys.getrecursionlimit()": sys.getrecursionlimit(),
         "sys.gettrace()": sys.gettrace(),
         "sys.getprofile()": sys.getprofile(),
         "the interval timer": signal.getitimer(signal.ITIMER_REAL)[1],
