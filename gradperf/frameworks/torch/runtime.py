@@ -5,12 +5,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts, dtype_of
+from gradperf.frameworks.torch import counting
 
 Value = TypeVar("Value")
 
@@ -112,28 +110,7 @@ def compilations() -> Iterator[list[str]]:
 
 
 def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    # A compiled program cannot be counted, so its source is.
-    of_dtype = _OfDtype(dtype_of(inputs))
-    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter, of_dtype:
-        run()
-    return counter.get_total_flops() if of_dtype.holds else 0
-
-
-class _OfDtype(TorchFunctionMode):
-    """Looks whether all matrices of floats that functions return have one dtype. An optimizer has other scalars."""
-
-    def __init__(self, dtype: Any) -> None:
-        super().__init__()
-        self._dtype = torch.from_numpy(np.empty(0, dtype)).dtype
-        self.holds = True
-
-    def __torch_function__(self, function: Any, types: Any, operands: Any = (), named: Any = None) -> Any:
-        """Call the function, and look at the first tensor that it returns."""
-        returned = function(*operands, **(named or {}))
-        first = returned[0] if isinstance(returned, tuple) and returned else returned
-        if isinstance(first, torch.Tensor) and first.dim() > 1 and first.dtype.is_floating_point:
-            self.holds &= first.dtype == self._dtype
-        return returned
+    return counting.product_flops(run, dtype_of(inputs))
 
 
 def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:
