@@ -14,6 +14,7 @@ import pytest
 import gradperf
 from gradperf import options, problems
 from gradperf.commands import gate
+from gradperf.commands.next_step import next_step
 from gradperf.gate.decision.trial import Plan
 from tests.conftest import ROOT
 from tests.records import record
@@ -36,6 +37,23 @@ def test_no_command(run_gradperf):
     done = run_gradperf()
     assert (done.returncode, done.stdout) == (2, "")
     assert all(f"\n    {name}" in done.stderr for name in NAMES)
+    assert "\nNext: " in done.stderr
+
+
+def test_next_step(tmp_path):
+    """Without a command there is also what to do next: in a new folder, in a checkout, and after a run."""
+    assert "gradperf list" in next_step(tmp_path)
+    (tmp_path / ".git").mkdir()
+    assert next_step(tmp_path).startswith("`gradperf gate` ")
+    (tmp_path / "perf").mkdir()
+    (tmp_path / "perf" / "test_training.py").touch()
+    assert next_step(tmp_path).startswith("`pytest perf --framework numpy` ")
+    run = tmp_path / "results" / "machine" / "0001_x.json"
+    run.parent.mkdir(parents=True)
+    run.write_text("cut off")
+    assert next_step(tmp_path).startswith("`pytest perf --framework numpy` ")
+    run.write_text(json.dumps({"benchmarks": [record()]}))
+    assert next_step(tmp_path).startswith("0001_x.json is the newest run here: `gradperf show` ")
 
 
 def test_unknown_command(run_gradperf):
@@ -142,6 +160,15 @@ def test_list_as_a_matrix(run_gradperf):
     assert "cannot run here: 4 cases: 262,144 Python calls" in done.stdout
     assert lines[-1].endswith(" run here, 6 do not")
     assert run_gradperf("list", "--framework", "jax", "--style", "einsum", "--device", "cuda").returncode == 0
+
+
+@pytest.mark.parametrize("form", ["--flat", "--json", None])
+def test_list_of_nothing(run_gradperf, form):
+    """A choice that no case fits is a mistake."""
+    words = ["--framework", "numpy", "--style", "autograd", *([form] if form else [])]
+    done = run_gradperf("list", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("gradperf: no case has all of these")
 
 
 def test_list_as_json(run_gradperf):

@@ -1,13 +1,16 @@
 """``gradperf show`` prints the tables of a recorded run, and refuses what is none."""
 
 import argparse
+import csv
+import io
 import json
 import re
 
 import pytest
 
 from gradperf import problems
-from gradperf.commands import show
+from gradperf.commands import main, show
+from gradperf.comparison import table, values
 from gradperf.errors import UserError
 from gradperf.records import history, storage
 from gradperf.records.facts import SCHEMA
@@ -27,8 +30,9 @@ def shown(monkeypatch, capsys):
     """Return ``shown(path)``: what the command prints on 100 columns."""
     monkeypatch.setenv("COLUMNS", "100")
 
-    def show_path(path, *words):
-        assert show.show_run(argparse.Namespace(run=str(path), words=words, results=path)) == 0
+    def show_path(path, *words, columns=(), sort="step_s", format="table"):  # noqa: A002 - as the option is called
+        chosen = {"columns": columns, "sort": sort, "format": format}
+        assert show.show_run(argparse.Namespace(run=str(path), words=words, results=path, **chosen)) == 0
         return capsys.readouterr()
 
     return show_path
@@ -53,6 +57,72 @@ def test_show_some_cases(tmp_path, shown):
     assert len(some) < len(everything)
     with pytest.raises(UserError, match="no case in it has torch and nothing in its id"):
         shown(file, "torch", "nothing")
+
+
+def test_chosen_columns(tmp_path, shown):
+    """They are shown in the order in which they are named, also those that do not fit otherwise."""
+    file = store(tmp_path / "0001_x.json", RUN)
+    out = shown(file, columns=("gradient_error", "step_s")).out
+    head = next(line.split() for line in out.splitlines() if "/step" in line)
+    assert head[:2] == ["style", "error"]
+    assert head[2].endswith("/step")
+    assert len(head) == 3
+
+
+def test_sorted_by_a_column(tmp_path, shown):
+    """The smallest first, and styles without a value last; rank and ratio stay those of the times."""
+    records = [
+        record("numpy.by_hand", step_s=1e-6, first_call_s=3.0),
+        record("torch.autograd", step_s=2e-6, first_call_s=1.0),
+        record("jax.jit", step_s=3e-6, first_call_s=None),
+        record("jax.scan", step_s=4e-6, first_call_s=2.0),
+    ]
+    file = store(tmp_path / "0001_x.json", records)
+    for form in ("table", "csv"):
+        printed = shown(file, sort="first_call_s", format=form).out
+        rows = [
+            line for line in printed.splitlines() if re.match(r"(polynomial_degree4,)?(numpy|torch|jax)\.", line)
+        ]
+        styles = [re.findall(r"(?:numpy|torch|jax)\.\w+", line)[0] for line in rows]
+        assert styles == ["torch.autograd", "jax.scan", "numpy.by_hand", "jax.jit"]
+
+
+def test_every_number_as_json_and_csv(tmp_path, shown):
+    """They are in seconds, bytes and shares, not rounded; what is not known is null, or empty."""
+    file = store(tmp_path / "0001_x.json", [record("numpy.by_hand", step_s=1.23456789e-6, memory_peak_bytes=None)])
+    (row,) = json.loads(shown(file, format="json").out)
+    assert row["step_s"] == 1.23456789e-6
+    assert (row["style"], row["rank"], row["ratio"], row["memory_peak_bytes"]) == ("numpy.by_hand", 1, 1.0, None)
+    assert set(values.COLUMNS) < set(row)
+    (from_csv,) = csv.DictReader(io.StringIO(shown(file, format="csv").out))
+    assert from_csv["step_s"] == "1.23456789e-06"
+    assert from_csv["memory_peak_bytes"] == ""
+    assert [*from_csv] == [*row]
+
+
+def test_hostile_names_in_every_format(tmp_path, shown):
+    """A style's name is no formula for a spreadsheet, no markup, and no control sequence."""
+    hostile = "=HYPERLINK(1)|<b>\x1b[2J"
+    file = store(tmp_path / "0001_x.json", [record("numpy.by_hand", problem=hostile)])
+    for form in values.FORMATS:
+        out = shown(file, format=form).out
+        assert "\x1b" not in out
+    assert "<b>" not in shown(file, format="markdown").out
+    (from_csv,) = csv.DictReader(io.StringIO(shown(file, format="csv").out))
+    assert from_csv["problem"].startswith("'=")
+
+
+def test_columns_have_the_same_names_everywhere():
+    """What the tables show can be written as values, but for what changed since another run."""
+    assert {*table._COLUMNS} - {"change", "visible"} == {*values.COLUMNS}
+
+
+def test_unknown_column(capsys):
+    """The nearest name is proposed."""
+    with pytest.raises(SystemExit) as error:
+        main.main(["show", "--columns", "step_s,first_cal"])
+    assert error.value.code == 2
+    assert "unknown column 'first_cal'. Did you mean 'first_call_s'?" in capsys.readouterr().err
 
 
 def test_show_the_newest_of_a_folder(tmp_path, shown):

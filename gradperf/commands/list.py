@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gradperf import options
 from gradperf.commands import AddParser
 from gradperf.commands.preparation import settings
+from gradperf.errors import UserError
 from gradperf.text.printable import clean
 from gradperf.text.quantities import plural
 from gradperf.text.table import Terminal
@@ -34,6 +35,8 @@ def list_cases(parsed: argparse.Namespace) -> int:
     choice = cases.Choice(**options.named(parsed))
     cases.check_names(choice)
     chosen = [(case, cases.obstacle(case, parsed.threads)) for case in cases.chosen(choice, chosen_settings)]
+    if not chosen:
+        raise UserError("no case has all of these; `gradperf list` without options shows which there are")
     if parsed.json:
         rows = [
             {
@@ -48,7 +51,7 @@ def list_cases(parsed: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     if parsed.flat:
-        width = max((len(case.id) for case, _ in chosen), default=0)
+        width = max(len(case.id) for case, _ in chosen)
         for case, reason in chosen:
             print(f"{case.id:{width}}  {reason or 'runs here'}")
     else:
@@ -78,10 +81,9 @@ def _matrices(chosen: "Sequence[tuple[Case, str | None]]", terminal: Terminal) -
         yield from terminal.wrap(", ".join(f"{number} {name}" for number, name in enumerate(problems, 1)))
         yield ""
     axes = [" or ".join(dict.fromkeys(case.value(axis) for case, _ in chosen)) for axis in ("device", "dtype")]
-    if chosen:
-        yield from terminal.wrap(
-            f"{here} runs here, {not_here} does not. A case is one of these on {axes[0]} in {axes[1]}; "
-            f"its id is like {chosen[0][0].id}. --flat lists all ids."
-        )
+    yield from terminal.wrap(
+        f"{here} runs here, {not_here} does not. A case is one of these on {axes[0]} in {axes[1]}; "
+        f"its id is like {chosen[0][0].id}. --flat lists all ids."
+    )
     for reason, count in Counter(reason for _, reason in chosen if reason).most_common():
         yield from terminal.wrap(f"cannot run here: {plural(count, 'case')}: {clean(reason)}")

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 import gradperf
@@ -24,9 +25,10 @@ from gradperf.commands import (
     upgrade,
 )
 from gradperf.commands import list as listing
+from gradperf.commands.next_step import next_step
 from gradperf.errors import UserError, nearest, unknown
 from gradperf.text import streams
-from gradperf.text.printable import clean_lines
+from gradperf.text.printable import clean, clean_lines
 
 COMMANDS = (
     listing,
@@ -75,7 +77,7 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     for one in commands.choices.values():
         one.set_defaults(help_text=one.format_help)
     if not words:
-        streams.say(parser.format_help(), end="")
+        streams.say(f"{parser.format_help()}\nNext: {clean(next_step(Path()))}")
         raise SystemExit(2)
     if not words[0].startswith("-") and words[0] not in commands.choices:
         parser.error(str(unknown("command", words[0], commands.choices)))

@@ -4,13 +4,14 @@ A run that an older version wrote is shown with a dash for each fact that it lac
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
 from gradperf.commands import AddParser, add_value
-from gradperf.comparison import table
-from gradperf.errors import UserError
+from gradperf.comparison import rows, table, values
+from gradperf.errors import UserError, unknown
 from gradperf.records import history, storage
 from gradperf.text import streams
 from gradperf.text.printable import clean
@@ -28,8 +29,25 @@ def add(add_parser: AddParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?", default=history.LAST, help="which run (default: last)")
     words = "show only cases whose ids hold all of these, such as: tiny_3x2x1 torch"
     parser.add_argument("words", metavar="WORD", nargs="*", help=words)
+    columns = f"show these columns, separated by commas (default: those that fit): {', '.join(values.COLUMNS)}"
+    parser.add_argument("--columns", metavar="NAMES", type=_columns, default=(), help=columns)
+    sort = "order the styles of a table by this column, the smallest first"
+    add_value(parser, "--sort", "NAME", _column, "step_s", sort)
+    formats = ("table", *values.FORMATS)
+    parser.add_argument("--format", choices=formats, default="table", help="(default: %(default)s)")
     add_value(parser, "--results", "FOLDER", Path, Path(storage.FOLDER), "where the runs are")
     parser.set_defaults(command=show_run)
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    return tuple(_column(name) for name in text.split(","))
+
+
+def _column(text: str) -> str:
+    """Read the name of a column."""
+    if (name := text.strip()) in values.COLUMNS:
+        return name
+    raise argparse.ArgumentTypeError(str(unknown("column", name, values.COLUMNS)))
 
 
 def show_run(parsed: argparse.Namespace) -> int:
@@ -48,11 +66,18 @@ def show_run(parsed: argparse.Namespace) -> int:
     kept = [one for one in run.benchmarks if all(word in one.case for word in parsed.words)]
     if not kept:
         raise UserError(f"{run.file}: no case in it has {' and '.join(parsed.words)} in its id")
-    print("\n".join(lines(replace(run, benchmarks=tuple(kept)), Terminal.of_output())))
+    if parsed.format == "table":
+        chosen = replace(run, benchmarks=tuple(kept))
+        print("\n".join(lines(chosen, Terminal.of_output(), columns=parsed.columns, sort=parsed.sort)))
+        return 0
+    from gradperf import problems  # imports numpy
+
+    tables = [values.ordered(one, parsed.sort) for one in rows.tables(kept, problems.baseline_of)]
+    print(values.FORMATS[parsed.format](tables, parsed.columns or [*values.COLUMNS]), end="")
     return 0
 
 
-def lines(run: storage.Run, terminal: Terminal) -> list[str]:
+def lines(run: storage.Run, terminal: Terminal, *, columns: Sequence[str] = (), sort: str = "step_s") -> list[str]:
     """Return the name of the run, when and on what it was recorded, and its tables."""
     title = [str(run.file)]
     if run.recorded_at is not None:
@@ -63,7 +88,9 @@ def lines(run: storage.Run, terminal: Terminal) -> list[str]:
         title.append(f"PARTIAL: {run.partial}")
     from gradperf import problems  # imports numpy
 
-    tables = table.lines(run.benchmarks, baseline_of=problems.baseline_of, terminal=terminal)
+    tables = table.lines(
+        run.benchmarks, baseline_of=problems.baseline_of, terminal=terminal, columns=columns, sort=sort
+    )
     return [
         terminal.plain(clean(", ".join(title))),
         "",

@@ -5,9 +5,10 @@ here. pytest-benchmark's own tables show the halves of steps too.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gradperf.comparison import values
 from gradperf.comparison.baseline import BaselineOf, HarnessCost, harness_cost
 from gradperf.comparison.changes import Changes
 from gradperf.comparison.rows import Row, tables
@@ -86,32 +87,37 @@ _FIRST = "preparing and first call, fresh process, no imports"
 _ERROR = "of the first gradients"
 _PATH = "error of all results"
 _MEMORY = "growth of the process"
-_COLUMNS: tuple[Column[_Row], ...] = (
-    Column("{unit}/step", lambda row: _shown(row.in_unit, row.benchmark.step_s), width=7, term="time per step"),
-    Column("±%", lambda row: _shown(percent_number, row.benchmark.spread), width=4),
-    Column("rank", _rank, width=5),
-    Column("× base", _ratio, width=6),
-    Column("now / then", _change, left=True),
-    Column("visible", _visible, _VISIBLE, 7, rank=9),
-    Column("steps", _steps, "of a long/a short call", rank=4),
-    Column("call", lambda row: _shown(duration, row.facts.call_s), "what a call pays once", 7, rank=4),
-    Column("first", lambda row: _shown(duration, row.facts.first_call_s), _FIRST, 7, rank=8),
-    Column("even at", _break_even, width=7, rank=7),
-    Column(
-        "peak%",
-        lambda row: _shown(_share, row.facts.peak_fraction),
-        "share of this machine's best speed",
-        5,
-        rank=6,
+_PEAK = "share of this machine's best speed"
+_COLUMNS: Mapping[str, Column[_Row]] = {
+    "step_s": Column(
+        "{unit}/step", lambda row: _shown(row.in_unit, row.benchmark.step_s), width=7, term="time per step"
     ),
-    Column("error", lambda row: _shown(magnitude, row.facts.gradient_error), _ERROR, 6, rank=3),
-    Column("path", lambda row: _shown(magnitude, row.facts.trajectory_error), _PATH, 6, rank=3),
-    Column("memory", lambda row: _shown(memory, row.facts.memory_peak_bytes), _MEMORY, 7, rank=5),
-    Column("device", lambda row: _shown(memory, row.facts.device_memory_peak_bytes), "peak on it", 7, rank=5),
-    Column("cores", lambda row: _shown(_cores, row.facts.cpu_per_wall), "CPU seconds per second", 5, rank=2),
-)
-_ONLY_WIDE = ("steps", "call", "error", "path", "cores")
-_ONLY_COMPARED = ("now / then", "visible")
+    "spread": Column("±%", lambda row: _shown(percent_number, row.benchmark.spread), width=4),
+    "rank": Column("rank", _rank, width=5),
+    "ratio": Column("× base", _ratio, width=6),
+    "change": Column("now / then", _change, left=True),
+    "visible": Column("visible", _visible, _VISIBLE, 7, rank=9),
+    "steps": Column("steps", _steps, "of a long/a short call", rank=4),
+    "call_s": Column("call", lambda row: _shown(duration, row.facts.call_s), "what a call pays once", 7, rank=4),
+    "first_call_s": Column("first", lambda row: _shown(duration, row.facts.first_call_s), _FIRST, 7, rank=8),
+    "break_even_steps": Column("even at", _break_even, width=7, rank=7),
+    "peak_fraction": Column("peak%", lambda row: _shown(_share, row.facts.peak_fraction), _PEAK, 5, rank=6),
+    "gradient_error": Column("error", lambda row: _shown(magnitude, row.facts.gradient_error), _ERROR, 6, rank=3),
+    "trajectory_error": Column("path", lambda row: _shown(magnitude, row.facts.trajectory_error), _PATH, 6, rank=3),
+    "memory_peak_bytes": Column(
+        "memory", lambda row: _shown(memory, row.facts.memory_peak_bytes), _MEMORY, 7, rank=5
+    ),
+    "device_memory_peak_bytes": Column(
+        "device", lambda row: _shown(memory, row.facts.device_memory_peak_bytes), "peak on it", 7, rank=5
+    ),
+    "cpu_per_wall": Column(
+        "cores", lambda row: _shown(_cores, row.facts.cpu_per_wall), "CPU seconds per second", 5, rank=2
+    ),
+}
+"""By name: those of :data:`gradperf.comparison.values.COLUMNS`, and what changed since another run."""
+
+_ONLY_WIDE = ("steps", "call_s", "gradient_error", "trajectory_error", "cpu_per_wall")
+_ONLY_COMPARED = ("change", "visible")
 _NAMES: table.Names[_Row] = table.Names(lambda row: clean(row.benchmark.label))
 
 
@@ -121,19 +127,22 @@ def lines(
     baseline_of: BaselineOf,
     terminal: Terminal,
     changes: Changes | None = None,
+    columns: Sequence[str] = (),
+    sort: str = "step_s",
 ) -> list[str]:
     """Return the tables, their legend, and the time of the harness; no line if nothing was timed.
 
-    ``changes`` since another run add two columns.
+    ``changes`` since another run add two columns. ``columns`` are those to show, by name, instead of those that
+    fit. ``sort`` is the column that orders the rows of a table.
     """
     shown: list[str] = []
     if found := tables(benchmarks, baseline_of, changes):
-        in_rows = [_in_unit(one) for one in found]
+        in_rows = [_in_unit(one, sort) for one in found]
         all_rows = [row for rows in in_rows for row in rows]
         layout = table.layout(
             terminal,
             _NAMES,
-            _columns(all_rows, terminal, compared=changes is not None),
+            _columns(all_rows, terminal, chosen=columns, compared=changes is not None),
             all_rows,
             ["style"],
             gaps=(1, 2),
@@ -154,35 +163,39 @@ def notes(benchmarks: Sequence[Benchmark], terminal: Terminal) -> list[str]:
     return [line for text in told if text for line in ("", *terminal.wrap(text))]
 
 
-def _in_unit(found: Sequence[Row]) -> list[_Row]:
-    """Return the rows of a table with its unit."""
+def _in_unit(found: Sequence[Row], sort: str) -> list[_Row]:
+    """Return the rows of a table with its unit, ordered by a column."""
     steps_s = [row.benchmark.step_s for row in found if row.benchmark.step_s]
     # The unit of the style in the middle: a style much slower than the others must not choose it.
     unit = quantities.unit_for(steps_s[len(steps_s) // 2] if steps_s else 0.0, quantities.TIMES)
-    return [_Row(row.benchmark, row.comparison, row.rank, row.change, unit) for row in found]
+    arranged = found if sort == "step_s" else values.ordered(found, sort)
+    return [_Row(row.benchmark, row.comparison, row.rank, row.change, unit) for row in arranged]
 
 
-def _columns(rows: Sequence[_Row], terminal: Terminal, *, compared: bool) -> list[Column[_Row]]:
-    """Return the columns for these rows and this width; some may not fit.
+def _columns(
+    rows: Sequence[_Row], terminal: Terminal, *, chosen: Sequence[str], compared: bool
+) -> list[Column[_Row]]:
+    """Return the chosen columns; or else those for these rows and this width, of which some may not fit.
 
-    One that would hold dashes alone is left out, if a table can do without it.
+    One that would hold dashes alone is left out, if a table can do without it and nobody chose it.
     """
-    hidden = [] if terminal.width >= WIDE else [*_ONLY_WIDE]
-    if not compared:
-        hidden += _ONLY_COMPARED
-    hidden += [one.head for one in _COLUMNS if one.rank and all(one.cell(row) is None for row in rows)]
     legends = _legends(rows)
-    return [
-        replace(column, legend=legends.get(column.head, column.legend))
-        for column in _COLUMNS
-        if column.head not in hidden
-    ]
+    columns = {
+        name: replace(column, legend=legends.get(column.head, column.legend)) for name, column in _COLUMNS.items()
+    }
+    if chosen:
+        return [replace(columns[name], rank=0) for name in chosen]
+    hidden = set() if terminal.width >= WIDE else {*_ONLY_WIDE}
+    if not compared:
+        hidden |= {*_ONLY_COMPARED}
+    hidden |= {name for name, one in columns.items() if one.rank and all(one.cell(row) is None for row in rows)}
+    return [column for name, column in columns.items() if name not in hidden]
 
 
 def explained() -> dict[str, str]:
     """Return what each column holds, by its head."""
     legends = _texts(without_moments=False, with_baseline={True, False}, noisy=True, unknown=True, near=True)
-    texts = {column.head: legends.get(column.head, column.legend) or column.term for column in _COLUMNS}
+    texts = {column.head: legends.get(column.head, column.legend) or column.term for column in _COLUMNS.values()}
     return {head.replace("{unit}", "time"): text for head, text in texts.items()}
 
 
