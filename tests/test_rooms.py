@@ -45,8 +45,9 @@ MAY_IMPORT = {
     "certificate": GROUND | {"gate", ""},
     "commands": SUITE
     | {"suite", "case_pairs", "doctor", "gate", "environments", "certificate", "stability", "report", ""},
+    "api": CASES | RUNS | {"checks", "commands", "pairs", "stats"},
     "__main__": {"commands"},
-    "": set(),
+    "": {"api"},
 }
 """For each room, the other rooms that it may import. The package itself is the room without a name."""
 

@@ -19,10 +19,15 @@ def add(add_parser: AddParser) -> None:
 
 
 def explain(parsed: argparse.Namespace) -> int:
-    """Print what the name means, wherever it means something; without one, what can be explained."""
+    """Print what the name means; without one, what can be explained."""
+    print("\n".join(lines(" ".join(parsed.name), Terminal.of_output())))
+    return 0
+
+
+def lines(name: str, terminal: Terminal) -> list[str]:
+    """Return what the name means, wherever it means something; without one, what can be explained."""
     from gradperf.gate.decision import judge  # it imports numpy, as problems do
 
-    name, terminal = " ".join(parsed.name), Terminal.of_output()
     known = {
         "style": dict(_styles()),
         "problem": dict(_problems()),
@@ -31,9 +36,7 @@ def explain(parsed: argparse.Namespace) -> int:
         "exit code": dict(_exit_codes(judge.EXIT_CODES)),
     }
     if not name:
-        for kind, texts in known.items():
-            print("\n".join(terminal.wrap(f"{kind}: {', '.join(texts)}")))
-        return 0
+        return [line for kind, texts in known.items() for line in terminal.wrap(f"{kind}: {', '.join(texts)}")]
     found = {kind: texts[name] for kind, texts in known.items() if name in texts}
     if not found:
         # People write the name of a style, or of a column, without what stands before it.
@@ -47,11 +50,12 @@ def explain(parsed: argparse.Namespace) -> int:
         raise unknown(
             "name", name, [one for texts in known.values() for one in texts], listed_by="gradperf explain"
         )
-    for place, (kind, text) in enumerate(found.items()):
-        print("\n".join([*([""] if place else []), terminal.plain(f"{name}, {kind}" if kind in known else kind)]))
+    shown: list[str] = []
+    for kind, text in found.items():
+        shown += [*([""] if shown else []), terminal.plain(f"{name}, {kind}" if kind in known else kind)]
         for paragraph in text.split("\n\n"):
-            print("\n".join(["", *_wrapped(paragraph, terminal)]))
-    return 0
+            shown += ["", *_wrapped(paragraph, terminal)]
+    return shown
 
 
 def _wrapped(paragraph: str, terminal: Terminal) -> Iterator[str]:

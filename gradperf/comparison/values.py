@@ -55,7 +55,8 @@ def ordered(rows: Sequence[Row], column: str) -> list[Row]:
     return sorted(rows, key=key)
 
 
-def _lines(tables: Sequence[Sequence[Row]], columns: Sequence[str]) -> list[dict[str, Value]]:
+def records(tables: Sequence[Sequence[Row]], columns: Sequence[str]) -> list[dict[str, Value]]:
+    """Return a line for each row: its names, and the values of the columns."""
     return [
         {
             **{name: clean(value(row) or NONE) for name, value in _NAMES.items()},
@@ -70,7 +71,7 @@ def as_markdown(tables: Sequence[Sequence[Row]], columns: Sequence[str]) -> str:
     """Return a table."""
     heads = [*_NAMES, *columns]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    for line in _lines(tables, columns):
+    for line in records(tables, columns):
         lines.append(f"| {' | '.join(map(_cell, line.values()))} |")
     return "\n".join(lines) + "\n"
 
@@ -83,7 +84,7 @@ def _cell(value: Value) -> str:
 
 def as_json(tables: Sequence[Sequence[Row]], columns: Sequence[str]) -> str:
     """Return a list of objects."""
-    return json.dumps(_lines(tables, columns), indent=2) + "\n"
+    return json.dumps(records(tables, columns), indent=2) + "\n"
 
 
 def as_csv(tables: Sequence[Sequence[Row]], columns: Sequence[str]) -> str:
@@ -91,7 +92,7 @@ def as_csv(tables: Sequence[Sequence[Row]], columns: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([*_NAMES, *columns])
-    for line in _lines(tables, columns):
+    for line in records(tables, columns):
         writer.writerow(_in_csv(value) for value in line.values())
     return text.getvalue()
 
