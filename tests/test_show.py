@@ -59,6 +59,17 @@ def test_show_some_cases(tmp_path, shown):
         shown(file, "torch", "nothing")
 
 
+def test_some_cases_are_compared_with_all(tmp_path, shown):
+    """Rank and ratio are those of the whole table, also if the baseline is not shown."""
+    records = [record("numpy.by_hand", step_s=1e-6), record("torch.autograd", step_s=3e-6)]
+    file = store(tmp_path / "0001_x.json", records)
+    out = shown(file, "torch").out
+    assert "numpy.by_hand" not in out
+    assert re.search(r"torch\.autograd +3\.00 +\S+ +2 +3\.00\b", out)
+    (row,) = json.loads(shown(file, "torch", format="json").out)
+    assert (row["rank"], row["ratio"]) == (2, 3.0)
+
+
 def test_chosen_columns(tmp_path, shown):
     """They are shown in the order in which they are named, also those that do not fit otherwise."""
     file = store(tmp_path / "0001_x.json", RUN)

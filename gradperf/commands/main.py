@@ -29,6 +29,7 @@ from gradperf.commands.next_step import next_step
 from gradperf.errors import UserError, nearest, unknown
 from gradperf.text import streams
 from gradperf.text.printable import clean, clean_lines
+from gradperf.text.table import Terminal
 
 COMMANDS = (
     listing,
@@ -77,7 +78,8 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     for one in commands.choices.values():
         one.set_defaults(help_text=one.format_help)
     if not words:
-        streams.say(f"{parser.format_help()}\nNext: {clean(next_step(Path()))}")
+        following = Terminal.of_output().wrap(clean(f"Next: {next_step(Path())}"))
+        streams.say("\n".join([parser.format_help(), *following]))
         raise SystemExit(2)
     if not words[0].startswith("-") and words[0] not in commands.choices:
         parser.error(str(unknown("command", words[0], commands.choices)))

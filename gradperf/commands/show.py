@@ -5,8 +5,8 @@ A run that an older version wrote is shown with a dash for each fact that it lac
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 
 from gradperf.commands import AddParser, add_value
@@ -63,21 +63,28 @@ def show_run(parsed: argparse.Namespace) -> int:
             f"{run.file}: no record of gradperf: none of its benchmarks names a problem. "
             "pytest-benchmark's own command `pytest-benchmark compare FILE` shows what other suites recorded"
         )
-    kept = [one for one in run.benchmarks if all(word in one.case for word in parsed.words)]
-    if not kept:
+    if not any(table.has_words(parsed.words, one) for one in run.benchmarks):
         raise UserError(f"{run.file}: no case in it has {' and '.join(parsed.words)} in its id")
     if parsed.format == "table":
-        chosen = replace(run, benchmarks=tuple(kept))
-        print("\n".join(lines(chosen, Terminal.of_output(), columns=parsed.columns, sort=parsed.sort)))
+        terminal = Terminal.of_output()
+        print("\n".join(lines(run, terminal, columns=parsed.columns, sort=parsed.sort, words=parsed.words)))
         return 0
     from gradperf import problems  # imports numpy
 
-    tables = [values.ordered(one, parsed.sort) for one in rows.tables(kept, problems.baseline_of)]
+    kept = rows.tables(run.benchmarks, problems.baseline_of, keep=partial(table.has_words, parsed.words))
+    tables = [values.ordered(one, parsed.sort) for one in kept]
     print(values.FORMATS[parsed.format](tables, parsed.columns or [*values.COLUMNS]), end="")
     return 0
 
 
-def lines(run: storage.Run, terminal: Terminal, *, columns: Sequence[str] = (), sort: str = "step_s") -> list[str]:
+def lines(
+    run: storage.Run,
+    terminal: Terminal,
+    *,
+    columns: Sequence[str] = (),
+    sort: str = "step_s",
+    words: Sequence[str] = (),
+) -> list[str]:
     """Return the name of the run, when and on what it was recorded, and its tables."""
     title = [str(run.file)]
     if run.recorded_at is not None:
@@ -89,7 +96,12 @@ def lines(run: storage.Run, terminal: Terminal, *, columns: Sequence[str] = (), 
     from gradperf import problems  # imports numpy
 
     tables = table.lines(
-        run.benchmarks, baseline_of=problems.baseline_of, terminal=terminal, columns=columns, sort=sort
+        run.benchmarks,
+        baseline_of=problems.baseline_of,
+        terminal=terminal,
+        columns=columns,
+        sort=sort,
+        words=words,
     )
     return [
         terminal.plain(clean(", ".join(title))),

@@ -1,7 +1,7 @@
 """Arranges what a run timed as tables: one for each problem, device and dtype, the fastest style first."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradperf.comparison.baseline import BaselineOf, Comparison, compare
@@ -26,16 +26,28 @@ class Row:
         return self.benchmark.facts
 
 
+def _every(benchmark: Benchmark) -> bool:
+    return True
+
+
 def tables(
-    benchmarks: Sequence[Benchmark], baseline_of: BaselineOf, changes: Changes | None = None
+    benchmarks: Sequence[Benchmark],
+    baseline_of: BaselineOf,
+    changes: Changes | None = None,
+    keep: Callable[[Benchmark], bool] = _every,
 ) -> list[list[Row]]:
-    """Return the rows of each table, the untimed last. ``changes`` are those since another run."""
+    """Return the rows of each table, the untimed last. ``changes`` are those since another run.
+
+    Those that ``keep`` does not want are left out; the others are compared and ranked with them.
+    """
     found: dict[tuple[str | None, ...], list[tuple[Benchmark, Comparison]]] = {}
     for one, comparison in zip(benchmarks, compare(benchmarks, baseline_of), strict=True):
         if one.is_compared:
             found.setdefault(one.table, []).append((one, comparison))
     since = changes.cases if changes else {}
-    return [_rows(pairs, since) for pairs in found.values()]
+    all_rows = (_rows(pairs, since) for pairs in found.values())
+    kept = ([row for row in rows if keep(row.benchmark)] for rows in all_rows)
+    return [rows for rows in kept if rows]
 
 
 def _rows(pairs: Sequence[tuple[Benchmark, Comparison]], since: Mapping[str, Change]) -> list[Row]:

@@ -7,6 +7,7 @@ here. pytest-benchmark's own tables show the halves of steps too.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gradperf.comparison import values
 from gradperf.comparison.baseline import BaselineOf, HarnessCost, harness_cost
@@ -129,14 +130,15 @@ def lines(
     changes: Changes | None = None,
     columns: Sequence[str] = (),
     sort: str = "step_s",
+    words: Sequence[str] = (),
 ) -> list[str]:
     """Return the tables, their legend, and the time of the harness; no line if nothing was timed.
 
     ``changes`` since another run add two columns. ``columns`` are those to show, by name, instead of those that
-    fit. ``sort`` is the column that orders the rows of a table.
+    fit. ``sort`` is the column that orders the rows of a table. Only cases whose ids hold all ``words`` are shown.
     """
     shown: list[str] = []
-    if found := tables(benchmarks, baseline_of, changes):
+    if found := tables(benchmarks, baseline_of, changes, partial(has_words, words)):
         in_rows = [_in_unit(one, sort) for one in found]
         all_rows = [row for rows in in_rows for row in rows]
         layout = table.layout(
@@ -151,8 +153,13 @@ def lines(
             shown += terminal.wrap(clean(_title(rows)))
             shown += [*layout.table("style", rows, unit=rows[0].unit.name), ""]
         shown += layout.legend()
-    told = notes(benchmarks, terminal)
+    told = notes([one for one in benchmarks if has_words(words, one)], terminal)
     return shown + (told if shown else told[1:])
+
+
+def has_words(words: Sequence[str], benchmark: Benchmark) -> bool:
+    """Return whether the id of a case holds all words."""
+    return all(word in benchmark.case for word in words)
 
 
 def notes(benchmarks: Sequence[Benchmark], terminal: Terminal) -> list[str]:
