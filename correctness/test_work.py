@@ -52,6 +52,57 @@ def test_xla_counts_the_same(problem):
     assert problem.work(problem.dtype).flops == pytest.approx(counted, rel=0.04)
 
 
+def counted_by_torch(call, dtype="float32"):
+    """Return the operations in the matrix products of a call that gets torch and a matrix of ones, (4, 4)."""
+    torch = pytest.importorskip("torch")
+    from gradperf.frameworks.torch import counting
+
+    ones = torch.ones(4, 4, requires_grad=True)
+    return counting.product_flops(lambda: call(torch, ones), np.dtype(dtype))
+
+
+PRODUCTS = {
+    "operator": lambda torch, a: a @ a,
+    "einsum": lambda torch, a: torch.einsum("ij,jk->ik", a, a),
+    "addmm": lambda torch, a: torch.addmm(a, a, a),
+    "linear": lambda torch, a: torch.nn.functional.linear(a, a),
+    "batched": lambda torch, a: torch.bmm(a[None], a[None]),
+    "out": lambda torch, a: torch.mm(a.detach(), a.detach(), out=torch.empty(4, 4)),
+    "backward": lambda torch, a: (a @ a.detach()).sum().backward(),
+    "inference": lambda torch, a: torch.inference_mode()(lambda: a @ a)(),
+    "none": lambda torch, a: (a * a).sum(),
+}
+
+
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_torch_counts_the_same(kind):
+    """Its own counter agrees, for every way to a product."""
+    flop_counter = pytest.importorskip("torch.utils.flop_counter")
+    import torch
+
+    with flop_counter.FlopCounterMode(display=False) as theirs:
+        PRODUCTS[kind](torch, torch.ones(4, 4, requires_grad=True))
+    assert counted_by_torch(PRODUCTS[kind]) == theirs.get_total_flops()
+    assert (theirs.get_total_flops() == 0) == (kind == "none")
+
+
+@pytest.mark.parametrize(("taken", "flops"), [(True, 0), (False, 128)])
+def test_torch_counts_the_branch_that_is_taken(taken, flops):
+    """A product in the other branch of a condition is not work."""
+
+    def call(torch, a):
+        return torch.cond(torch.tensor(taken), lambda x: x + 0, lambda x: x @ x, (a.detach(),))
+
+    assert counted_by_torch(call) == flops
+
+
+def test_torch_counts_products_of_the_dtype():
+    """A product in float64 is none of a float32 case."""
+    assert counted_by_torch(lambda torch, a: a.double() @ a.double()) == 0
+    assert counted_by_torch(lambda torch, a: a.double() @ a.double(), "float64") == 128
+    assert counted_by_torch(lambda torch, a: (a @ a, a * 1)) == 128
+
+
 @pytest.mark.parametrize("problem", [*TRAININGS, DEEP], ids=lambda problem: problem.name)
 def test_bytes_are_those_of_the_arrays(problem):
     """Inputs and parameters are read, results are written; float64 takes twice the bytes of float32."""
