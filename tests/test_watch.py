@@ -85,11 +85,12 @@ print(frameworks.changes())
 """
     quick = {"TORCHINDUCTOR_VEC_ISA_OK": "1", "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
     caches = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    inherited = {"_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR": "1"}  # from a process that has compiled
     done = subprocess.run(
         [sys.executable, "-c", source],
         capture_output=True,
         text=True,
-        env={**os.environ, **quick, **caches, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **quick, **caches, **inherited, "PYTHONPATH": str(ROOT)},
         timeout=300,
         check=True,
     )

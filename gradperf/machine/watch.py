@@ -34,9 +34,14 @@ def facts() -> Facts:
         "sys.getprofile()": sys.getprofile(),
         "the interval timer": signal.getitimer(signal.ITIMER_REAL)[1],
         **_of_system(),
-        **{f"the variable {name}": value for name, value in os.environ.items() if name not in _BY_PYTEST},
+        **{f"the variable {name}": value for name, value in os.environ.items() if _is_watched(name)},
         **_functions(),
     }
+
+
+def _is_watched(variable: str) -> bool:
+    """Return whether a variable counts; one with an underscore in front is a library's own, such as Inductor's."""
+    return variable not in _BY_PYTEST and not variable.startswith("_")
 
 
 def _of_system() -> Facts:
