@@ -89,16 +89,26 @@ def test_one_mistake(kind):
     assert set(found.values()) == {"right"}
 
 
+def test_what_a_check_shows():
+    """A table, in a notebook and elsewhere; it is true if all are right."""
+    checked = gradperf.check(lambda **inputs: {**by_hand(**inputs), "b1": None}, "tiny_bias_3x2x1")
+    assert not checked
+    assert repr(checked) == str(checked)
+    assert str(checked).splitlines()[1].split() == ["parameter", "error", "verdict"]
+    assert re.search(r"^b1 +– +was not returned$", str(checked), re.MULTILINE)
+    assert "<td>was not returned</td>" in checked._repr_html_()
+
+
 def test_entries():
     """A mistake in some entries is said to be in their columns or rows, with the furthest."""
     expected = np.arange(1.0, 31.0).reshape(5, 6)
     found = expected.copy()
     found[:, 4] += 100
     text = diagnosis("w1", found, {"w1": expected}, SIZES)
-    assert text == "is off in the columns 4 alone: 5 of 30 entries, furthest at (0, 4): 105, not 5"
+    assert text == "is off in column 4 alone: 5 of 30 entries, furthest at (0, 4): 105, not 5"
     found = expected.copy()
     found[2] = 0
-    assert diagnosis("w1", found, {"w1": expected}, SIZES).startswith("is off in the rows 2 alone: 6 of 30 entries")
+    assert diagnosis("w1", found, {"w1": expected}, SIZES).startswith("is off in row 2 alone: 6 of 30 entries")
 
 
 def test_bias_that_is_not_summed():

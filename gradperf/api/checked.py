@@ -32,7 +32,7 @@ class Parameter:
         return not self.problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checked(Table):
     """The gradients of a backward pass, each right or how it is off. It is true if all are right."""
 

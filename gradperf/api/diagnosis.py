@@ -33,7 +33,7 @@ def diagnosis(name: str, found: Array, reference: Arrays, sizes: Sizes) -> str:
         return _shape(found, expected)
     if not found.any():
         return "is 0 everywhere: is it computed, and does the loss depend on it?"
-    factor = float(np.vdot(expected, found) / np.vdot(expected, expected))
+    factor = float(np.vdot(expected, found) / (np.vdot(expected, expected) or 1.0))
     if factor and _alike(found, factor * expected):
         return _factor(factor, sizes)
     if found.ndim == 2 and found.shape[0] == found.shape[1] and _alike(found.T, expected):
@@ -92,11 +92,11 @@ def _entries(found: Array, expected: Array) -> str:
     at = np.unravel_index(np.argmax(np.abs(found - expected)), found.shape)
     where = "is off"
     if found.ndim == 2:
-        for axis, word in ((0, "columns"), (1, "rows")):
+        for axis, word in ((0, "column"), (1, "row")):
             wrong = np.flatnonzero(off.any(axis=axis))
             if 0 < wrong.size <= off.shape[1 - axis] / 2:
                 shown = ", ".join(map(str, wrong[:5])) + (", …" if wrong.size > 5 else "")
-                where = f"is off in the {word} {shown} alone"
+                where = f"is off in {word}{'' if wrong.size == 1 else 's'} {shown} alone"
                 break
     return (
         f"{where}: {max(np.count_nonzero(off), 1)} of {found.size} entries, furthest at {tuple(map(int, at))}: "
