@@ -89,6 +89,17 @@ def test_one_mistake(kind):
     assert set(found.values()) == {"right"}
 
 
+def test_lower_precision():
+    """Gradients in float32 are right in a float32 check alone."""
+
+    def backward(**inputs):
+        return by_hand(**{name: array.astype("float32") for name, array in inputs.items()})
+
+    found = set(verdicts(backward).values())
+    assert all(re.match(r"is off by \d\.\de-0[678] of its norm, more than rounding", text) for text in found)
+    assert set(verdicts(backward, dtype="float32").values()) == {"right"}
+
+
 def test_what_a_check_shows():
     """A table, in a notebook and elsewhere; it is true if all are right."""
     checked = gradperf.check(lambda **inputs: {**by_hand(**inputs), "b1": None}, "tiny_bias_3x2x1")

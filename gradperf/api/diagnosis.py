@@ -33,6 +33,9 @@ def diagnosis(name: str, found: Array, reference: Arrays, sizes: Sizes) -> str:
         return _shape(found, expected)
     if not found.any():
         return "is 0 everywhere: is it computed, and does the loss depend on it?"
+    if _alike(found, expected):
+        error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+        return f"is off by {error:.1e} of its norm, more than rounding: is part of it in a lower precision?"
     factor = float(np.vdot(expected, found) / (np.vdot(expected, expected) or 1.0))
     if factor and _alike(found, factor * expected):
         return _factor(factor, sizes)
