@@ -9,23 +9,25 @@ options and exit codes, the schemas of the records, the pytest marker ``gate``, 
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # numpy is imported with the first function that is used
-    from gradperf.api import Checked, LoadedRun, Paired, check, explain, load, pair
+from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Checked", "LoadedRun", "Paired", "check", "explain", "load", "pair"]
+_PUBLIC = ("Checked", "LoadedRun", "Paired", "check", "explain", "load", "pair")
+"""Names in :mod:`gradperf.api`.
+
+Their types are in the stub beside this file: an import here, though only for types, would count among the sources
+on which a remembered first call depends.
+"""
 
 
 def __getattr__(name: str) -> Any:
     """Return a public function or class when it is first used."""
-    if name in __all__:
+    if name in _PUBLIC:
         return getattr(import_module(f"{__name__}.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Name what is public."""
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *_PUBLIC])

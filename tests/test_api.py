@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gradperf
-from gradperf import problems
+from gradperf import api, problems
 from gradperf.api import paired as paired_module
 from gradperf.api.diagnosis import Sizes, diagnosis
 from gradperf.errors import UnknownName, UserError
@@ -299,6 +299,12 @@ def test_explain():
     assert "style: " in gradperf.explain()
     with pytest.raises(UnknownName):
         gradperf.explain("nothing at all")
+
+
+def test_the_stub_names_what_is_public():
+    """A type checker knows every name."""
+    stub = (ROOT / "gradperf" / "__init__.pyi").read_text()
+    assert set(re.findall(r"import (\w+) as \1\n", stub)) == set(gradperf._PUBLIC) == set(api.__all__)
 
 
 def test_import_is_light():

@@ -90,7 +90,7 @@ def _number(factor: float) -> str:
 
 
 def _entries(found: Array, expected: Array) -> str:
-    """Say in how many entries it is off, and in which rows or columns if the others are right."""
+    """Return in how many entries it is off, and in which rows or columns if the others are right."""
     off = np.abs(found - expected) > ALIKE * np.abs(expected).max()
     at = np.unravel_index(np.argmax(np.abs(found - expected)), found.shape)
     where = "is off"
