@@ -27,6 +27,7 @@ import gradperf
 from correctness.networks import DEEP, KINK, SQUARE
 from gradperf import cases, frameworks, problems
 from gradperf.checks import agreement, conduct
+from gradperf.checks.misconduct import Misconduct
 from gradperf.frameworks.contract import Style
 from gradperf.machine import threads
 
@@ -221,7 +222,7 @@ def check_examined(fault, choice, settings, folder):
         def look():
             try:
                 conduct.examine(agreement.agree(case, settings, style, runtime), settings, style)
-            except (agreement.Disagreement, conduct.Misconduct) as caught:
+            except (agreement.Disagreement, Misconduct) as caught:
                 return str(caught)
             return None
 

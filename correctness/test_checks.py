@@ -11,6 +11,7 @@ import pytest
 from gradperf import cases, frameworks
 from gradperf.checks import agreement, conduct
 from gradperf.checks.agreement import Disagreement
+from gradperf.checks.misconduct import Misconduct
 from gradperf.frameworks.contract import Style
 from gradperf.frameworks.numpy.training import by_hand
 
@@ -250,7 +251,7 @@ def test_threads_may_use_as_many_cpu_seconds_as_were_asked_for(count):
     """
     conduct.check_cpu_time("a case", "cpu", count * 1.09, count)
     conduct.check_cpu_time("a case", "cuda", count * 9, count)
-    with pytest.raises(conduct.Misconduct, match=f"--threads {count} is not honoured: it uses .* CPU seconds"):
+    with pytest.raises(Misconduct, match=f"--threads {count} is not honoured: it uses .* CPU seconds"):
         conduct.check_cpu_time("a case", "cpu", count * 1.11, count)
 
 
@@ -274,7 +275,7 @@ def test_an_idle_thread_that_does_not_sleep(tiny, settings, monkeypatch):
     worker = threading.Thread(target=work)
     worker.start()
     try:
-        with pytest.raises(conduct.Misconduct, match="idle threads do not sleep"):
+        with pytest.raises(Misconduct, match="idle threads do not sleep"):
             conduct.check_idle(case, 2)
     finally:
         stop.set()

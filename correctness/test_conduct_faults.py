@@ -268,9 +268,9 @@ OF_A_RUN = [
         _IN_RUN,
         _before_run(
             '    conduct = __import__("gradperf.checks.conduct", fromlist="x")\n'
-            '    setattr(conduct, "check_work", lambda *_: 1)'
+            '    setattr(conduct.work, "check", lambda *_: 1)'
         ),
-        _CHANGED.format("gradperf.checks.conduct.check_work was replaced"),
+        _CHANGED.format("gradperf.checks.work.check was replaced"),
     ),
     _as_user(
         "the CPU clock replaced",

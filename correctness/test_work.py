@@ -58,7 +58,7 @@ def counted_by_torch(call, dtype="float32"):
     from gradperf.frameworks.torch import counting
 
     ones = torch.ones(4, 4, requires_grad=True)
-    return counting.product_flops(lambda: call(torch, ones), np.dtype(dtype))
+    return counting.operations(lambda: call(torch, ones), np.dtype(dtype)).products
 
 
 PRODUCTS = {
@@ -127,7 +127,7 @@ def test_a_deep_network_is_counted(style, problem):
     def prepare(inputs):
         return case.implementation.prepare(problem, inputs, "cpu", "float64")
 
-    counted = runtime.product_flops(prepare(inputs), prepare, inputs)
+    counted = runtime.operations(prepare(inputs), prepare, inputs).products
     widths = list(zip(problem.widths, problem.widths[1:], strict=False))
     products = [2 * problem.batch * i * o * (3 if layer else 2) for layer, (i, o) in enumerate(widths)]
     assert counted == problem.steps * sum(products) == problem.steps * problem.work("float64").product_flops

@@ -5,7 +5,7 @@ A backward pass uses up what its forward pass saved. So each timed backward pass
 
 import pytest
 
-from gradperf.checks import conduct
+from gradperf.checks import work
 
 pytestmark = pytest.mark.family("training", offers="phases")
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.family("training", offers="phases")
 @pytest.fixture
 def phases(examined, duties):
     """Return the two halves, after backward(forward()) agreed with the first gradients."""
-    return conduct.check_halves(examined) if duties.checks_fully else conduct.halves(examined)
+    return work.check_halves(examined) if duties.checks_fully else work.halves(examined)
 
 
 def test_forward(examined, phases, timed, benchmark):

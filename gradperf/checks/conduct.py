@@ -14,14 +14,13 @@ import numpy as np
 
 from gradperf import frameworks
 from gradperf.cases import Settings
-from gradperf.checks import agreement, declared
+from gradperf.checks import agreement, work
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
-from gradperf.frameworks.contract import Backward, Forward, Run, Style, each
+from gradperf.checks.misconduct import Misconduct
+from gradperf.frameworks.contract import Style, each
 from gradperf.machine import children, threads
 from gradperf.machine.libraries import pool_sizes
-from gradperf.problems import Arrays
-from gradperf.problems.training import Training
 
 CPU_MARGIN = 1.1
 """Allowed CPU seconds per second and thread; above 1, as the two clocks are not read at one instant."""
@@ -33,10 +32,6 @@ IDLE_SHARE = 0.05
 """Allowed CPU seconds per second and idle thread meanwhile. One that does not sleep uses what other work leaves it.
 
 Seen: 0.001 to 0.01 of threads that sleep, and 0.1 to 1 of threads that do not, on two CPUs with a load of 6."""
-
-_MOST_COUNTED = 1000
-"""With more steps than this, a short training is counted instead."""
-
 
 OUTSIDE = 3.0
 """A call outside of the benchmark may take this many times as long as the fastest round: the machine may have
@@ -55,10 +50,6 @@ _CHILDREN_S = 0.1
 """How long the processes that a style started are watched at least."""
 
 
-class Misconduct(AssertionError):
-    """A style whose time would not measure its work."""
-
-
 def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> int | None:
     """Run all checks; return the operations counted in matrix products of one step, None if uncounted.
 
@@ -75,7 +66,8 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
     except Misconduct:  # a moment in which this process was not scheduled can look the same
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
-    product_flops = check_work(agreed, style or agreed.case.implementation)
+    product_flops = work.check(agreed, style or agreed.case.implementation)
+    work.check_each_step(agreed, style or agreed.case.implementation, settings.seed)
     check_execution(agreed, style or agreed.case.implementation)
     return product_flops
 
@@ -246,7 +238,7 @@ def check_afterwards(agreed: Agreed, style: Style, round_s: float) -> None:
     """Check after the rounds, of which the fastest took ``round_s``, that the work is still the same."""
     check_outside(agreed, style, round_s)
     if agreed.case.framework != "numpy":  # there another object would be counted, as before
-        check_work(agreed, style)
+        work.check(agreed, style)
 
 
 def check_outside(agreed: Agreed, style: Style, round_s: float) -> None:
@@ -286,68 +278,6 @@ def check_execution(agreed: Agreed, style: Style) -> None:
             f"{agreed.case.id}: is executed otherwise than its style says: {found}, not {style.execution} "
             "(EXECUTION of the style)"
         )
-
-
-def check_work(agreed: Agreed, style: Style) -> int | None:
-    """Check that the counted matrix products are those of the problem."""
-    case = agreed.case
-    if style.uncounted is not None:
-        if wrong := declared.wrong_products(agreed, style):
-            raise Misconduct(f"{case.id}: does not make the products of its style: {wrong}")
-        return None
-    problem, prepared, run = case.problem, agreed.prepared, agreed.run
-    if isinstance(problem, Training) and problem.steps > _MOST_COUNTED:
-        # Programs are counted step by step, so a short training stands for a long one.
-        problem = prepared = replace(problem, steps=10)
-        run = style.prepare(problem, agreed.inputs, case.device, case.dtype)
-
-    def prepare(inputs: Arrays) -> Run:
-        prepared_run = style.prepare(prepared, inputs, case.device, case.dtype)
-        return prepared_run if problem == prepared else partial(prepared_run, problem.steps)
-
-    counted = agreed.runtime.product_flops(run, prepare, agreed.inputs)
-    needed = problem.steps * problem.work(case.dtype).product_flops
-    if counted != needed:
-        raise Misconduct(
-            f"{case.id}: does {'more' if counted > needed else 'less'} work than the problem takes: {counted:,} "
-            f"operations in matrix products counted in {problem.steps} steps, {needed:,} needed; a product in "
-            f"another dtype than {case.dtype} counts as none. "
-            "(If they cannot be counted, state the reason in UNCOUNTED.)"
-        )
-    return counted // problem.steps
-
-
-def halves(agreed: Agreed, inputs: Arrays | None = None) -> tuple[Forward, Backward]:
-    """Return forward and backward of one step, on ``inputs`` if given instead of the case's own."""
-    case, phases = agreed.case, agreed.case.implementation.phases
-    assert phases is not None, f"{case.id} has no phases"
-    return phases(case.problem, inputs or agreed.inputs, case.device, case.dtype)
-
-
-def check_halves(agreed: Agreed) -> tuple[Forward, Backward]:
-    """Return forward and backward; check that they agree and make exactly the matrix products of each half."""
-    case, runtime = agreed.case, agreed.runtime
-    forward, backward = halves(agreed)
-    agreement.check_phases(agreed, (forward, backward))
-    if case.implementation.uncounted is not None:
-        return forward, backward
-
-    def both(inputs: Arrays) -> Run:
-        forward, backward = halves(agreed, inputs)
-        return lambda: backward(forward())
-
-    assert isinstance(case.problem, Training)
-    all_flops, forward_flops = case.problem.work(case.dtype).product_flops, case.problem.forward_flops
-    for half, run, prepare, needed in (
-        ("both halves", lambda: backward(forward()), both, all_flops),
-        ("forward", forward, lambda inputs: halves(agreed, inputs)[0], forward_flops),
-    ):
-        counted = runtime.product_flops(run, prepare, agreed.inputs)
-        if counted != needed:
-            raise Misconduct(
-                f"{case.id}: {half}: {counted:,} operations in matrix products counted, {needed:,} needed"
-            )
-    return forward, backward
 
 
 def check_possible(agreed: Agreed, call_s: float, count: int) -> None:

@@ -31,7 +31,7 @@ def wrong_products(agreed: Agreed, style: Style) -> str | None:
     else:
         # The steps may be bound to the call already.
         run = agreed.run if case.problem.steps == 1 else prepare(agreed.inputs)
-        counted = agreed.runtime.product_flops(run, prepare, agreed.inputs)
+        counted = agreed.runtime.operations(run, prepare, agreed.inputs).products
         declared = "declared are"
         if style.products == "all but weight gradients":
             problem = case.problem

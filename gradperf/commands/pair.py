@@ -25,6 +25,7 @@ def pair_cases(parsed: argparse.Namespace) -> int:
     case_settings = settings(parsed)
     from gradperf.case_pairs.measure import Role, ratios
     from gradperf.checks import agreement, conduct
+    from gradperf.checks.misconduct import Misconduct
 
     first = short_ids.find(parsed.first, case_settings)
     second = short_ids.find([parsed.second], case_settings, like=first)
@@ -32,7 +33,7 @@ def pair_cases(parsed: argparse.Namespace) -> int:
     try:
         for proven in both:
             conduct.examine(proven, case_settings)
-    except (conduct.Misconduct, agreement.Disagreement) as error:
+    except (Misconduct, agreement.Disagreement) as error:
         raise UserError(f"the time of a case would be misleading, so none is shown:\n{error}") from None
     (result,) = ratios(Role((first.id,)), Role((second.id,)), case_settings, parsed.pairs, equal_calls=False)
     steps_ratio = second.problem.steps / first.problem.steps

@@ -103,6 +103,40 @@ class RuntimeFacts:
     """Whether float32 products may be computed in TF32 or less."""
 
 
+@dataclass(frozen=True)
+class Operations:
+    """The operations of one call that were counted."""
+
+    products: int
+    """Multiplications and additions in matrix products. A product in another dtype than the case's is none."""
+    others: int
+    """All other arithmetic, one for each entry: of the result, or of what a sum takes. Copies are none."""
+    functions: frozenset[str]
+    """Which of :data:`FUNCTIONS` are among them."""
+
+
+FUNCTIONS = frozenset(
+    (
+        *("abs", "ceil", "clip", "cos", "cosh", "cumsum", "erf", "exp", "floor", "log", "round", "sigmoid", "sin"),
+        *("sinh", "softmax", "sort", "tan", "tanh"),
+    )
+)
+"""Functions that no step takes unless its problem names them, unlike sums, products, powers, comparisons, max."""
+
+_SAME = {
+    **dict.fromkeys(("clamp", "clampmax", "clampmin", "clipbyvalue", "fmin", "min", "minimum"), "clip"),
+    **dict.fromkeys(("absolute", "fabs"), "abs"),
+    "logistic": "sigmoid",
+    "rint": "round",
+}
+
+
+def function_named(operation: str) -> str:
+    """Return how a framework's operation is named in :data:`FUNCTIONS`: "tanh" for tanh_backward and TanhGrad."""
+    name = operation.lower().replace("_", "").removesuffix("backward").removesuffix("grad")
+    return _SAME.get(name, name)
+
+
 class Runtime(Protocol):
     """What the harness needs of a framework."""
 
@@ -142,11 +176,8 @@ class Runtime(Protocol):
     def compilations(self) -> AbstractContextManager[list[str]]:
         """Return a context with a list that grows by one line for everything compiled or traced inside it."""
 
-    def product_flops(self, run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-        """Count the operations in matrix products of one call of ``run``, or of ``prepare(inputs)``.
-
-        A product in another dtype than that of the inputs counts as none.
-        """
+    def operations(self, run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
+        """Count the operations of one call of ``run``, or of ``prepare(inputs)`` if there is none to count."""
 
     def execution(self, run: Callable[[], Any], prepare: Callable[[], Any]) -> str:
         """Return how a call of ``run``, made by ``prepare``, is executed: an :data:`Execution`, or other words."""

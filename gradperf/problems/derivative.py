@@ -24,6 +24,7 @@ class SineDerivative(Problem):
     """Derivatives in one call; one takes half a microsecond."""
 
     family = "derivative"
+    functions = frozenset(("sin", "cos"))
 
     @property
     def name(self) -> str:  # type: ignore[override]  # made from the size, so it cannot be set

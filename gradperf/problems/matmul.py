@@ -34,6 +34,7 @@ class Matmul(Problem):
     """Only this many of its products; None for all."""
 
     family = "matmul"
+    most_others = 0.0
 
     @property
     def name(self) -> str:  # type: ignore[override]  # made from the sizes, so it cannot be set

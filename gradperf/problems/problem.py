@@ -46,6 +46,12 @@ class Problem(ABC):
     """The dtype it was published in. ``pytest perf`` uses it unless ``--dtype`` is given."""
     steps: int = 1
     """Steps in one timed call."""
+    functions: frozenset[str] = frozenset()
+    """The functions that a step takes beside sums, products, powers, comparisons and max; a style may use others of
+    ``FUNCTIONS`` (``frameworks/contract.py``) in no step, and must use one of these in each."""
+    most_others: float | None = None
+    """A style makes at most this many times the operations outside of matrix products that are counted by hand
+    (:attr:`Work.other_flops`); None where styles differ by design."""
 
     @abstractmethod
     def inputs(self, seed: int, dtype: str) -> Arrays:
@@ -79,6 +85,13 @@ class Problem(ABC):
         """Return what ``run(steps)`` computes from the inputs of this problem: its first ``steps``."""
         assert steps == self.steps == 1
         return self
+
+    def longer_step(self) -> "tuple[Problem, int] | None":
+        """Return a problem, and how many operations more each step of it takes than a step of this one, at least.
+
+        The operations depend on the data alone, so a style could do them once for all steps. None without such.
+        """
+        return None
 
     def rehearsal(self) -> "Problem | None":
         """Return a problem that shows errors which the dtype of this one would hide, or None."""

@@ -99,6 +99,7 @@ class Training(Problem):
     quick_batch: int | None = None
 
     family = "training"
+    most_others = 1.5  # all styles: at most 1.22, as autograd differentiates each operation by itself
 
     def __post_init__(self) -> None:
         """Raise ValueError for what no style could compute."""
@@ -150,6 +151,17 @@ class Training(Problem):
         if not isinstance(self.optimizer, Adam):
             return None
         return replace(self, optimizer=replace(self.optimizer, lr=1e-2), steps=5)
+
+    def longer_step(self) -> "tuple[Training, int] | None":
+        """Return two steps with twice the powers, which are computed anew at every step; None without powers."""
+        if self.powers is None:
+            return None
+        return replace(self, powers=2 * self.powers, steps=2), self.batch * self.powers
+
+    @property
+    def functions(self) -> frozenset[str]:  # type: ignore[override]  # made from the layers
+        """Return the activations that are functions."""
+        return frozenset(layer.activation for layer in self.layers if layer.activation == "tanh")
 
     @property
     def divisor(self) -> int:

@@ -59,7 +59,7 @@ def examined(request: pytest.FixtureRequest, announced: None, agreed: "Agreed", 
 
 def _examine(agreed: "Agreed", settings: "Settings", recording: Recording) -> Examined:
     """Choose the calls to time, and check them. Work that is planted in the case is then added to them."""
-    from gradperf.checks import agreement, conduct
+    from gradperf.checks import agreement, conduct, work
     from gradperf.timing import lengths
 
     conduct.check_changes_nothing(agreed.case.id)
@@ -74,7 +74,7 @@ def _examine(agreed: "Agreed", settings: "Settings", recording: Recording) -> Ex
         short = agreement.agree_at(agreed, settings, chosen.short)
         conduct.check_computes_anew(short)
         conduct.check_compiles_nothing(short)
-        conduct.check_work(short, agreed.case.implementation)
+        work.check(short, agreed.case.implementation)
     timed = agreement.agree_at(agreed, settings, chosen.long)
     ready = Ready(agreed, timed, chosen)
     product_flops = conduct.examine(timed, settings)

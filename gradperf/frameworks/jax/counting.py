@@ -1,4 +1,4 @@
-"""Counts the matrix products of a program by reading its jaxpr; a scan counts once for each of its steps."""
+"""Counts the operations of a program by reading its jaxpr; a scan counts once for each of its steps."""
 
 import math
 from collections.abc import Callable
@@ -6,15 +6,23 @@ from typing import Any
 
 import jax
 
+from gradperf.frameworks.contract import FUNCTIONS, Operations, function_named
 
-def product_flops(run: Callable[[], Any], dtype: Any) -> int:
+
+def operations(run: Callable[[], Any], dtype: Any) -> Operations:
     """Trace ``run`` as a whole, every step and every jitted function in it."""
-    return _products(jax.make_jaxpr(run)().jaxpr, dtype)
+    return _operations(jax.make_jaxpr(run)().jaxpr, dtype)
 
 
 _PROGRAM = ("jit", "pjit")
 _STRUCTURE = ("broadcast_in_dim", "stack", "unstack", "concatenate", "reshape", "squeeze", "slice", "transpose")
 """Operations that arrange what programs take and return."""
+_MOVES = (
+    *_STRUCTURE,
+    *("convert_element_type", "copy", "copy_p", "device_put", "dynamic_slice", "dynamic_update_slice", "gather"),
+    *("expand_dims", "iota", "optimization_barrier", "pad", "rev", "scatter", "split", "stop_gradient"),
+)
+"""Operations that only move or fill entries."""
 
 
 def execution(run: Callable[[], Any]) -> str:
@@ -43,19 +51,29 @@ def _has_product(equation: Any) -> bool:
     return any(_has_product(each) for inner in _inner(equation.params.values()) for each in inner.eqns)
 
 
-def _products(jaxpr: Any, dtype: Any) -> int:
-    total = 0
+def _operations(jaxpr: Any, dtype: Any) -> Operations:
+    products, others, functions = 0, 0, frozenset[str]()
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general" and equation.invars[0].aval.dtype == dtype:
-            total += _dot(equation)
-        if equation.primitive.name == "cond":
+        name = equation.primitive.name
+        inner = [*_inner(equation.params.values())]
+        if name == "dot_general":
+            products += _dot(equation) if equation.invars[0].aval.dtype == dtype else 0
+        elif name == "cond":
             # Only one branch is run. The others must not stand for its work.
-            total += min(_products(branch, dtype) for branch in _inner(equation.params["branches"]))
-            continue
-        times = equation.params["length"] if equation.primitive.name == "scan" else 1
-        for inner in _inner(equation.params.values()):
-            total += times * _products(inner, dtype)
-    return total
+            branches = [_operations(branch, dtype) for branch in inner]
+            products += min(branch.products for branch in branches)
+            others += min(branch.others for branch in branches)
+            functions = functions.union(*(branch.functions for branch in branches))
+        elif inner:
+            times = equation.params["length"] if name == "scan" else 1
+            for within in (_operations(each, dtype) for each in inner):
+                products, others = products + times * within.products, others + times * within.others
+                functions |= within.functions
+        elif name not in _MOVES:
+            taken = equation.invars if name.startswith(("reduce_", "cum", "arg")) else equation.outvars
+            others += max((math.prod(variable.aval.shape) for variable in taken), default=0)
+            functions |= FUNCTIONS & {function_named(name)}
+    return Operations(products, others, functions)
 
 
 def _dot(equation: Any) -> int:

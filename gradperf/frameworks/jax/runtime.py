@@ -16,7 +16,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 
-from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts, dtype_of
+from gradperf.frameworks.contract import Array, Arrays, Operations, Run, RuntimeFacts, dtype_of
 from gradperf.frameworks.jax import counting
 from gradperf.machine import tasks
 
@@ -116,8 +116,8 @@ def compilations() -> Iterator[list[str]]:
     yield _compiled
 
 
-def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    return counting.product_flops(run, dtype_of(inputs))
+def operations(run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
+    return counting.operations(run or prepare(inputs), dtype_of(inputs))
 
 
 def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:

@@ -1,4 +1,4 @@
-"""Counts the matrix products of a style, with arrays that count every product they take part in.
+"""Counts the operations of a style, with arrays that count all arithmetic they take part in.
 
 The style is prepared again with such arrays. numpy's constructors are replaced while it prepares and runs, so that
 arrays which it allocates count too: ``a.dot(b, out)`` calls a method of ``a`` alone.
@@ -7,12 +7,12 @@ arrays which it allocates count too: ``a.dot(b, out)`` calls a method of ``a`` a
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import numpy as np
 
-from gradperf.frameworks.contract import Array, Arrays, Run, dtype_of
+from gradperf.frameworks.contract import FUNCTIONS, Array, Arrays, Operations, Run, dtype_of, function_named
 
 _CONSTRUCTORS = (
     *("array", "asarray", "ascontiguousarray", "asfortranarray", "copy", "empty", "zeros", "ones", "full"),
@@ -23,9 +23,14 @@ _PRODUCTS = (np.matmul, np.vecdot, np.matvec, np.vecmat)
 
 
 class Counted(np.ndarray[Any, np.dtype[Any]]):
-    """An array that adds 2·m·k·n to :attr:`flops` for every matrix product that it takes part in."""
+    """An array that adds 2·m·k·n to :attr:`flops` for every matrix product that it takes part in.
+
+    It adds one for each entry of other arithmetic to :attr:`others`.
+    """
 
     flops = 0
+    others = 0
+    functions: ClassVar[set[str]] = set()
     product_dtype: "np.dtype[Any] | None" = None
     """Products in another one count as none; None if all count."""
 
@@ -37,6 +42,9 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
         result = getattr(ufunc, method)(*map(_plain, operands), **named)
         if ufunc in _PRODUCTS:
             _note(operands[0], result)
+        else:
+            Counted.others += np.size(result if method == "__call__" else operands[0])
+            Counted.functions.add(function_named(ufunc.__name__))
         return out[0] if out is not None and len(out) == 1 else _counted(result)
 
     def dot(self, other: Any, out: Any = None) -> Any:
@@ -54,6 +62,8 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
             return np.asarray(operands[0]).view(Counted).dot(*operands[1:], **named)
         if function is np.inner:
             _note(operands[0], np.inner(*map(_plain, operands)))
+        if function is np.where and len(operands) == 3:  # most other functions call ufuncs
+            Counted.others += np.broadcast(*operands).size
         if function is np.einsum and isinstance(operands[0], str) and all(map(_is_counted, operands[1:])):
             Counted.flops += 2 * _entries(operands[0], operands[1:])
         return super().__array_function__(function, types, operands, named)
@@ -72,9 +82,12 @@ def _is_counted(array: Any) -> bool:
 
 
 def _note(a: Any, result: Any) -> None:
+    flops = 2 * np.size(result) * np.shape(a)[-1]
     # A vector from the left is a sum: of squares in a loss, over the batch in the gradient of a bias.
-    if np.ndim(a) > 1 and _is_counted(result):
-        Counted.flops += 2 * np.size(result) * np.shape(a)[-1]
+    if np.ndim(a) == 1:
+        Counted.others += flops
+    elif _is_counted(result):
+        Counted.flops += flops
 
 
 def _entries(indices: str, operands: tuple[Array, ...]) -> int:
@@ -107,11 +120,12 @@ def foreign_product_flops(prepare: Callable[[Arrays], Run], inputs: Arrays) -> i
     return Counted.flops
 
 
-def product_flops(prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    """Count the operations in matrix products of the second call: a result kept from the first call has none."""
+def operations(prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
+    """Count the operations of the second call: a result kept from the first call takes none."""
     with _everything_counted():
         run = prepare({name: _counted(array) for name, array in inputs.items()})
         run()
-        Counted.flops, Counted.product_dtype = 0, dtype_of(inputs)
+        Counted.flops, Counted.others, Counted.product_dtype = 0, 0, dtype_of(inputs)
+        Counted.functions.clear()
         run()
-    return Counted.flops
+    return Operations(Counted.flops, Counted.others, FUNCTIONS & Counted.functions)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts
+from gradperf.frameworks.contract import Array, Arrays, Operations, Run, RuntimeFacts
 from gradperf.frameworks.numpy import counting
 
 
@@ -70,8 +70,8 @@ def compilations() -> Iterator[list[str]]:
     yield []
 
 
-def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    return counting.product_flops(prepare, inputs)
+def operations(run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
+    return counting.operations(prepare, inputs)
 
 
 def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:

@@ -1,4 +1,4 @@
-"""Counts the matrix products of a program by tracing the whole call into one graph and reading the graph."""
+"""Counts the operations of a program by tracing the whole call into one graph and reading the graph."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -7,11 +7,24 @@ from typing import Any
 
 import tensorflow as tf
 
+from gradperf.frameworks.contract import FUNCTIONS, Operations, function_named
+
 _PRODUCTS = ("MatMul", "BatchMatMulV2")
 _ARITHMETIC = (*_PRODUCTS, "Einsum", "Mul", "Relu", "Tanh", "Sub", "Square", "Cos", "Sin")
 
 
-def product_flops(run: Callable[[], Any], dtype: Any) -> int:
+_MOVES = (
+    *("Assert", "AssignVariableOp", "BroadcastGradientArgs", "BroadcastTo", "Cast", "ConcatV2", "Const", "Empty"),
+    *("DeepCopy", "EnsureShape", "ExpandDims", "Fill", "GatherV2", "Identity", "IdentityN", "NoOp", "OnesLike"),
+    *("Pack", "Placeholder", "PreventGradient", "Range", "Rank", "ReadVariableOp", "Reshape", "Shape", "ShapeN"),
+    *("Size", "Slice", "Snapshot", "Split", "Squeeze", "StopGradient", "StridedSlice", "Tile", "Transpose"),
+    *("Unpack", "VarHandleOp", "VarIsInitializedOp", "ZerosLike"),
+)
+"""Operations that only move or fill entries."""
+_SUMS = ("Sum", "Mean", "Max", "Min", "Prod", "All", "Any", "BiasAddGrad", "L2Loss")
+
+
+def operations(run: Callable[[], Any], dtype: Any) -> Operations:
     """Trace ``run``; a function counts at each call in the graph."""
 
     def traced() -> None:
@@ -19,7 +32,7 @@ def product_flops(run: Callable[[], Any], dtype: Any) -> int:
 
     graph = tf.function(traced, autograph=False).get_concrete_function().graph.as_graph_def(add_shapes=True)
     nodes, called = attrgetter("node", "library.function")(graph)
-    return _products(nodes, {}, {function.signature.name: function for function in called}, tf.as_dtype(dtype))
+    return _operations(nodes, {}, {function.signature.name: function for function in called}, tf.as_dtype(dtype))
 
 
 def execution(run: Callable[[], Any]) -> str:
@@ -40,25 +53,31 @@ def execution(run: Callable[[], Any]) -> str:
     return "graph" if not by_xla else "xla" if by_xla == len(called) else "partly by XLA"
 
 
-def _products(nodes: Iterable[Any], arguments: Mapping[str, int], functions: Mapping[str, Any], dtype: Any) -> int:
+def _operations(
+    nodes: Iterable[Any], arguments: Mapping[str, int], functions: Mapping[str, Any], dtype: Any
+) -> Operations:
     nodes = list(nodes)
     sizes = {**arguments, **{node.name: _size(node.attr) for node in nodes}}
-    total = 0
+    products, others, used = 0, 0, frozenset[str]()
     for node in nodes:
-        if node.op in (*_PRODUCTS, "Einsum") and tf.as_dtype(node.attr["T"].type) != dtype:
-            continue
-        if node.op in _PRODUCTS:
-            columns = _shape(node.attr)[-1]
-            # (m, k) by (k, n), either transposed or not: the first has m·k entries.
-            total += 2 * sizes[node.input[0].partition(":")[0]] * columns
-        elif node.op == "Einsum":
-            total += 2 * _entries(node, sizes)
+        if node.op in (*_PRODUCTS, "Einsum"):
+            if tf.as_dtype(node.attr["T"].type) != dtype:
+                continue
+            if node.op == "Einsum":
+                products += 2 * _entries(node, sizes)
+            else:  # (m, k) by (k, n), either transposed or not: the first has m·k entries.
+                products += 2 * sizes[node.input[0].partition(":")[0]] * _shape(node.attr)[-1]
         elif (called := node.attr["f"].func.name) in functions:
             function = functions[called]
             names = [argument.name for argument in function.signature.input_arg]
             shapes = {names[index]: _size(attr.attr) for index, attr in function.arg_attr.items()}
-            total += _products(function.node_def, shapes, functions, dtype)
-    return total
+            within = _operations(function.node_def, shapes, functions, dtype)
+            products, others = products + within.products, others + within.others
+            used |= within.functions
+        elif node.op not in _MOVES:
+            others += sizes[node.input[0].partition(":")[0]] if node.op in _SUMS else _size(node.attr)
+            used |= FUNCTIONS & {function_named(node.op)}
+    return Operations(products, others, used)
 
 
 def _shape(attributes: Any) -> list[int]:

@@ -18,7 +18,7 @@ from gradperf.frameworks.tensorflow.quiet import quietly
 with quietly():
     import tensorflow as tf
 
-from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts, dtype_of
+from gradperf.frameworks.contract import Array, Arrays, Operations, Run, RuntimeFacts, dtype_of
 from gradperf.frameworks.tensorflow import counting
 
 Value = TypeVar("Value")
@@ -126,8 +126,8 @@ def compilations() -> Iterator[list[str]]:
         yield seen
 
 
-def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    return counting.product_flops(run, dtype_of(inputs))
+def operations(run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
+    return counting.operations(run or prepare(inputs), dtype_of(inputs))
 
 
 def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:

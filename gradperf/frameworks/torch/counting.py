@@ -1,20 +1,41 @@
-"""Counts the operations in torch's matrix products while a style runs, backward passes included."""
+"""Counts the operations of torch while a style runs, backward passes included."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode  # so torch's notes on extending it import it
 from torch.utils.flop_counter import flop_registry
 
+from gradperf.frameworks.contract import FUNCTIONS, Operations, function_named
 
-def product_flops(run: Callable[[], Any], dtype: Any) -> int:
-    """Return the operations in the matrix products of a call; 0 if one has another dtype."""
-    # A compiled program cannot be counted, so its source is.
-    with torch.compiler.set_stance("force_eager"), _Counting(dtype) as counting:
-        run()
-    return counting.flops if counting.holds else 0
+Result = TypeVar("Result")
+
+_MOVES = (
+    *("_foreach_copy_", "_foreach_zero_", "_local_scalar_dense", "_to_copy", "_unsafe_view", "alias", "arange"),
+    *("cat", "clone", "copy", "copy_", "detach", "detach_", "diagonal", "empty", "empty_like", "empty_strided"),
+    *("expand", "eye", "fill_", "full", "full_like", "gather", "index", "lift_fresh", "lift_fresh_copy", "narrow"),
+    *("new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros", "ones", "ones_like", "permute"),
+    *("reshape", "resize_", "scalar_tensor", "select", "select_backward", "select_scatter", "set_", "slice"),
+    *("slice_backward", "slice_scatter", "split", "squeeze", "stack", "t", "transpose", "unbind", "unfold"),
+    *("unsqueeze", "view", "zero_", "zeros", "zeros_like"),
+)
+"""Operators that only move or fill entries."""
+
+
+def operations(run: Callable[[], Any], dtype: Any) -> Operations:
+    """Return the operations of a call; none in matrix products if one has another dtype."""
+    with _Counting(dtype) as counting:
+        uncompiled(run)
+    functions = FUNCTIONS & counting.functions
+    return Operations(counting.flops if counting.holds else 0, counting.others, functions)
+
+
+def uncompiled(call: Callable[[], Result]) -> Result:
+    """Call without ``torch.compile``: a compiled program cannot be counted, so its source is."""
+    with torch.compiler.set_stance("force_eager"):
+        return call()
 
 
 class _Counting(TorchDispatchMode):
@@ -31,6 +52,8 @@ class _Counting(TorchDispatchMode):
         self._dtype = torch.from_numpy(np.empty(0, dtype)).dtype
         self._whole: set[Any] = set()
         self.flops = 0
+        self.others = 0
+        self.functions: set[str] = set()
         self.holds = True
         """Whether all matrices of floats so far have the dtype. An optimizer has other scalars."""
 
@@ -50,6 +73,9 @@ class _Counting(TorchDispatchMode):
         returned = function(*operands, **named)
         if packet in flop_registry:
             self.flops += flop_registry[packet](*operands, **named, out_val=returned)
+        elif packet.__name__ not in _MOVES and not function.is_view:
+            self.functions.add(_function(packet.__name__, operands, named))
+            self.others += max(_entries(returned), *map(_entries, operands), 0, 0)
         first = returned[0] if isinstance(returned, tuple) and returned else returned
         if isinstance(first, torch.Tensor) and first.dim() > 1 and first.dtype.is_floating_point:
             self.holds &= first.dtype == self._dtype
@@ -62,3 +88,16 @@ class _Counting(TorchDispatchMode):
         condition, of_true, of_false, values = operands
         with self:
             return (of_true if condition else of_false)(*values)
+
+
+def _function(operator: str, operands: Any, named: Any) -> str:
+    """Return the name of the function; a clamp from below alone is a ReLU."""
+    above = named.get("max", operands[2] if len(operands) > 2 else None)
+    return "relu" if operator in ("clamp", "clamp_min") and above is None else function_named(operator)
+
+
+def _entries(value: Any) -> int:
+    """Return the entries of a tensor, or of all tensors in a list; 0 for anything else."""
+    if isinstance(value, torch.Tensor):
+        return value.numel()
+    return sum(map(_entries, value)) if isinstance(value, list | tuple) else 0

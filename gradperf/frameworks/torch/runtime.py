@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 from unittest.mock import patch
 
 import torch
 
-from gradperf.frameworks.contract import Array, Arrays, Run, RuntimeFacts, dtype_of
+from gradperf.frameworks.contract import Array, Arrays, Operations, Run, RuntimeFacts, dtype_of
 from gradperf.frameworks.torch import counting
 
 Value = TypeVar("Value")
@@ -109,8 +110,8 @@ def compilations() -> Iterator[list[str]]:
             seen.append("torch.compile compiled again")
 
 
-def product_flops(run: Run, prepare: Callable[[Arrays], Run], inputs: Arrays) -> int:
-    return counting.product_flops(run, dtype_of(inputs))
+def operations(run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
+    return counting.operations(run or counting.uncompiled(partial(prepare, inputs)), dtype_of(inputs))
 
 
 def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:
