@@ -16,6 +16,7 @@ import numpy as np
 from gradperf import frameworks, problems
 from gradperf.cases import Case, Settings
 from gradperf.frameworks.contract import Backward, Forward, Outputs, Run, Runtime, Style, each
+from gradperf.machine import tasks
 from gradperf.problems import Array, Arrays, Problem
 
 GRADIENT_BOUND = {"float32": 1e-5, "float64": 1e-11}
@@ -46,8 +47,13 @@ class Agreed:
     prepared: Problem
     """What the style was prepared for. The problem of ``case`` may be only its first steps (:func:`agree_at`)."""
     run: Run
+    """The call to time."""
+    run_steps: Run
+    """What the style prepared: it takes a number of steps."""
     inputs: Arrays
     inputs_sha256: str
+    threads: frozenset[int]
+    """The threads of Python that there were before the style prepared anything."""
     framework_version: str
     outputs: Arrays
     trajectory_error: float
@@ -89,6 +95,7 @@ def agree(
     """
     runtime = runtime or frameworks.load(case.framework, settings.threads)
     style = style or case.implementation
+    before = tasks.of_python()
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     check_round_trip(case, runtime, inputs, digest)
 
@@ -105,7 +112,7 @@ def agree(
         _trained(case, settings, style, runtime, rehearsal)
     if probe != case.problem:
         run, outputs = _trained(case, settings, style, runtime, case.problem, whole_calls)
-    return replace(_agreed(case, settings, runtime, run, outputs, case.problem), **shown)
+    return replace(_agreed(case, settings, runtime, run, outputs, case.problem), threads=before, **shown)
 
 
 def agree_again(case: Case, settings: Settings, steps: int | None = None) -> Agreed:
@@ -127,7 +134,10 @@ def _agreed(
     inputs, digest = drawn(case.problem, settings.seed, case.dtype)
     error = largest_error(outputs, truth(checked, case.problem, settings.seed, case.dtype))
     loss = float(outputs["losses"][-1]) if "losses" in outputs else None
-    return Agreed(case, runtime, case.problem, run, inputs, digest, runtime.version(), outputs, error, loss)
+    return Agreed(
+        *(case, runtime, case.problem, run, run, inputs, digest, tasks.of_python(), runtime.version()),
+        *(outputs, error, loss),
+    )
 
 
 def _trained(
@@ -170,7 +180,7 @@ def agree_at(agreed: Agreed, settings: Settings, steps: int) -> Agreed:
 
     Errors and gradients stay those of the whole training. Raises :class:`Disagreement`.
     """
-    problem, run = agreed.case.problem.with_steps(steps), partial(agreed.run, steps)
+    problem, run = agreed.case.problem.with_steps(steps), partial(agreed.run_steps, steps)
     outputs = _called(agreed.case, settings, agreed.runtime, problem, run)
     return replace(agreed, case=replace(agreed.case, problem=problem), run=run, outputs=outputs)
 
@@ -230,10 +240,23 @@ def check_ready(case: Case, runtime: Runtime, outputs: Outputs, where: str = "")
         raise Disagreement(f"{case.id}: the call returned before {', '.join(late)}{where} was ready")
 
 
+def check_plain(case: Case, runtime: Runtime, outputs: Outputs, where: str = "") -> None:
+    """Check that the outputs are a dict of plain arrays: others could compute what they hold when it is read."""
+    plain = {np.ndarray, type(runtime.from_numpy(np.zeros(1, case.dtype), case.device))}
+    if type(outputs) is not dict:
+        raise Disagreement(f"{case.id}: the call returned a {type(outputs).__name__}{where}, not a dict")
+    for name, array in each(outputs):
+        if type(array) not in plain:
+            raise Disagreement(
+                f"{case.id}: {name}{where} is a {type(array).__name__}, not a plain array of {case.framework}"
+            )
+
+
 def to_numpy(
     case: Case, runtime: Runtime, outputs: Outputs, reference: Arrays, where: str = ""
 ) -> dict[str, Array]:
     """Copy the outputs to numpy; check names, dtypes and shapes."""
+    check_plain(case, runtime, outputs, where)
     # Copies, because a style may reuse its arrays in the next call.
     copies: dict[str, list[Array]] = {name: [] for name in outputs}
     for name, array in each(outputs):

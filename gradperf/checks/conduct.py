@@ -14,13 +14,16 @@ import numpy as np
 
 from gradperf import frameworks
 from gradperf.cases import Settings
-from gradperf.checks import agreement, work
+from gradperf.checks import agreement, path, work
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
 from gradperf.checks.misconduct import Misconduct
 from gradperf.frameworks.contract import Style, each
-from gradperf.machine import children, threads
+from gradperf.machine import children, tasks, threads
 from gradperf.machine.libraries import pool_sizes
+
+_FRAMEWORKS = ("jax", "jaxlib", "keras", "tensorflow", "torch")
+"""Packages whose threads serve all cases."""
 
 CPU_MARGIN = 1.1
 """Allowed CPU seconds per second and thread; above 1, as the two clocks are not read at one instant."""
@@ -43,6 +46,9 @@ OUTSIDE_S = 2.0
 _LEAST_OUTSIDE = 3
 
 
+IDLE_MOST = 0.3
+"""Allowed part of a call in which nothing is computed. Handing work to another thread takes a few microseconds."""
+
 CHILDREN_SHARE = 0.1
 """Allowed CPU seconds per second of the processes that a style started. Idle compilers use none."""
 
@@ -62,11 +68,13 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
         check_idle(agreed, settings.threads)
     check_computes_anew(agreed)
     check_compiles_nothing(agreed)
+    check_threads(agreed)
     try:
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
     except Misconduct:  # a moment in which this process was not scheduled can look the same
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
     product_flops = work.check(agreed, style or agreed.case.implementation)
+    path.check(agreed, style or agreed.case.implementation)
     work.check_each_step(agreed, style or agreed.case.implementation, settings.seed)
     check_execution(agreed, style or agreed.case.implementation)
     return product_flops
@@ -80,6 +88,8 @@ def check_rehearsal(agreed: Agreed, rehearsal: "Rehearsal", count: int) -> None:
             f"and its results were ready {rehearsal.late_s * 1e3:.3g} ms later"
         )
     check_children(agreed.case.id, rehearsal.children_cpu_per_wall)
+    if agreed.case.device == "cpu" and count == 1:
+        check_waits(agreed.case.id, rehearsal)
     check_cpu_time(agreed.case.id, agreed.case.device, rehearsal.cpu_per_wall, count)
     check_possible(agreed, rehearsal.call_s, count)
 
@@ -93,8 +103,12 @@ class Rehearsal:
     """How much longer copying the results took the first time than the second."""
     cpu_per_wall: float
     """CPU seconds of the whole process per second."""
+    idle_per_wall: float
+    """The part of the time in which no thread used a CPU or was ready for one."""
+    pauses_per_call: float
+    """How often threads of this process gave up their CPU."""
     children_cpu_per_wall: float = 0.0
-    """The same of the processes that the style started."""
+    """CPU seconds per second of the processes that the style started."""
 
 
 def rehearse(agreed: Agreed) -> Rehearsal:
@@ -102,17 +116,23 @@ def rehearse(agreed: Agreed) -> Rehearsal:
     tries: list[Rehearsal] = []
     children_cpu_s, begin_s = children.cpu_s(), time.perf_counter()
     while not tries or (len(tries) < 3 and tries[0].call_s < 0.3):
-        returned = None
+        returned, calls = None, 0
+        waiting_s, pauses = tasks.waiting_s(), tasks.pauses()
         start_s, cpu_start_s = time.perf_counter(), time.process_time()
         # Long enough for the resolution of the CPU clock.
         while returned is None or time.perf_counter() - start_s < 0.01:
             call_start_s = time.perf_counter()
             returned = agreed.run()
-            returned_s = time.perf_counter()
+            returned_s, calls = time.perf_counter(), calls + 1
         wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
+        waited = tasks.waited(waiting_s, wall_s) or 0.0
+        pauses = tasks.pauses() - pauses
         agreement.check_ready(agreed.case, agreed.runtime, returned)
-        fetch_s = [_fetch_s(agreed, returned) for _ in range(2)]
-        tries.append(Rehearsal(returned_s - call_start_s, fetch_s[0] - fetch_s[1], cpu_s / wall_s))
+        late_s = _fetch_s(agreed, returned) - _fetch_s(agreed, returned)
+        cpu_per_wall = cpu_s / wall_s
+        tries.append(
+            Rehearsal(returned_s - call_start_s, late_s, cpu_per_wall, 1 - cpu_per_wall - waited, pauses / calls)
+        )
     least = Rehearsal(*(min(getattr(each, field.name) for each in tries) for field in fields(Rehearsal)))
     # The CPU time of another process is known to 10 ms at best.
     while children_cpu_s and time.perf_counter() - begin_s < _CHILDREN_S:
@@ -223,6 +243,20 @@ def check_compiles_nothing(agreed: Agreed) -> None:
         )
 
 
+def check_threads(agreed: Agreed) -> None:
+    """Check that no thread of Python was started since the style was prepared: it could go on after the call.
+
+    Threads of a framework are allowed, such as those that talk to the processes in which Inductor compiles.
+    """
+    agreed.run()
+    for thread in tasks.of_python() - agreed.threads:
+        if (package := tasks.begun_by(thread)) not in _FRAMEWORKS:
+            raise Misconduct(
+                f"{agreed.case.id}: leaves work to a thread: one was started since it was prepared, in "
+                f"{package or 'a function that is not written in Python'}"
+            )
+
+
 def check_data(agreed: Agreed) -> None:
     """Check that the data exercise the problem: a gradient that is 0 everywhere can be computed in any way."""
     case = agreed.case
@@ -316,6 +350,18 @@ def check_children(name: str, cpu_per_wall: float) -> None:
         raise Misconduct(
             f"{name}: it computes in other processes: those that it started use {cpu_per_wall:.2f} CPU seconds per "
             "second"
+        )
+
+
+def check_waits(name: str, rehearsal: Rehearsal) -> None:
+    """Check that a call does not wait for anything: then its time is not that of its work.
+
+    A CPU that the host took away looks idle too, but then no thread gave it up.
+    """
+    if rehearsal.idle_per_wall > IDLE_MOST and rehearsal.pauses_per_call >= 1:
+        raise Misconduct(
+            f"{name}: it waits in {rehearsal.idle_per_wall:.0%} of its time, and no other work is the cause: no "
+            "thread of this process used a CPU or was ready for one"
         )
 
 

@@ -29,9 +29,7 @@ def wrong_products(agreed: Agreed, style: Style) -> str | None:
         counted = counting.foreign_product_flops(prepare, agreed.inputs)
         declared = "made by numpy; allowed are"
     else:
-        # The steps may be bound to the call already.
-        run = agreed.run if case.problem.steps == 1 else prepare(agreed.inputs)
-        counted = agreed.runtime.operations(run, prepare, agreed.inputs).products
+        counted = agreed.runtime.operations(partial(agreed.run_steps, 1), prepare, agreed.inputs).products
         declared = "declared are"
         if style.products == "all but weight gradients":
             problem = case.problem

@@ -1,6 +1,8 @@
-"""Reads facts about the threads of this process, as Linux lists them; None on other systems."""
+"""Reads facts about the threads of this process; those that only Linux lists are None on other systems."""
 
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,26 @@ def waited(before_s: float | None, passed_s: float, root: Path = ROOT) -> float 
     """Return the seconds of waiting per second since :func:`waiting_s` was ``before_s``, ``passed_s`` ago."""
     now_s = waiting_s(root)
     return None if before_s is None or now_s is None else max(0.0, now_s - before_s) / passed_s
+
+
+def pauses() -> int:
+    """Return how often threads of this process gave up their CPU, to wait for something."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
+def of_python() -> frozenset[int]:
+    """Return the threads of Python, those too that the module ``threading`` does not know."""
+    return frozenset(sys._current_frames())  # documented; the underscore stands for special purposes
+
+
+def begun_by(thread: int) -> str | None:
+    """Return the package whose function a thread of Python was started with; None if that is not in Python."""
+    frame, package = sys._current_frames().get(thread), None
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "").partition(".")[0]
+        package = package if name in ("threading", "concurrent") else name
+        frame = frame.f_back
+    return package
 
 
 def named(start: str, root: Path = ROOT) -> int:
