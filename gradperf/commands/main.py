@@ -53,6 +53,7 @@ WITH_PYTEST_ARGUMENTS = ("gate", "upgrade", "certificate", "stability")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; raises SystemExit as argparse does."""
+    streams.open_closed()
     streams.escape()
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
