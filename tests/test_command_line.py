@@ -301,6 +301,20 @@ def test_closed_pipe(words, code):
     assert "BrokenPipeError" not in done.stderr
 
 
+@pytest.mark.parametrize(("words", "code"), COMMANDS)
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_stream(words, code, closed):
+    """A closed standard output or error does not change the exit code, and the other one has its own alone."""
+    program = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "gradperf", *words]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+    whole = ended(words, subprocess.PIPE, subprocess.PIPE)
+    assert done.returncode == code
+    assert (done.stdout, done.stderr) == (
+        "" if closed.startswith(">") else whole.stdout,
+        "" if "2>&-" in closed else whole.stderr,
+    )
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_full_disk():
     """Lost output is one message and no success, even if the message cannot be written either."""

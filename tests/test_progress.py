@@ -52,19 +52,21 @@ def run_on_a_terminal(folder, *options):
     """Return what a run writes to a terminal."""
     storage = f"--benchmark-storage=file://{folder}"
     command = [*COMMAND, "--framework", "numpy", storage, *options]
-    return on_a_terminal(command, cwd=ROOT, GRADPERF_LOCK=str(folder / "lock")).written
+    return on_a_terminal(command, cwd=ROOT, GRADPERF_LOCK=str(folder / "lock"))
 
 
 def test_a_run_on_a_terminal(tmp_path):
     """One line that changes, one that stays for the problem, and no dots; with -v pytest's own output."""
-    written = run_on_a_terminal(tmp_path)
+    done = run_on_a_terminal(tmp_path)
+    written = done.written
+    assert not any(" of 3 cases" in line or "once more" in line for line in done.screen)
     for phase in ("checking", "timing"):
         assert re.search(rf"of 3 cases, [^;]*; {phase} tiny_3x2x1-numpy\.", written)
     assert "tiny_3x2x1, cpu, float32: 3 styles checked and timed\r\n" in written
     assert "timing all cases once more: " in written
     assert "test_training.py" not in written
     assert "Name (time in" not in written
-    written = run_on_a_terminal(tmp_path, "-v")
+    written = run_on_a_terminal(tmp_path, "-v").written
     assert "PASSED" in written
     assert "Name (time in" in written
     assert "checking tiny_3x2x1" not in written

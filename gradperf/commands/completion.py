@@ -6,7 +6,7 @@ written from the options themselves.
 
 import argparse
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gradperf import options
@@ -60,26 +60,24 @@ def script(shell: str, commands: tuple[Any, ...]) -> str:
     """Return the script for ``shell`` that completes these modules of commands."""
     parsers: dict[str, _Recorded] = {}
 
-    def add_parser(name: str, **more: Any) -> argparse.ArgumentParser:
-        parsers[name] = _Recorded(usage=more.get("usage"))
+    def add_parser(name: str, **_: Any) -> argparse.ArgumentParser:
+        parsers[name] = _Recorded()
         return parsers[name]
 
     for command in commands:
         command.add(add_parser)
-    lists = {
-        **_lists(),
-        "commands": (*parsers, "--help", "--version"),
-    }
-    values = [line for name, parser in parsers.items() for line in _values(name, parser)]
-    words = [line for name, parser in parsers.items() for line in _words(name, parser)]
-    return (
-        _COMMON.format(
-            lists="\n".join(f"_gradperf_{name}={shlex.quote(' '.join(words))}" for name, words in lists.items()),
-            values="\n".join(f"        {line}" for line in values),
-            words="\n".join(f"        {line}" for line in words),
-        )
-        + _SHELLS[shell]
+    lists = {**_lists(), "commands": (*parsers, "--help", "--version")}
+    common = _COMMON.format(
+        lists="\n".join(f"_gradperf_{name}={shlex.quote(' '.join(words))}" for name, words in lists.items()),
+        after_options=_branches(_after_options, parsers),
+        elsewhere=_branches(_elsewhere, parsers),
     )
+    return common + _SHELLS[shell]
+
+
+def _branches(of: Callable[[str, _Recorded], Iterator[str]], parsers: Mapping[str, _Recorded]) -> str:
+    """Return the branches of all commands, indented."""
+    return "\n".join(f"        {line}" for name, parser in parsers.items() for line in of(name, parser))
 
 
 def _lists() -> dict[str, tuple[str, ...]]:
@@ -98,7 +96,7 @@ def _lists() -> dict[str, tuple[str, ...]]:
     }
 
 
-def _values(command: str, parser: _Recorded) -> Iterator[str]:
+def _after_options(command: str, parser: _Recorded) -> Iterator[str]:
     """Yield a branch of a shell's ``case`` for each option that has a value."""
     for action in parser.arguments:
         if action.option_strings and action.nargs != 0:
@@ -106,7 +104,7 @@ def _values(command: str, parser: _Recorded) -> Iterator[str]:
             yield f"{patterns}) what={shlex.quote(_what(action, _BY_METAVAR))} && return ;;"
 
 
-def _words(command: str, parser: _Recorded) -> Iterator[str]:
+def _elsewhere(command: str, parser: _Recorded) -> Iterator[str]:
     """Yield a branch for what begins as an option does, and one for all else."""
     names = [name for action in parser.arguments for name in action.option_strings if name.startswith("--")]
     yield f"'{command} -'*) what='={' '.join(names)}' ;;"
@@ -131,10 +129,10 @@ _COMMON = """\
 _gradperf_what() {{
     what=
     case "$1 $2" in
-{values}
+{after_options}
     esac
     case "$1 $3" in
-{words}
+{elsewhere}
     esac
     # Parts of an id are enough, and a whole id has dashes.
     if [ "$what" = case ]; then

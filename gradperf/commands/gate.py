@@ -100,6 +100,7 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
             python = chosen.python
         display.show("copying both sides")
         sides = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor, python)
+        display.clear()
         if sides.checkout is not None:
             arguments = [pytest_arguments.relative(cwd, sides.checkout, argument) for argument in arguments]
         display.say(f"base: {sides.base.description}")

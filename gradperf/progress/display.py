@@ -24,13 +24,15 @@ EVERY_S = 10.0
 
 UNKNOWN_WIDTH = 80
 
+LEAST_NAME = 15
+"""A name at the end of the line is cut in its middle if this many columns are left for it."""
+
 _BACK_AND_ERASE = "\r\x1b[J"
 """To the first column, and erase all from there on: if the terminal became narrower, the line has several rows."""
 
 _STYLES = {
     r"^WARNING\b": "bold yellow",
     r"\bFAILED\b|\b\d+ failed\b": "bold red",
-    r"; .*$": "dim",
 }
 """By pattern: how rich writes what it matches."""
 
@@ -133,10 +135,10 @@ class Live:
         line = plain(clean(text), self._ascii_only)
         ellipsis = plain("…", self._ascii_only)
         if room is not None and len(line) > room:
-            start, mark, now = line.partition("; ")
-            # Of what is done now, the end is kept: it tells cases apart.
-            now = cut_middle(now, max(0, room - len(start) - len(mark)), ellipsis)
-            (line,) = cut_ends([start + mark + now], room, ellipsis)
+            start, space, name = line.rpartition(" ")
+            if (left := room - len(start) - len(space)) >= LEAST_NAME:
+                name = cut_middle(name, left, ellipsis)  # its end is kept, as it tells cases apart
+            (line,) = cut_ends([start + space + name], room, ellipsis)
         shown = styled(line)
         if room is not None:
             shown.truncate(room, overflow="crop")  # by columns: some characters take two
