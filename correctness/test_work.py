@@ -146,3 +146,63 @@ def test_counted_arrays_compute_the_same():
         np.testing.assert_array_equal(np.asarray(product), a @ b)
     np.testing.assert_allclose(np.asarray(np.einsum("ik,kj->ij", counted, b)), a @ b)
     assert Counted.flops == 5 * 2 * 4 * 3 * 5
+
+
+def counted_by_tensorflow(call):
+    """Return the operations of a call that gets TensorFlow and a matrix of ones, (4, 4)."""
+    tf = pytest.importorskip("tensorflow")
+    from gradperf.frameworks.tensorflow import counting
+
+    ones = tf.ones((4, 4))
+    return counting.operations(lambda: call(tf, ones), np.dtype("float32"))
+
+
+@pytest.mark.parametrize("called", [False, True], ids=["in the graph", "in a function"])
+def test_tensorflow_counts_the_cheapest_branch(called):
+    """A branch that is not taken must not stand for the work of the other."""
+
+    def branches(tf, a):
+        return tf.cond(a[0, 0] > 0, lambda: a @ a + tf.tanh(a), lambda: a @ a @ a)
+
+    def call(tf, a):
+        return tf.function(lambda: branches(tf, a), autograph=False)() if called else branches(tf, a)
+
+    counted = counted_by_tensorflow(call)
+    assert counted.products == 128
+    assert counted.functions == {"tanh"}
+
+
+def test_tensorflow_refuses_a_loop():
+    """How often the body of a loop runs is not known."""
+    with pytest.raises(NotImplementedError, match="While cannot be counted"):
+        counted_by_tensorflow(lambda tf, a: tf.while_loop(lambda i, b: i < 3, lambda i, b: (i + 1, b @ b), (0, a)))
+
+
+@pytest.mark.parametrize("framework", frameworks.names())
+def test_other_operations_are_counted(framework):
+    """One for each entry of a result, or of what a sum takes; copies are none; functions are named."""
+    try:
+        runtime = frameworks.load(framework, 1)
+    except frameworks.Unavailable as reason:
+        pytest.skip(str(reason))
+    functions = {
+        "numpy": (np.tanh, np.sum, lambda a: a.T.copy()),
+        "torch": ("tanh", "sum", lambda a: a.T.contiguous()),
+        "jax": ("tanh", "sum", lambda a: a.T.copy()),
+        "tensorflow": ("tanh", "reduce_sum", None),
+    }[framework]
+    if framework != "numpy":
+        import importlib
+
+        module = importlib.import_module({"jax": "jax.numpy"}.get(framework, framework))
+        transposed = functions[2] or module.transpose
+        functions = (getattr(module, functions[0]), getattr(module, functions[1]), transposed)
+    tanh, total, transposed = functions
+
+    def prepare(inputs):
+        a = inputs["x"] if framework == "numpy" else runtime.from_numpy(inputs["x"], "cpu")
+        return lambda: total(tanh(transposed(a) * a))
+
+    inputs = {"x": np.linspace(0, 1, 16).reshape(4, 4)}
+    found = runtime.operations(prepare(inputs), prepare, inputs)
+    assert (found.products, found.others, found.functions) == (0, 3 * 16, {"tanh"})

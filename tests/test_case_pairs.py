@@ -22,6 +22,8 @@ from gradperf.checks import agreement
 from gradperf.errors import UserError
 from gradperf.gate.measuring import replicate
 from gradperf.pairs import turns
+from gradperf.progress.display import Lines
+from gradperf.progress.steps import Steps
 from gradperf.timing.lengths import Lengths
 from tests.gate.suites import FakeProcess
 
@@ -53,7 +55,8 @@ def faked(monkeypatch):
 
 def ratio(pairs=8, equal_calls=True):
     """Measure one case in two roles."""
-    (found,) = measure.ratios(Role(("a",)), Role(("b",)), SETTINGS, pairs, equal_calls=equal_calls)
+    steps = Steps(Lines(print), "pair", pairs)
+    (found,) = measure.ratios(Role(("a",)), Role(("b",)), SETTINGS, pairs, steps, equal_calls=equal_calls)
     return found
 
 

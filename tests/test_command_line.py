@@ -77,13 +77,47 @@ def test_unknown_command(run_gradperf):
             "--min-efect 1%; put arguments for pytest after --. Did you mean '--min-effect'?",
         ),
         (("list", "--xyzzy"), "--xyzzy"),
+        (("show", "--formt", "md"), "--formt. Did you mean '--format'?"),
     ],
 )
 def test_unknown_option(run_gradperf, words, guess):
-    """An unknown option is one message that names the nearest one of the same command."""
+    """An unknown option is one message that names the nearest one of the same command, after the usage of that."""
     done = run_gradperf(*words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1] == f"gradperf: error: unrecognized arguments: {guess}"
+    assert done.stderr.startswith(f"usage: gradperf {words[0]} ")
+    assert done.stderr.splitlines()[-1] == f"gradperf {words[0]}: error: unrecognized arguments: {guess}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("show", "--format", "md"), "gradperf show: error: argument --format: invalid choice: 'md'"),
+        (("doctor", "--seconds", "1"), "gradperf doctor: error: argument --seconds: expected a whole number of "),
+        (("pair",), "gradperf pair: error: the following arguments are required: CASE, CASE"),
+    ],
+)
+def test_wrong_value(run_gradperf, words, message):
+    """The usage and the name before the message are those of the command."""
+    done = run_gradperf(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"usage: gradperf {words[0]} ")
+    assert done.stderr.splitlines()[-1].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--versoin",), "unrecognized arguments: --versoin. Did you mean '--version'?"),
+        (("--xyzzy",), "unrecognized arguments: --xyzzy"),
+    ],
+)
+def test_option_of_no_command(run_gradperf, words, message):
+    """An option before any command is one of the whole program."""
+    done = run_gradperf(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    usage, error = done.stderr.splitlines()
+    assert usage.startswith("usage: gradperf [-h] ")
+    assert error == f"gradperf: error: {message}"
 
 
 def test_defaults_of_the_gate_are_those_of_its_plan():
@@ -104,7 +138,7 @@ try:
     main({words})
 except SystemExit as ended:
     assert ended.code == 0
-print(sorted({{"numpy", "pytest", "torch", "jax", "tensorflow"}} & sys.modules.keys()))
+print(sorted({{"numpy", "pytest", "rich", "torch", "jax", "tensorflow"}} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\n[]\n")
@@ -265,6 +299,20 @@ def test_closed_pipe(words, code):
     os.close(written)
     assert done.returncode == code
     assert "BrokenPipeError" not in done.stderr
+
+
+@pytest.mark.parametrize(("words", "code"), COMMANDS)
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_stream(words, code, closed):
+    """A closed standard output or error does not change the exit code, and the other one has its own alone."""
+    program = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "gradperf", *words]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+    whole = ended(words, subprocess.PIPE, subprocess.PIPE)
+    assert done.returncode == code
+    assert (done.stdout, done.stderr) == (
+        "" if closed.startswith(">") else whole.stdout,
+        "" if "2>&-" in closed else whole.stderr,
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

@@ -13,7 +13,7 @@ from gradperf.first_call.sources import Sources
 
 PACKAGE = Path(gradperf.__file__).parent
 
-GROUND = {"errors", "files", "stage", "stats", "text", "machine", "pairs"}
+GROUND = {"errors", "files", "stage", "stats", "text", "progress", "machine", "pairs"}
 CASES = GROUND | {"options", "problems", "frameworks", "cases"}
 RUNS = {"records", "comparison"}
 SUITE = CASES | RUNS | {"checks", "first_call", "timing", "case_pairs"}
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "stage": set(),
     "stats": set(),
     "text": set(),
+    "progress": {"text"},
     "machine": {"errors"},
     "pairs": {"errors", "stats", "text", "machine"},
     "options": GROUND,

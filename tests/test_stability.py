@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -17,12 +18,14 @@ from hypothesis import strategies as st
 
 from gradperf import files
 from gradperf.errors import UserError
+from gradperf.progress.display import Lines
 from gradperf.stability import analysis, measure, runs
 from gradperf.stability.page import ALL, markdown
 from gradperf.stability.runs import Case, Run
 from gradperf.stability.study import study
 from gradperf.timing.moment import Moment
 from tests.conftest import ROOT
+from tests.terminals import Shown
 
 HAND = "tiny_3x2x1-numpy.by_hand-cpu-float32"
 TORCH = "tiny_3x2x1-torch.autograd-cpu-float32"
@@ -430,7 +433,11 @@ def test_runs_come_in_a_random_order_and_each_is_stored(monkeypatch, tmp_path, c
         lambda stored, kind, planted, arguments, dirty: run(len(started), kind=kind, planted=planted),
     )
     monkeypatch.setattr(measure, "busy_processes", measure.nullcontext)
-    measure.measure({"quiet": 3, "busy": 2, "planted": 2}, measure.ARGUMENTS, store, tmp_path / "page.md")
+    shown = Shown()
+    counts = {"quiet": 3, "busy": 2, "planted": 2}
+    measure.measure(counts, measure.ARGUMENTS, store, tmp_path / "page.md", shown)
+    assert len(shown.texts) == len(started)
+    assert re.fullmatch(rf"run 2 of {len(started)}, since \d\d:\d\d, all end about .*; \w+", shown.texts[1])
     found = runs.read(store)
     assert len(found) == len(started) - 1 in (6, 7)  # one more if the first one would have been planted
     assert "3 of " in capsys.readouterr().out
@@ -442,7 +449,9 @@ def test_a_first_run_that_measures_nothing_ends_it(tmp_path):
     """With the last lines of pytest: the arguments are wrong, and no other run would measure anything."""
     missing = str(tmp_path / "missing")
     with pytest.raises(UserError, match=r"(?s)a run measured nothing:.*file or directory not found"):
-        measure.measure({"quiet": 1, "busy": 0, "planted": 0}, [missing], tmp_path / "s.jsonl", tmp_path / "p.md")
+        measure.measure(
+            {"quiet": 1, "busy": 0, "planted": 0}, [missing], tmp_path / "s.jsonl", tmp_path / "p.md", Lines(print)
+        )
     assert not (tmp_path / "s.jsonl").exists()
 
 

@@ -10,7 +10,7 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from gradperf.pairs.child.cpu import usable_cpus
 from gradperf.pairs.meeting import collected, failure, together
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding, same_modules
 from gradperf.pairs.turns import Value, take_turns
+from gradperf.progress.steps import Steps
 from gradperf.stats import interval, location
 from gradperf.timing.lengths import Lengths
 from gradperf.timing.moment import Moment
@@ -52,13 +53,18 @@ class Ratio:
     """Seconds of one call: medians over the pairs."""
 
 
-def ratios(first: Role, second: Role, settings: Settings, pairs: int, *, equal_calls: bool) -> list[Ratio]:
-    """Compare the cases of two roles, one by one, in ``pairs`` pairs of processes.
+def ratios(
+    first: Role, second: Role, settings: Settings, pairs: int, steps: Steps, *, equal_calls: bool
+) -> list[Ratio]:
+    """Compare the cases of two roles, one by one, in ``pairs`` pairs of processes, each a step of ``steps``.
 
     Raise UserError if a process cannot run a case, or is lost.
     """
     coin = random.Random()  # noqa: S311 - an order, not a secret
-    measured = [measure(first, second, settings, coin, equal_calls=equal_calls) for _ in range(pairs)]
+    measured = []
+    for _ in range(pairs):
+        measured.append(measure(first, second, settings, coin, equal_calls=equal_calls, show=steps.show))
+        steps.end_of_step()
     return [_ratio(values) for values in zip(*measured, strict=True)]
 
 
@@ -75,10 +81,20 @@ def _ratio(values: Sequence[Value]) -> Ratio:
 
 
 def measure(
-    first: Role, second: Role, settings: Settings, coin: random.Random, *, equal_calls: bool
+    first: Role,
+    second: Role,
+    settings: Settings,
+    coin: random.Random,
+    *,
+    equal_calls: bool,
+    show: Callable[[str], None] = lambda now: None,
 ) -> list[Value]:
-    """Measure one fresh pair of processes; return one value for each case of the roles. Raise as :func:`ratios`."""
+    """Measure one fresh pair of processes; return one value for each case of the roles. Raise as :func:`ratios`.
+
+    ``show`` is told which case is next, while both processes still prepare it.
+    """
     roles = {"first": first, "second": second}
+    show("starting two processes")
     order = coin.sample(sorted(roles), 2)
     with started(order, coin) as processes:
         for name, role in roles.items():
@@ -87,6 +103,7 @@ def measure(
         values = []
         for one, other in zip(first.cases, second.cases, strict=True):
             cases = {"first": one, "second": other}
+            show(f"timing {one}" if one == other else "timing both")
             value, ended = together(
                 cases,
                 processes,

@@ -30,6 +30,8 @@ from gradperf.certificate.runs import Kind, Run, read
 from gradperf.errors import UserError
 from gradperf.gate.sides import checkout, copies
 from gradperf.machine import load
+from gradperf.progress.display import Display
+from gradperf.progress.steps import Series
 from gradperf.text.quantities import plural
 
 SHARES = (0.03, 0.05, 0.10)
@@ -38,7 +40,9 @@ SHARES = (0.03, 0.05, 0.10)
 GROUP_SHARE = 0.02
 
 
-def certify(counts: Mapping[Kind, int], arguments: Sequence[str], *, store: Path, page: Path) -> None:
+def certify(
+    counts: Mapping[Kind, int], arguments: Sequence[str], *, store: Path, page: Path, display: Display
+) -> None:
     """Measure this many runs of each kind with these arguments of pytest; add them to ``store``, write ``page``."""
     repo = checkout.repository(Path.cwd())
     own = {os.path.relpath(file.resolve(), repo.resolve()) for file in (store, page)}
@@ -52,23 +56,29 @@ def certify(counts: Mapping[Kind, int], arguments: Sequence[str], *, store: Path
         files.check_can_write(option, file)
     if not any(counts.values()) and not read(store):
         raise UserError(f"no run was asked for, and {store} has none: give a number of them, such as --unchanged 1")
+    known = _known(store, arguments)
+    needs_first = not known and not counts.get("unchanged") and any(counts.values())
+    series = Series(
+        display, sum(counts.values()) + needs_first, [run.seconds for run in known if math.isfinite(run.seconds)]
+    )
     try:
         for kind, count in counts.items():
-            measure(kind, count, arguments, store)
+            measure(kind, count, arguments, store, series)
     finally:
         # After Ctrl-C too: the runs made so far count.
+        display.clear()
         if runs := read(store):
             files.write(page, markdown(runs))
             print(f"{plural(len(runs), 'run')} so far, in {store}; written to {page}")
 
 
-def measure(kind: Kind, count: int, arguments: Sequence[str], store: Path) -> None:
+def measure(kind: Kind, count: int, arguments: Sequence[str], store: Path, series: Series) -> None:
     """Run the gate ``count`` times, append each run to the store and print a line for it."""
     coin = random.Random()  # noqa: S311 - a choice of cases, not a secret
     for number in range(1, count + 1):
         known = _known(store, arguments)
         if kind != "unchanged" and not known:
-            measure("unchanged", 1, arguments, store)
+            measure("unchanged", 1, arguments, store, series)
             known = _known(store, arguments)
         case_groups = known[-1].case_groups if known else {}
         planted: dict[str, float] = {}
@@ -79,12 +89,14 @@ def measure(kind: Kind, count: int, arguments: Sequence[str], store: Path) -> No
             made = Counter(run.group for run in known if run.kind == "group")
             group = min(sorted(set(case_groups.values())), key=made.__getitem__)
             planted = {case: GROUP_SHARE for case, name in case_groups.items() if name == group}
+        series.begin(f"{kind} {number} of {count}")
         run = _run(kind, arguments, planted, group, case_groups)
         files.append(store, asdict(run))
         caught = ", ".join(f"{share:.0%} {run.cases.get(case)}" for case, share in planted.items())
         if group:
             caught = f"{GROUP_SHARE:.0%} of {group} {run.groups.get(group)}"
         end = f"; {caught}" if caught else ""
+        series.display.clear()
         print(f"{kind} {number} of {count}: {run.verdict}, {run.seconds:.0f} s{end}", flush=True)
 
 

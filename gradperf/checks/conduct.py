@@ -74,8 +74,8 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
     except Misconduct:  # a moment in which this process was not scheduled can look the same
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
     product_flops = work.check(agreed, style or agreed.case.implementation)
-    path.check(agreed, style or agreed.case.implementation)
     work.check_each_step(agreed, style or agreed.case.implementation, settings.seed)
+    path.check(agreed, style or agreed.case.implementation)
     check_execution(agreed, style or agreed.case.implementation)
     return product_flops
 
@@ -244,17 +244,17 @@ def check_compiles_nothing(agreed: Agreed) -> None:
 
 
 def check_threads(agreed: Agreed) -> None:
-    """Check that no thread of Python was started since the style was prepared: it could go on after the call.
+    """Check that no thread of Python that was started since the style was prepared works after a call.
 
-    Threads of a framework are allowed, such as those that talk to the processes in which Inductor compiles.
+    Threads of a framework may, such as those that talk to the processes in which Inductor compiles.
     """
     agreed.run()
-    for thread in tasks.of_python() - agreed.threads:
-        if (package := tasks.begun_by(thread)) not in _FRAMEWORKS:
-            raise Misconduct(
-                f"{agreed.case.id}: leaves work to a thread: one was started since it was prepared, in "
-                f"{package or 'a function that is not written in Python'}"
-            )
+    begun = tasks.of_python() - agreed.threads
+    if working := {work for work in map(tasks.work_of, begun) if work is not None} - {*_FRAMEWORKS}:
+        raise Misconduct(
+            f"{agreed.case.id}: leaves work to a thread: after a call, one executes a function of "
+            f"{', '.join(sorted(working))}"
+        )
 
 
 def check_data(agreed: Agreed) -> None:

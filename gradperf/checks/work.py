@@ -34,7 +34,10 @@ def check(agreed: Agreed, style: Style) -> int | None:
         prepared_run = style.prepare(prepared, inputs, case.device, case.dtype)
         return prepared_run if problem == prepared else partial(prepared_run, problem.steps)
 
-    found = agreed.runtime.operations(run, prepare, agreed.inputs)
+    try:
+        found = agreed.runtime.operations(run, prepare, agreed.inputs)
+    except NotImplementedError as error:
+        raise Misconduct(f"{case.id}: {error}; state the reason in UNCOUNTED") from None
     needed = problem.steps * problem.work(case.dtype).product_flops
     if found.products != needed:
         raise Misconduct(

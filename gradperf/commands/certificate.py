@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gradperf import options
 from gradperf.commands import AddParser, add_value
+from gradperf.progress.display import on_stderr
 
 
 def add(add_parser: AddParser) -> None:
@@ -30,10 +31,12 @@ def certify_gate(parsed: argparse.Namespace) -> int:
     """Run the gate on unchanged code and on planted slowdowns, and record the results."""
     from gradperf.certificate.measure import certify
 
-    certify(
-        {"unchanged": parsed.unchanged, "planted": parsed.planted, "group": parsed.group},
-        parsed.pytest_arguments,
-        store=parsed.store,
-        page=parsed.page,
-    )
+    with on_stderr("certificate") as display:
+        certify(
+            {"unchanged": parsed.unchanged, "planted": parsed.planted, "group": parsed.group},
+            parsed.pytest_arguments,
+            store=parsed.store,
+            page=parsed.page,
+            display=display,
+        )
     return 0

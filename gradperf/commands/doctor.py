@@ -7,6 +7,8 @@ import os
 from gradperf import files, options
 from gradperf.commands import AddParser, add_json, add_value
 from gradperf.machine import threads
+from gradperf.progress.display import on_stderr
+from gradperf.progress.steps import Span
 
 
 def add(add_parser: AddParser) -> None:
@@ -29,7 +31,9 @@ def examine_machine(parsed: argparse.Namespace) -> int:
     if parsed.json is not None:
         files.check_can_write("--json", parsed.json)
     print(f"gradperf doctor: measuring for about {parsed.seconds} s; leave the machine alone meanwhile", flush=True)
-    examined = examination.examine(parsed.threads, parsed.seconds, variables)
+    with on_stderr("doctor") as display:
+        show = Span(display, parsed.seconds).show
+        examined = examination.examine(parsed.threads, parsed.seconds, variables, show)
     print("\n".join(report.lines(examined)))
     if parsed.json is not None:
         files.write(parsed.json, json.dumps(report.record(examined), indent=2) + "\n")

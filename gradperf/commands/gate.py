@@ -8,7 +8,6 @@ or crashed; 2 a mistake in the command.
 import argparse
 import os
 import random
-import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gradperf import files, options
 from gradperf.commands import AddParser, add_json, add_value
 from gradperf.errors import UserError
+from gradperf.progress.display import on_stderr
 from gradperf.text import streams
 from gradperf.text.table import Terminal
 
@@ -92,17 +92,19 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
     plan, accepted = check(parsed)
     cwd = Path.cwd()
     arguments = parsed.pytest_arguments or pytest_arguments.configured(cwd)
-    with checkout.lock(cwd), _signals_end_the_gate(), Janitor() as janitor:
+    with checkout.lock(cwd), _signals_end_the_gate(), Janitor() as janitor, on_stderr("gate") as display:
         python = sys.executable
         if None in (parsed.base_python, parsed.head_python):
             chosen = project_python.choose(parsed.python, cwd, os.environ)
-            _say(f"Python: {chosen.python}, {chosen.reason}")
+            display.say(f"Python: {chosen.python}, {chosen.reason}")
             python = chosen.python
+        display.show("copying both sides")
         sides = prepare.prepare(parsed.base, parsed.base_python, parsed.head_python, cwd, janitor, python)
+        display.clear()
         if sides.checkout is not None:
             arguments = [pytest_arguments.relative(cwd, sides.checkout, argument) for argument in arguments]
-        _say(f"base: {sides.base.description}")
-        _say(f"head: {sides.head.description}")
+        display.say(f"base: {sides.base.description}")
+        display.say(f"head: {sides.head.description}")
         request = session.Request(
             setting=Setting(
                 base=sides.base,
@@ -138,9 +140,7 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
             },
             warnings=(*sides.warnings, *_hints(sides, parsed)),
         )
-        outcome = session.run(request, _show_progress)
-        if sys.stderr.isatty():
-            streams.say("")
+        outcome = session.run(request, display)
     return _report(outcome, parsed)
 
 
@@ -211,19 +211,6 @@ def _hints(sides: "Sides", parsed: argparse.Namespace) -> list[str]:
 
 
 _PINS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements", "constraints", "environment.y")
-
-
-def _say(text: str) -> None:
-    streams.say(f"gradperf gate: {text}")
-
-
-def _show_progress(text: str) -> None:
-    """Report the progress; on a terminal, each report replaces the one before."""
-    if not sys.stderr.isatty():
-        _say(text)
-        return
-    width = shutil.get_terminal_size((100, 24)).columns - 1
-    streams.say(f"\r\x1b[K{f'gradperf gate: {text}'[:width]}", end="")
 
 
 def _report(outcome: "Outcome", parsed: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ import gradperf
 from gradperf.commands import (
     certificate,
     compare,
+    completion,
     doctor,
     explain,
     gate,
@@ -45,6 +46,7 @@ COMMANDS = (
     neighbours,
     doctor,
     explain,
+    completion,
 )
 
 WITH_PYTEST_ARGUMENTS = ("gate", "upgrade", "certificate", "stability")
@@ -53,6 +55,7 @@ WITH_PYTEST_ARGUMENTS = ("gate", "upgrade", "certificate", "stability")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; raises SystemExit as argparse does."""
+    streams.open_closed()
     streams.escape()
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -72,11 +75,12 @@ def _parsed(words: list[str]) -> argparse.Namespace:
         prog="gradperf", description="What does this gradient cost, is it right, and did my change make it slower?"
     )
     parser.add_argument("--version", action="version", version=f"gradperf {gradperf.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(parser=parser, commands=COMMANDS)
+    commands = parser.add_subparsers(metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands.add_parser)
     for one in commands.choices.values():
-        one.set_defaults(help_text=one.format_help)
+        one.set_defaults(parser=one)
     if not words:
         following = Terminal.of_output().wrap(clean(f"Next: {next_step(Path())}"))
         streams.say("\n".join([parser.format_help(), *following]))
@@ -90,7 +94,10 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     parsed, unread = parser.parse_known_args(own)
     if unread:
         hint = "; put arguments for pytest after --" if takes_more and own == words else ""
-        parser.error(f"unrecognized arguments: {' '.join(unread)}{hint}{_meant(unread[0], parsed.help_text())}")
+        text = parsed.parser.format_help()
+        parsed.parser.error(f"unrecognized arguments: {' '.join(unread)}{hint}{_meant(unread[0], text)}")
+    if "command" not in parsed:
+        parser.error("the following arguments are required: COMMAND")
     parsed.pytest_arguments = for_pytest
     return parsed
 

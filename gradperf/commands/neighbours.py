@@ -6,6 +6,8 @@ from gradperf import options
 from gradperf.commands import AddParser, add_pairs, short_ids
 from gradperf.commands.preparation import check_can_run, settings
 from gradperf.errors import UserError
+from gradperf.progress.display import on_stderr
+from gradperf.progress.steps import Steps
 
 
 def add(add_parser: AddParser) -> None:
@@ -33,17 +35,22 @@ def compare_alone_and_beside(parsed: argparse.Namespace) -> int:
     for case in chosen:
         check_can_run(case, parsed.threads)
     installed = versions.installed()
-    for own in dict.fromkeys(case.framework for case in chosen):
-        others = [name for name in frameworks.names() if name not in (own, "numpy") and name in installed]
-        if not others:
-            raise UserError(f"no framework beside {own} is installed here")
-        ids = tuple(case.id for case in chosen if case.framework == own)
-        results = ratios(Role(ids, tuple(others)), Role(ids), case_settings, parsed.pairs, equal_calls=True)
-        for id_, result in zip(ids, results, strict=True):
-            print(
-                f"{result.ratio:7.3f} times as long beside {', '.join(others)} "
-                f"({result.low:.3f}–{result.high:.3f})  {id_}",
-                flush=True,
-            )
+    owns = [*dict.fromkeys(case.framework for case in chosen)]
+    with on_stderr("neighbours") as display:
+        steps = Steps(display, "pair", parsed.pairs * len(owns))
+        for own in owns:
+            others = [name for name in frameworks.names() if name not in (own, "numpy") and name in installed]
+            if not others:
+                raise UserError(f"no framework beside {own} is installed here")
+            ids = tuple(case.id for case in chosen if case.framework == own)
+            beside, alone = Role(ids, tuple(others)), Role(ids)
+            results = ratios(beside, alone, case_settings, parsed.pairs, steps, equal_calls=True)
+            display.clear()
+            for id_, result in zip(ids, results, strict=True):
+                print(
+                    f"{result.ratio:7.3f} times as long beside {', '.join(others)} "
+                    f"({result.low:.3f}–{result.high:.3f})  {id_}",
+                    flush=True,
+                )
     print(f"95 % intervals of {parsed.pairs} pairs of processes")
     return 0

@@ -6,6 +6,8 @@ from gradperf import options
 from gradperf.commands import AddParser, add_pairs, short_ids
 from gradperf.commands.preparation import agreed, settings
 from gradperf.errors import UserError
+from gradperf.progress.display import on_stderr
+from gradperf.progress.steps import Steps
 
 
 def add(add_parser: AddParser) -> None:
@@ -29,13 +31,19 @@ def pair_cases(parsed: argparse.Namespace) -> int:
 
     first = short_ids.find(parsed.first, case_settings)
     second = short_ids.find([parsed.second], case_settings, like=first)
-    both = [agreed(case, case_settings) for case in (first, second)]
-    try:
-        for proven in both:
-            conduct.examine(proven, case_settings)
-    except (Misconduct, agreement.Disagreement) as error:
-        raise UserError(f"the time of a case would be misleading, so none is shown:\n{error}") from None
-    (result,) = ratios(Role((first.id,)), Role((second.id,)), case_settings, parsed.pairs, equal_calls=False)
+    with on_stderr("pair") as display:
+        both = []
+        for case in (first, second):
+            display.show(f"checking {case.id}")
+            both.append(agreed(case, case_settings))
+        try:
+            for proven in both:
+                display.show(f"checking {proven.case.id}")
+                conduct.examine(proven, case_settings)
+        except (Misconduct, agreement.Disagreement) as error:
+            raise UserError(f"the time of a case would be misleading, so none is shown:\n{error}") from None
+        steps, roles = Steps(display, "pair", parsed.pairs), (Role((first.id,)), Role((second.id,)))
+        (result,) = ratios(*roles, case_settings, parsed.pairs, steps, equal_calls=False)
     steps_ratio = second.problem.steps / first.problem.steps
     for case, seconds in ((first, result.first_s), (second, result.second_s)):
         print(f"{seconds / case.problem.steps * 1e6:12.2f} µs per step  {case.id}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from gradperf import files, options
 from gradperf.commands import AddParser, add_value
 from gradperf.errors import UserError
+from gradperf.progress.display import on_stderr
 
 
 def add(add_parser: AddParser) -> None:
@@ -40,8 +41,10 @@ def measure_stability(parsed: argparse.Namespace) -> int:
         raise UserError(
             f"no run was asked for, and {parsed.store} has none: give a number of them, such as --quiet 1"
         )
+    arguments = parsed.pytest_arguments or measure.ARGUMENTS
     try:
-        measure.measure(counts, parsed.pytest_arguments or measure.ARGUMENTS, parsed.store, parsed.page)
+        with on_stderr("stability") as display:
+            measure.measure(counts, arguments, parsed.store, parsed.page, display)
     finally:
         # After Ctrl-C too: the runs made so far count.
         if known := runs.read(parsed.store):

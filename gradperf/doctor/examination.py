@@ -1,7 +1,7 @@
 """Examines this machine: its facts, its noise, and what spoils measuring on it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
@@ -14,6 +14,7 @@ from gradperf.machine.cpus import Cpus, detect_cpus
 from gradperf.machine.gpus import Gpu, detect_gpus
 from gradperf.machine.libraries import blas
 from gradperf.machine.memory import memory_bytes
+from gradperf.text.quantities import plural
 
 CASES = ("two_layer_784x30x10-numpy.by_hand-cpu-float64", "tiny_3x2x1-numpy.by_hand-cpu-float32")
 """The first spends its time in the BLAS, the second between calls."""
@@ -87,14 +88,21 @@ class Examination:
         return max(noise.smallest_gate for noise in self.noise)
 
 
-def examine(count: int, seconds: float, variables: Mapping[str, str]) -> Examination:
-    """Measure for about ``seconds`` with ``count`` threads, already bound; ``variables`` is what was set before."""
+def examine(
+    count: int, seconds: float, variables: Mapping[str, str], show: Callable[[str], None] = lambda now: None
+) -> Examination:
+    """Measure for about ``seconds`` with ``count`` threads, already bound; ``variables`` is what was set before.
+
+    ``show`` is told what is measured next.
+    """
     start_s, start = time.perf_counter(), load.moment()
     cpus = detect_cpus()
     processes = cpus.affinity or cpus.logical or 1
+    show(f"measuring what {plural(processes, 'busy process', 'busy processes')} get of the CPUs")
     measured_cpus = busy_cpus(processes, BUSY_S)
+    show("reading the clock")
     timer = examine_timer()
-    noise = measure_noise(CASES, count, seconds - (time.perf_counter() - start_s))
+    noise = measure_noise(CASES, count, seconds - (time.perf_counter() - start_s), show)
     return Examination(
         threads=count,
         waiting=threads.waiting() if count > 1 else None,

@@ -10,8 +10,9 @@ Two ways of comparing are tried, each with fresh processes. They alternate, so t
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, median
 
 from gradperf import frameworks
@@ -22,6 +23,7 @@ from gradperf.frameworks.contract import Run
 from gradperf.gate.decision.trial import Plan
 from gradperf.stats import detectable_effect
 from gradperf.suite import gate_set
+from gradperf.text.quantities import plural
 from gradperf.timing.estimate import Estimate, estimate, unrest
 from gradperf.timing.lengths import Lengths, choose
 from gradperf.timing.moment import Moment
@@ -90,18 +92,30 @@ class Noise:
         return math.expm1(PLAN.margin + effect)
 
 
-def measure_noise(cases: Sequence[str], threads: int, seconds: float) -> list[Noise]:
-    """Time each of ``cases`` against itself for about ``seconds``, but at least :data:`LEAST` times each way."""
+def measure_noise(
+    cases: Sequence[str], threads: int, seconds: float, show: Callable[[str], None] = lambda now: None
+) -> list[Noise]:
+    """Time each of ``cases`` against itself for about ``seconds``, but at least :data:`LEAST` times each way.
+
+    ``show`` is told what is measured next.
+    """
     settings = Settings(threads=threads)
     coin = random.Random()  # noqa: S311 - an order, not a secret
     role = Role(tuple(cases))
+    show("choosing how many steps a call has")
     lengths = {case: choose(*_prepared(case, settings)) for case in cases}
     stored: dict[str, list[Moment]] = {case: [] for case in cases}
     gated: dict[str, list[float]] = {case: [] for case in cases}
-    for _ in _repeat(seconds):
+
+    def as_gate(pair: int, now: str) -> None:
+        show(f"as the gate does, pair {pair}: {now}")
+
+    for number in _repeat(seconds):
+        show(f"as stored runs do, process {number + 1}: timing {plural(len(cases), 'case')}")
         for case, moment in moments(cases, settings, lengths, coin).items():
             stored[case].append(moment)
-        for case, value in zip(cases, measure(role, role, settings, coin, equal_calls=True), strict=True):
+        values = measure(role, role, settings, coin, equal_calls=True, show=partial(as_gate, number + 1))
+        for case, value in zip(cases, values, strict=True):
             gated[case].append(value.log_ratio)
     return [Noise(case, lengths[case], tuple(stored[case]), tuple(gated[case])) for case in cases]
 

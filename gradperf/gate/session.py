@@ -30,15 +30,14 @@ from gradperf.pairs import planting
 from gradperf.pairs.child.fingerprint import difference
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
+from gradperf.progress import steps
+from gradperf.progress.display import Display
 from gradperf.text.patterns import means
 from gradperf.text.printable import clean
 from gradperf.text.quantities import plural
 
 MOST_REASONS, REASON_LENGTH = 5, 200
 """Reasons that a warning names, and the characters of each that it shows."""
-
-Progress = Callable[[str], None]
-"""Reports in one line how far the run is."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,11 @@ class Request:
     warnings: tuple[str, ...] = ()
 
 
-def run(request: Request, progress: Progress) -> Outcome:
+def run(request: Request, display: Display) -> Outcome:
     """Compare the two sides, or list the cases if they are identical; a side that cannot run is an outcome too."""
     try:
-        return _identical(request) if request.list_only else compare(request, progress)
+        display.show("collecting the benchmarks")
+        return _identical(request) if request.list_only else compare(request, display)
     except SideError as error:
         return _unmeasured(request, "incomplete", 13, (), (str(error), *request.warnings))
 
@@ -127,7 +127,7 @@ class Measurement:
     plan: Plan
     deadline_s: float
     """On the clock of ``time.monotonic``; infinite for no limit. After it, no other case is begun."""
-    progress: Progress
+    display: Display
     controls: Sequence[str]
     """The cases that could be the control, best first."""
     skipped: dict[str, str]
@@ -149,27 +149,27 @@ class Measurement:
 
     def __call__(self, phase: Phase, cases: Sequence[str]) -> Pair | None:
         """Measure ``cases`` in one fresh pair of processes; None if there is not enough time left."""
-        durations_s = self.durations_s[phase]
         start_s = time.monotonic()
         if start_s + self._launch_s > self.deadline_s:
             return None
-        measured = self._complete_replicate(cases)
-        durations_s.append(time.monotonic() - start_s)
-        self.progress(self._progress_line(phase, len(cases)))
+        measured = self._complete_replicate(cases, partial(self._show, phase, start_s))
+        self.durations_s[phase].append(time.monotonic() - start_s)
         if self.setting.control in self.failed:
             measured.null = measured.planted = None
         self._choose_control(measured)
         log_ratios = {case: value.log_ratio for case, value in measured.values.items() if case not in self.failed}
         return Pair(log_ratios, measured.null, measured.planted, frozenset(measured.not_begun))
 
-    def _complete_replicate(self, cases: Sequence[str]) -> Replicate:
+    def _complete_replicate(self, cases: Sequence[str], show: Callable[[str], None]) -> Replicate:
         """Measure replicates until one gets through all cases that neither failed nor were skipped."""
         is_first = not self.durations_s["screen"]
         broken = True
         while broken:
             left = [case for case in cases if self._is_fit(case)]
             setting = self.setting if self._is_fit(self.setting.control) else replace(self.setting, control=None)
-            measured = replicate(left, setting, self.coin, repeats=not is_first, deadline_s=self.deadline_s)
+            measured = replicate(
+                left, setting, self.coin, repeats=not is_first, deadline_s=self.deadline_s, show=show
+            )
             self.failed.update(measured.failed)
             self.skipped.update(measured.skipped)
             broken = measured.broken
@@ -213,17 +213,23 @@ class Measurement:
             fit = (case for case in self.controls if self._is_fit(case) and case not in self._few_calls)
             self.setting = replace(self.setting, control=next(fit, None))
 
-    def _progress_line(self, phase: Phase, cases: int) -> str:
+    def _show(self, phase: Phase, start_s: float, now: str) -> None:
+        """Show how far the run is, in a pair that began at ``start_s``, and what is done now."""
         durations_s = self.durations_s[phase]
+        number = len(durations_s) + 1
         most = self.plan.screen if phase == "screen" else self.plan.confirm
-        if len(durations_s) > most:
+        if number > most:
             most *= 2  # more pairs, for what looks slower and is not proven
-        left_s = round((most - len(durations_s)) * median(durations_s[-5:]))
-        left = f"{left_s // 60}:{left_s % 60:02} min" if left_s >= 60 else f"{left_s} s"
-        subject = plural(cases, "case") if cases else "the control alone"
-        at_most = "at most " if phase == "confirm" else ""
-        then = ", then cases that look slower are confirmed" if phase == "screen" else ""
-        return f"{phase} {len(durations_s)} of {at_most}{most}: {subject}, {at_most}{left} left{then}"
+        # The screen may be followed by the confirmation, which may end before its last pair.
+        at_most, words = ("", "{} or more") if phase == "screen" else ("at most ", "at most {}")
+        left_s = math.inf
+        now_s = time.monotonic()
+        if durations_s:
+            left_s = max(0.0, (most - number + 1) * median(durations_s[-5:]) - (now_s - start_s))
+        if self.deadline_s - now_s < left_s:
+            left_s, words = max(0.0, self.deadline_s - now_s), "at most {}"
+        left = steps.left(left_s if math.isfinite(left_s) else None, words)
+        self.display.show(steps.line(f"{phase} {number} of {at_most}{most}", left, now=now))
 
     def seconds(self) -> dict[str, tuple[float, float]]:
         """Return the median seconds of one call on base and head, by case."""
@@ -251,7 +257,7 @@ def is_unsteady(values: Sequence[Value]) -> bool:
     )
 
 
-def compare(request: Request, progress: Progress) -> Outcome:
+def compare(request: Request, display: Display) -> Outcome:
     """Measure and judge; raise :class:`SideError` if a side cannot run at all."""
     start_s, start = time.monotonic(), load.moment()
     setting, plan = request.setting, request.plan
@@ -265,14 +271,14 @@ def compare(request: Request, progress: Progress) -> Outcome:
         random.Random(request.seed),  # noqa: S311 - an order, not a secret
         plan,
         math.inf if request.budget_s is None else start_s + request.budget_s,
-        progress,
+        display,
         cases.both,
         skipped=dict(cases.skipped),
         accepted=request.accepted,
     )
     warnings = [*request.warnings, *notes]
     if cases.both:
-        progress(f"{plural(len(cases.both), 'case')} on both sides")
+        display.say(f"{plural(len(cases.both), 'case')} on both sides")
         measured = trial.run(
             cases.groups, plan, measurement, apart=accepted, confirming=partial(setattr, measurement, "plan")
         )

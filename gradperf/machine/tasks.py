@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 from gradperf.machine.files import ROOT, read
 
@@ -37,14 +38,22 @@ def of_python() -> frozenset[int]:
     return frozenset(sys._current_frames())  # documented; the underscore stands for special purposes
 
 
-def begun_by(thread: int) -> str | None:
-    """Return the package whose function a thread of Python was started with; None if that is not in Python."""
-    frame, package = sys._current_frames().get(thread), None
+def work_of(thread: int) -> str | None:
+    """Return the package whose function a thread of Python is executing; None for a thread of a pool without work.
+
+    That is the function it was started with. One that is not written in Python counts to "threading".
+    """
+    frame, package = sys._current_frames().get(thread), "threading"
+    if frame is None or (frame.f_code.co_name == "_worker" and _package(frame) == "concurrent"):
+        return None
     while frame is not None:
-        name = frame.f_globals.get("__name__", "").partition(".")[0]
-        package = package if name in ("threading", "concurrent") else name
+        package = _package(frame) if _package(frame) not in ("threading", "concurrent") else package
         frame = frame.f_back
     return package
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def named(start: str, root: Path = ROOT) -> int:

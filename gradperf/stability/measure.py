@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from gradperf.errors import UserError
+from gradperf.progress.display import Display
+from gradperf.progress.steps import Series
 from gradperf.records.facts import Benchmark, read_benchmark, read_run
 from gradperf.stability import runs
 from gradperf.stability.runs import Case, Kind, Run
@@ -37,7 +39,9 @@ _BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    sum(range(
 _LAST_LINES = 15
 
 
-def measure(counts: Mapping[Kind, int], arguments: Sequence[str], store: Path, page: Path) -> None:
+def measure(
+    counts: Mapping[Kind, int], arguments: Sequence[str], store: Path, page: Path, display: Display
+) -> None:
     """Run the suite as often as ``counts`` says, in a random order; add each run to the store when it ends.
 
     ``page`` is the file of the page: that it differs does not make the code another one. Raises UserError if the
@@ -49,10 +53,13 @@ def measure(counts: Mapping[Kind, int], arguments: Sequence[str], store: Path, p
     known = [run for run in runs.read(store) if run.arguments == tuple(arguments)]
     if todo and not known and todo[0] == "planted":
         todo.insert(0, "quiet")  # it tells which cases there are
+    series = Series(display, len(todo), [run.seconds for run in known])
     for number, kind in enumerate(todo, 1):
+        series.begin(kind)
         planted = slowdowns(known[-1].cases, coin) if kind == "planted" else {}
         with busy_processes() if kind == "busy" else nullcontext():
             stored, output = _recorded(arguments, planted)
+        display.clear()
         name = f"{number} of {len(todo)}, {kind}"
         if stored is None:
             if not known:

@@ -10,26 +10,25 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Protocol, TextIO
+from typing import Any
 
 import pytest
 
 from gradperf.comparison.table import has_waited
 from gradperf.errors import UserError
+from gradperf.progress import steps
+from gradperf.progress.display import Display, Lines, Live, has_colours, is_terminal
 from gradperf.records import storage
 from gradperf.records.facts import HARNESS
 from gradperf.suite import duties, recording, selection
 from gradperf.text.printable import clean
 from gradperf.text.quantities import plural
-
-EVERY_S = 10.0
-"""Where there is no terminal, a line is written this often."""
 
 MOST_RECORDS = 3
 """The newest records that are asked how long each case took."""
@@ -73,14 +72,14 @@ class Progress:
 
     def __str__(self) -> str:
         """Return what is known, as one line."""
+        took = steps.span(self.elapsed_s)
         if self.moments:
             taken, of = self.moments
-            return f"timing all cases once more: {taken} of {of}, {_time(self.elapsed_s)}"
+            return steps.line(f"timing all cases once more: {taken} of {of}", took)
         count = f"{len(self.done)} of {plural(len(self.weights), 'case')}"
-        left = f", about {_time(self.left_s)} left" if self.left_s is not None else ""
-        failed = f", {self.failed} failed" if self.failed else ""
-        now = f"; {self.phase} {self.case}" if self.case and self.phase else ""
-        return f"{count}, {_time(self.elapsed_s)}{left}{failed}{now}"
+        failed = f"{self.failed} failed" if self.failed else ""
+        now = f"{self.phase} {self.case}" if self.case and self.phase else ""
+        return steps.line(count, took, steps.left(self.left_s), failed, now=now)
 
 
 def expected(cases: Sequence[str], took_s: Mapping[str, float]) -> dict[str, float]:
@@ -90,97 +89,23 @@ def expected(cases: Sequence[str], took_s: Mapping[str, float]) -> dict[str, flo
     return {id_: took_s.get(id_, usual) for id_ in cases}
 
 
-def _time(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02} min"
-
-
-class Display(Protocol):
-    """Where progress is shown."""
-
-    def show(self, progress: Progress) -> None:
-        """Show how far the run is; called between timings, also while the output of tests is captured."""
-
-    def say(self, text: str) -> None:
-        """Show a line that stays; called between tests."""
-
-    def between_tests(self, progress: Progress) -> None:
-        """Show how far the run is; called while nothing is captured."""
-
-    def end(self) -> None:
-        """Take away what does not stay."""
-
-
-class Lines:
-    """For an output that is no terminal: a line from time to time."""
-
-    def __init__(self, write_line: Callable[[str], None]) -> None:
-        self._write_line = write_line
-        self._last_s = 0.0
-
-    def show(self, progress: Progress) -> None:
-        """Do nothing: the output of tests may be captured now."""
-
-    def say(self, text: str) -> None:
-        """Write a line."""
-        self._write_line(text)
-
-    def between_tests(self, progress: Progress) -> None:
-        """Write a line, if the last one was some time ago."""
-        if progress.elapsed_s - self._last_s >= EVERY_S:
-            self._last_s = progress.elapsed_s
-            self._write_line(str(progress))
-
-    def end(self) -> None:
-        """Do nothing: all lines stay."""
-
-
-class Live:
-    """For a terminal: a line that changes, below those that stay."""
-
-    def __init__(self, output: TextIO, width: int | None = None) -> None:
-        from rich.console import Console
-        from rich.live import Live as Region
-
-        self._console = Console(file=output, highlight=False, width=width, force_terminal=True)
-        # No thread that refreshes: it would take the CPU from what is timed.
-        self._region = Region(console=self._console, auto_refresh=False, transient=True)
-        self._region.start()
-
-    def show(self, progress: Progress) -> None:
-        """Change the line."""
-        from rich.text import Text
-
-        line = Text(str(progress), overflow="ellipsis", no_wrap=True)
-        self._region.update(line, refresh=True)
-
-    def say(self, text: str) -> None:
-        """Write a line above the one that changes."""
-        self._console.print(text, markup=False)
-
-    between_tests = show
-
-    def end(self) -> None:
-        """Take away the line that changes."""
-        self._region.stop()
-
-
-def display(config: pytest.Config) -> Display | None:
-    """Return where this run shows its progress; None where pytest's own output stays."""
+@contextmanager
+def _display(config: pytest.Config) -> Iterator[Display | None]:
+    """Give this run the place where it shows its progress; None where pytest's own output stays."""
     option, reporter = config.option, config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or option.verbose > 0 or option.verbose < -1 or option.capture == "no" or option.usepdb:
-        return None
-    if option.verbose == 0 and _is_terminal(sys.stdout):
+        yield None
+    elif option.verbose == 0 and is_terminal(sys.stdout):
         # pytest redirects the descriptor while a test runs, so a copy of it is taken now.
-        return Live(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace"))
-    return Lines(reporter.write_line)
-
-
-def _is_terminal(stream: TextIO) -> bool:
-    try:
-        return os.isatty(stream.fileno()) and os.environ.get("TERM", "dumb") != "dumb" and "CI" not in os.environ
-    except (OSError, ValueError):  # an object that is no file
-        return False
+        descriptor = os.dup(sys.stdout.fileno())
+        with open(descriptor, "w", encoding=sys.stdout.encoding, errors="backslashreplace") as output:
+            live = Live(output)
+            try:
+                yield live
+            finally:
+                live.clear()
+    else:
+        yield Lines(reporter.write_line, colours=has_colours(sys.stdout))
 
 
 @dataclass
@@ -206,26 +131,22 @@ def phase(config: pytest.Config, name: str) -> None:
     """Show what is done with the case now, such as "checking"."""
     if shown := config.stash.get(KEY, None):
         shown.progress.phase = name
-        shown.display.show(shown.progress)
+        if shown.display.changes:  # lines are pytest's: the output of a test may be captured now
+            shown.display.show(str(shown.progress))
 
 
 def moment(config: pytest.Config, taken: int, of: int) -> None:
     """Show how many of the last moments were taken."""
     if shown := config.stash.get(KEY, None):
         shown.progress.moments = (taken, of)
-        shown.display.between_tests(shown.progress)
+        shown.display.show(str(shown.progress))
 
 
-def _begin(session: pytest.Session) -> None:
-    """Begin to show the progress of a run that times."""
-    config = session.config
-    if not config.stash[duties.KEY].is_recorded:
-        return
-    cases = dict.fromkeys(selection.case_id(item) for item in session.items if selection.takes_case(item))
-    if cases and (found := display(config)):
-        took_s = earlier(config.stash[recording.KEY].records)
-        config.stash[KEY] = Shown(Progress(expected([*cases], took_s)), found, Counter(map(_group, cases)))
-        config.pluginmanager.get_plugin("terminalreporter").showfspath = False  # type: ignore[union-attr]
+def _cases(session: pytest.Session) -> list[str]:
+    """Return the cases whose progress is shown: those of a run that times."""
+    if not session.config.stash[duties.KEY].is_recorded:
+        return []
+    return [*dict.fromkeys(selection.case_id(item) for item in session.items if selection.takes_case(item))]
 
 
 def earlier(records: Iterable[Path]) -> dict[str, float]:
@@ -262,7 +183,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if not shown.by_problem[group] and id_.partition("-")[0] != HARNESS:
             _problem_is_done(shown, group)
     _warn(shown, item.config.stash[recording.KEY].finished)
-    shown.display.between_tests(shown.progress)
+    shown.display.show(str(shown.progress))
     return result
 
 
@@ -300,10 +221,14 @@ def pytest_report_teststatus(
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # also around the last moments
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Show the progress, and take away the line that changes, however the run ends."""
-    _begin(session)
-    try:
-        return (yield)
-    finally:
-        if shown := session.config.stash.get(KEY, None):
-            shown.display.end()
-            del session.config.stash[KEY]  # what follows is pytest's: the list of failures needs its words
+    config = session.config
+    with _display(config) if (cases := _cases(session)) else nullcontext() as display:
+        if display is None:
+            return (yield)
+        took_s = earlier(config.stash[recording.KEY].records)
+        config.stash[KEY] = Shown(Progress(expected(cases, took_s)), display, Counter(map(_group, cases)))
+        config.pluginmanager.get_plugin("terminalreporter").showfspath = False  # type: ignore[union-attr]
+        try:
+            return (yield)
+        finally:
+            del config.stash[KEY]  # what follows is pytest's: the list of failures needs its words

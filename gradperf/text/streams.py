@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TextIO
 
 
@@ -15,6 +16,16 @@ def say(text: str, *, end: str = "\n") -> None:
     """Print on standard error at once; do nothing if it is closed."""
     with suppress(OSError):
         print(text, end=end, file=sys.stderr, flush=True)
+
+
+def open_closed() -> None:
+    """Let what is written to a closed standard output or error go nowhere, as after ``2>&-``.
+
+    Python has None there. `print` then writes on standard output what is for standard error.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
 
 
 def escape() -> None:

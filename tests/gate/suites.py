@@ -18,6 +18,7 @@ from gradperf.gate.sides.prepare import Side
 from gradperf.pairs import turns
 from gradperf.pairs.meeting import collected
 from gradperf.pairs.process import Process
+from gradperf.progress.display import Lines
 from tests.gate.repositories import CONFIGURATION
 
 QUIET = ["-p", "no:hypothesispytest"]
@@ -136,7 +137,7 @@ def compared(base, head, folder, *arguments, plan=QUICK_PLAN, accepted=None, pla
             planted=planted or {},
             accepted=accepted or {},
         )
-        return session.compare(request, progress=lambda text: None)
+        return session.compare(request, Lines(lambda text: None))
 
 
 SHORT = """

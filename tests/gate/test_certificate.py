@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections import Counter
 from dataclasses import asdict, replace
@@ -211,9 +212,16 @@ def test_end_to_end(certify, capsys):
     assert group.verdict == "regressed"
     assert {run.commit for run in (unchanged, planted, group)} == {git(Path(), "rev-parse", "HEAD")}
     assert Path("page.md").read_text() == markdown([unchanged, planted, group])
-    text = capsys.readouterr().out
+    text, errors = capsys.readouterr()
     assert "planted 1 of 1: regressed" in text
     assert "3 runs so far, in runs.jsonl; written to page.md" in text
+    begun = "gradperf certificate: run {} of {}, since {}; {} 1 of 1"
+    patterns = [
+        begun.format(1, 1, r"\d\d:\d\d", "unchanged"),
+        begun.format(1, 2, r"\d\d:\d\d, all end about .*", "planted"),  # as the one before
+        begun.format(2, 2, r"\d\d:\d\d, all end about .*", "group"),
+    ]
+    assert re.fullmatch("\n".join([*patterns, ""]), errors)
 
 
 def test_unclean(certify, capsys):

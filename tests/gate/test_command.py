@@ -4,6 +4,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.gate.outcomes import outcome
 from tests.gate.repositories import commit, git, make, write
 from tests.gate.suites import QUICK, QUIET, environment, gate, processes_with
 from tests.gate.suites import command as words
+from tests.terminals import on_a_terminal
 
 WORK = """
 def work():
@@ -277,6 +279,53 @@ def test_default_arguments(tmp_path, table, arguments):
     """The default arguments for pytest come from the nearest pyproject.toml; their paths start at its folder."""
     write(tmp_path, {"pyproject.toml": table, "bench/x": "", "sub/x": ""})
     assert pytest_arguments.configured(tmp_path / "sub") == arguments
+
+
+def test_on_a_terminal(repo, temporary, tmp_path):
+    """The line that changes tells the pair and the case, and is gone in the end. The output has the report."""
+    write(repo, {"one.py": WORK.format(count=30_000)})
+    with (tmp_path / "report.txt").open("w") as report:
+        done = on_a_terminal(words(*QUICK), cwd=repo, stdout=report, env=environment(TMPDIR=str(temporary)))
+    assert done.code == 10, done.screen
+    assert "screen 1 of 3; starting 4 processes" in done.written
+    assert "screen 1 of 3; case 1 of 1: bench/test_work.py::test_work" in done.written
+    assert re.search(r"screen 2 of 3, (\S+ s or more left|soon done); the control: bench/", done.written)
+    assert re.search(r"confirm 2 of at most 5, (at most \S+ s left|soon done); starting", done.written)
+    assert all(line.startswith("gradperf gate: ") for line in done.screen[:-1])
+    assert done.screen[-2:] == ["gradperf gate: 1 case on both sides", ""]
+    assert (tmp_path / "report.txt").read_text().startswith("REGRESSED: ")
+
+
+def test_ctrl_c_on_a_terminal(repo, temporary):
+    """The line that changes goes away, and one that tells it stays."""
+    write(repo, {"one.py": WORK.format(count=30_000)})
+    done = on_a_terminal(
+        words(*QUICK), cwd=repo, interrupt_at="screen 2 of 3", env=environment(TMPDIR=str(temporary))
+    )
+    assert done.code == 130
+    assert done.screen[-2:] == ["gradperf: interrupted", ""]
+    assert all(line.startswith("gradperf gate: ") for line in done.screen[:-2])
+
+
+def test_in_a_pipe(repo, temporary):
+    """A line from time to time: here all that would be shown, as it takes no time."""
+    write(repo, {"one.py": WORK.format(count=30_000)})
+    own = "import gradperf.progress.display\ngradperf.progress.display.EVERY_S = 0.0\n"
+    done = subprocess.run(
+        [words()[0], "-c", own + words()[2], "gate", *QUICK],
+        cwd=repo,
+        env=environment(TMPDIR=str(temporary)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 10, done.stderr
+    assert done.stdout.startswith("REGRESSED: ")
+    assert "\x1b" not in done.stderr
+    assert "\r" not in done.stderr
+    assert "gradperf gate: screen 1 of 3; case 1 of 1: bench/test_work.py::test_work\n" in done.stderr
+    assert all(line.startswith("gradperf gate: ") for line in done.stderr.splitlines())
 
 
 def test_ignored_hangup():

@@ -1,6 +1,7 @@
 """Failures of a case on either side are reported, and all other cases are still compared."""
 
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,9 +16,12 @@ from gradperf.gate.measuring.replicate import Setting
 from gradperf.gate.report import terminal
 from gradperf.pairs.process import SideError
 from gradperf.pairs.turns import Value
+from gradperf.progress.display import Lines
+from gradperf.progress.steps import span
 from gradperf.text.table import Terminal
 from tests.gate.repositories import write
 from tests.gate.suites import FakeProcess, compared, faked, processes_with, side
+from tests.terminals import Shown
 
 ZOO = """
 import json
@@ -446,9 +450,9 @@ def fake_run(monkeypatch, few=(), failing=(), planted=None, budget_s=None, plan=
     listed = [{"id": id_, "group": "g", "skipped": None, "control": id_ == "b"} for id_ in ids]
     monkeypatch.setattr(session, "collect", lambda *_: ([listed, listed], []))
     setting = Setting(side(Path("/b")), side(Path("/h"), "head"), (), None, {}, None, False, Path("/f"), None, 1)
-    progress = more.pop("progress", print)
+    display = more.pop("display", Lines(print))
     request = session.Request(setting, plan or Plan(), seed, planted=planted or {}, budget_s=budget_s, **more)
-    return session.compare(request, progress)
+    return session.compare(request, display)
 
 
 @pytest.mark.parametrize(
@@ -533,11 +537,57 @@ def test_a_budget_that_is_enough(monkeypatch):
     assert took_s < 1e6
 
 
+def test_what_is_shown(monkeypatch):
+    """The pair, the case and the time left: by the pairs before, and at most until the budget ends."""
+    shown = Shown()
+    timed_run(monkeypatch, math.inf, display=shown)
+    texts = shown.texts
+    assert texts[:6] == [
+        "3 cases on both sides",
+        "screen 1 of 8; starting 4 processes",
+        "screen 1 of 8; case 1 of 3: a",
+        "screen 1 of 8; case 2 of 3: b",
+        "screen 1 of 8; case 3 of 3: c",
+        "screen 1 of 8; the control: b",
+    ]
+    pair_s = FakeProcess.clock / 8
+    assert texts[6] == f"screen 2 of 8, {span(7 * pair_s)} or more left; starting 4 processes"
+    found = [re.search(r"(\d+):(\d+) min or more left", text) for text in texts[6:]]
+    left_s = [60 * int(one[1]) + int(one[2]) for one in found]
+    assert left_s == sorted(left_s, reverse=True)
+    assert 0.2 * pair_s < left_s[-1] < 0.6 * pair_s  # the control takes two of five turns
+    monkeypatch.undo()
+    shown = Shown()
+    timed_run(monkeypatch, 4 * pair_s, display=shown, planted={"a": 0.5})
+    assert shown.texts[1] == f"screen 1 of 8, at most {span(4 * pair_s)} left; starting 4 processes"
+    monkeypatch.undo()
+    shown = Shown()
+    timed_run(monkeypatch, math.inf, display=shown, planted={"*": 0.2})
+    assert "confirm 1 of at most 24; case 1 of 3: a" in shown.texts
+    assert any(text.startswith("confirm 2 of at most 24, at most ") for text in shown.texts)
+
+
+def test_nothing_is_shown_while_turns_are_taken(monkeypatch):
+    """Drawing takes the CPU."""
+    own, shown = replicate.take_turns, Shown()
+
+    def watched(*arguments, **more):
+        before = len(shown.texts)
+        try:
+            return own(*arguments, **more)
+        finally:
+            assert len(shown.texts) == before
+
+    monkeypatch.setattr(replicate, "take_turns", watched)
+    fake_run(monkeypatch, display=shown)
+    assert len(shown.texts) > 8 * 4
+
+
 def test_plan_that_cannot_alarm(monkeypatch):
     """If the plan can prove none of its suspects, more pairs are taken, and the report says so."""
-    progress = []
-    outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=8), progress=progress.append)
-    assert progress[-1].startswith("confirm 9 of at most 9: ")
+    shown = Shown()
+    outcome = fake_run(monkeypatch, planted={"*": 0.2}, plan=Plan(screen=3, confirm=8), display=shown)
+    assert shown.last.startswith("confirm 9 of at most 9, ")
     assert (outcome.verdict, outcome.exit_code) == ("regressed", 10)
     assert all(len(case.screened) == 3 and len(case.confirmed) == 9 for case in outcome.cases)
     assert outcome.plan["confirm"] == 9

@@ -67,17 +67,35 @@ def _operations(
                 products += 2 * _entries(node, sizes)
             else:  # (m, k) by (k, n), either transposed or not: the first has m·k entries.
                 products += 2 * sizes[node.input[0].partition(":")[0]] * _shape(node.attr)[-1]
-        elif (called := node.attr["f"].func.name) in functions:
-            function = functions[called]
-            names = [argument.name for argument in function.signature.input_arg]
-            shapes = {names[index]: _size(attr.attr) for index, attr in function.arg_attr.items()}
-            within = _operations(function.node_def, shapes, functions, dtype)
-            products, others = products + within.products, others + within.others
-            used |= within.functions
+        elif called := _called(node, functions):
+            inner = [_operations(*_body(functions[name]), functions, dtype) for name in called]
+            # Of the branches of a condition one is run. The others must not stand for its work.
+            products += min(each.products for each in inner)
+            others += min(each.others for each in inner)
+            used = used.union(*(each.functions for each in inner))
         elif node.op not in _MOVES:
             others += sizes[node.input[0].partition(":")[0]] if node.op in _SUMS else _size(node.attr)
             used |= FUNCTIONS & {function_named(node.op)}
     return Operations(products, others, used)
+
+
+def _called(node: Any, functions: Mapping[str, Any]) -> list[str]:
+    """Return the function that a node calls, or the branches of which it calls one.
+
+    Raises NotImplementedError for a loop in the graph: how often it runs is not known.
+    """
+    attributes = node.attr
+    if node.op.endswith("While"):
+        raise NotImplementedError(f"the operations in {node.op} cannot be counted")
+    branches = [attributes[name].func.name for name in ("f", "then_branch", "else_branch")]
+    branches += [branch.name for branch in attributes["branches"].list.func]
+    return [name for name in branches if name in functions]
+
+
+def _body(function: Any) -> tuple[Any, dict[str, int]]:
+    """Return the nodes of a function, and the sizes of its arguments."""
+    names = [argument.name for argument in function.signature.input_arg]
+    return function.node_def, {names[index]: _size(attr.attr) for index, attr in function.arg_attr.items()}
 
 
 def _shape(attributes: Any) -> list[int]:

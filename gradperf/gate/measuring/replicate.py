@@ -7,7 +7,7 @@ for that case alone was 1 % faster than the base, which had imported four framew
 import math
 import random
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from gradperf.machine import threads
 from gradperf.pairs.meeting import NOTHING_TIMED, Answers, check_collected, collected, failure, together
 from gradperf.pairs.process import Process, SideError, WorkerLost, padding
 from gradperf.pairs.turns import Value, Waiting, allows, take_turns
+from gradperf.text.quantities import plural
 
 WORKER = Path(__file__).with_name("worker")
 
@@ -129,11 +130,18 @@ def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, st
 
 
 def replicate(
-    cases: Sequence[str], setting: Setting, coin: random.Random, *, repeats: bool, deadline_s: float = math.inf
+    cases: Sequence[str],
+    setting: Setting,
+    coin: random.Random,
+    *,
+    repeats: bool,
+    deadline_s: float = math.inf,
+    show: Callable[[str], None] = lambda now: None,
 ) -> Replicate:
     """Measure ``cases`` once, with fresh processes; raise :class:`SideError` if a side cannot run.
 
-    After ``deadline_s``, on the clock of ``time.monotonic``, no other case is begun, nor the control.
+    After ``deadline_s``, on the clock of ``time.monotonic``, no other case is begun, nor the control. ``show`` is
+    told what is next, before any turn of it.
     """
     if (start_s := time.monotonic()) > deadline_s:
         return Replicate(not_begun=tuple(cases))
@@ -145,6 +153,7 @@ def replicate(
     coin.shuffle(order)
     # Random numbers and the order of sets may change the work, so they are those of the pair.
     seed = str(coin.randrange(2**32))
+    show(f"starting {plural(len(order), 'process', 'processes')}")
     with ExitStack() as stack:
         processes: dict[str, Process] = {}
         for role in order:
@@ -165,6 +174,7 @@ def replicate(
             if time.monotonic() > deadline_s:
                 measured.not_begun = tuple(cases[number:])
                 return measured
+            show(f"case {number + 1} of {len(cases)}: {case}")
             try:
                 _compare(case, processes, found, setting, coin, measured)
             except WorkerLost as lost:
@@ -177,6 +187,7 @@ def replicate(
             measured.own_modules = any(origins.own_modules != 0 for origins in measured.origins.values())
         is_late = time.monotonic() > deadline_s
         if setting.control is not None and setting.control not in measured.failed and not is_late:
+            show(f"the control: {setting.control}")
             try:
                 _compare_control(setting.control, controls, coin, measured)
             except WorkerLost as lost:

@@ -1,0 +1,1 @@
+"""How far a long command is: what is done now, how much is left, and for how long."""
