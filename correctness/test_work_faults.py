@@ -30,11 +30,15 @@ _THREAD = "leaves work to a thread"
 _WAITS = "it waits in"
 _OTHER_PATH = "takes another path when it is counted than when it is timed"
 
-_IN_FORWARD = "    def forward(parameters: list[Array]) -> tuple[Any, Any]:\n        a = x if exponents is None else x**exponents\n"
-_TENSORS_FORWARD = (
-    "    def forward(parameters: list[torch.Tensor]) -> Any:\n        a = x if powers is None else x**powers\n"
-)
-_TF_LOSS = "    def loss(parameters: Tensors, x: Any, y: Any) -> Any:\n        a = x if exponents is None else x**exponents\n"
+_IN_FORWARD = """    def forward(parameters: list[Array]) -> tuple[Any, Any]:
+        a = x if exponents is None else x**exponents
+"""
+_TENSORS_FORWARD = """    def forward(parameters: list[torch.Tensor]) -> Any:
+        a = x if powers is None else x**powers
+"""
+_TF_LOSS = """    def loss(parameters: Tensors, x: Any, y: Any) -> Any:
+        a = x if exponents is None else x**exponents
+"""
 _JAX_POWERS = "jnp.concatenate([x**k for k in range(powers + 1)], axis=1)"
 
 DONE_ONCE = [
@@ -185,7 +189,7 @@ NEEDLESS = [
 ]
 
 _SLEEP = """    def slow(steps: int = problem.steps) -> dict[str, Any]:
-        __import__("time").sleep(steps * 1e-3)
+        __import__("time").sleep(steps * 4e-3)
         return run(steps)
 
     return slow

@@ -6,6 +6,7 @@ A *store* is a file to which one line of JSON is added for each long measurement
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,12 +26,34 @@ def check_can_write(option: str, file: Path) -> None:
         raise UserError(f"{option}: cannot write {file}: {error.strerror}") from None
 
 
+def check_can_write_in(option: str, folder: Path) -> None:
+    """Raise UserError if ``folder``, the value of ``option``, cannot be made or written in. Leaves nothing."""
+    made: list[Path] = []
+    try:
+        for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+            missing.mkdir()
+            made.append(missing)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:  # the second for a null character
+        raise UserError(
+            f"{option}: cannot write in {folder}: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    finally:
+        for one in reversed(made):
+            one.rmdir()
+
+
 def write(path: Path, text: str) -> None:
     """Write all of ``text`` or nothing: the old file stays until the new one is on the disk.
 
     Raises UserError if that fails.
     """
-    data = text.encode("utf-8", "backslashreplace")  # half a surrogate pair must not lose a run
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # half a surrogate pair must not lose a run
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write all of ``data`` or nothing, as :func:`write` does."""
     try:
         if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout, must not be replaced
             path.write_bytes(data)

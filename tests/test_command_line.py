@@ -19,7 +19,7 @@ from gradperf.gate.decision.trial import Plan
 from tests.conftest import ROOT
 from tests.records import record
 
-NAMES = ("list", "run", "pair", "gate", "certificate", "show", "neighbours", "doctor")
+NAMES = ("list", "run", "pair", "profile", "gate", "certificate", "show", "neighbours", "doctor")
 
 
 def test_version(run_gradperf):

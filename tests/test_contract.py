@@ -6,11 +6,13 @@ import importlib.util
 import inspect
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from gradperf import frameworks, problems
-from gradperf.frameworks.contract import Runtime
+from gradperf.frameworks import profiling
+from gradperf.frameworks.contract import Execution, Runtime
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = ROOT / "gradperf" / "frameworks"
@@ -39,6 +41,18 @@ def test_framework_has_devices_and_the_functions_of_a_runtime(framework):
     for name in (name for name in vars(Runtime) if not name.startswith("_")):
         assert callable(getattr(runtime, name)), name
     assert runtime.missing("cpu") is None
+
+
+@pytest.mark.parametrize("framework", frameworks.names())
+def test_framework_has_a_profiler(framework):
+    """Its ``profiling.py`` has everything of ``profiling.Profiler``."""
+    loaded(framework)
+    profiler = profiling.profiler(framework)
+    assert profiler.KIND in get_args(profiling.Kind)
+    assert isinstance(profiler.TOOL, str)
+    assert set(profiler.WORDS.notes) <= set(get_args(Execution))
+    assert list(inspect.signature(profiler.missing).parameters) == []
+    assert list(inspect.signature(profiler.session).parameters) == ["run", "style", "device"]
 
 
 @pytest.mark.parametrize("framework", frameworks.names())

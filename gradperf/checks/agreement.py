@@ -5,6 +5,7 @@ start from the same initial state. The first gradients are computed from one lar
 also checked at a learning rate that float32 can resolve.
 """
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -52,7 +53,7 @@ class Agreed:
     """What the style prepared: it takes a number of steps."""
     inputs: Arrays
     inputs_sha256: str
-    threads: frozenset[int]
+    threads: frozenset[threading.Thread | int]
     """The threads of Python that there were before the style prepared anything."""
     framework_version: str
     outputs: Arrays

@@ -5,6 +5,7 @@ A framework is the folder ``gradperf/frameworks/<name>/``:
 - ``__init__.py`` states facts that must be known without importing the framework: ``DEVICES``, of "cpu" and "cuda",
   and optionally ``COMPANIONS``, packages whose versions are recorded with its own.
 - ``runtime.py`` is a :class:`Runtime`: a module with its functions.
+- ``profiling.py`` is a ``Profiler``, as ``gradperf/frameworks/profiling.py`` describes it.
 
 Only ``runtime.py`` and the files beside and below it import the framework.
 

@@ -3,6 +3,7 @@
 import os
 import resource
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -33,17 +34,23 @@ def pauses() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
 
 
-def of_python() -> frozenset[int]:
-    """Return the threads of Python, those too that the module ``threading`` does not know."""
-    return frozenset(sys._current_frames())  # documented; the underscore stands for special purposes
+def of_python() -> frozenset[threading.Thread | int]:
+    """Return the threads of Python; those that the module ``threading`` does not know, by their number.
+
+    Numbers are used again as soon as a thread has ended.
+    """
+    known = threading.enumerate()
+    # The underscore stands for special purposes; the function is documented.
+    return frozenset(known) | (sys._current_frames().keys() - {thread.ident for thread in known})
 
 
-def work_of(thread: int) -> str | None:
+def work_of(thread: threading.Thread | int) -> str | None:
     """Return the package whose function a thread of Python is executing; None for a thread of a pool without work.
 
     That is the function it was started with. One that is not written in Python counts to "threading".
     """
-    frame, package = sys._current_frames().get(thread), "threading"
+    number = thread if isinstance(thread, int) else thread.ident
+    frame, package = sys._current_frames().get(number or 0), "threading"
     if frame is None or (frame.f_code.co_name == "_worker" and _package(frame) == "concurrent"):
         return None
     while frame is not None:
