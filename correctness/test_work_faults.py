@@ -196,7 +196,7 @@ _SLEEP = """    def slow(steps: int = problem.steps) -> dict[str, Any]:
 """
 _LATER = """    def early(steps: int = problem.steps) -> dict[str, Any]:
         outputs = run(steps)
-        __import__("threading").Thread(target=lambda: sum(range(10**7))).start()
+        __import__("threading").Thread(target=lambda: [k * k for k in range(10**6)]).start()
         return outputs
 
     return early
@@ -205,7 +205,7 @@ _BY_A_POOL = """    pool = __import__("concurrent.futures", fromlist="x").Thread
 
     def early(steps: int = problem.steps) -> dict[str, Any]:
         outputs = run(steps)
-        pool.submit(lambda: sum(range(10**7)))
+        pool.submit(lambda: [k * k for k in range(10**6)])
         return outputs
 
     return early

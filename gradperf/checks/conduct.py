@@ -75,8 +75,8 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
     product_flops = work.check(agreed, style or agreed.case.implementation)
     work.check_each_step(agreed, style or agreed.case.implementation, settings.seed)
-    path.check(agreed, style or agreed.case.implementation)
     check_execution(agreed, style or agreed.case.implementation)
+    path.check(agreed, style or agreed.case.implementation)
     return product_flops
 
 
@@ -249,6 +249,7 @@ def check_threads(agreed: Agreed) -> None:
     Threads of a framework may, such as those that talk to the processes in which Inductor compiles.
     """
     agreed.run()
+    time.sleep(1e-4)  # so that a thread that was given work begins with it
     begun = tasks.of_python() - agreed.threads
     if working := {work for work in map(tasks.work_of, begun) if work is not None} - {*_FRAMEWORKS}:
         raise Misconduct(
