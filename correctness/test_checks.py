@@ -280,3 +280,22 @@ def test_an_idle_thread_that_does_not_sleep(tiny, settings, monkeypatch):
     finally:
         stop.set()
         worker.join()
+
+
+def test_a_call_outside_of_the_benchmark_that_takes_longer(tiny, settings, monkeypatch):
+    """Then less work was done in the benchmark. A call that takes as long is accepted."""
+    case = agreement.agree(tiny, settings)
+    conduct.check_outside(case, tiny.implementation, round_s=10.0)
+    monkeypatch.setattr(conduct, "OUTSIDE_S", 0.01)
+    with pytest.raises(Misconduct, match="does less work in the benchmark than outside of it"):
+        conduct.check_outside(case, tiny.implementation, round_s=1e-9)
+
+
+def test_a_call_that_waits(tiny, settings):
+    """It is refused if this process gave up its CPU, but not if the host took it."""
+    case = agreement.agree(tiny, settings)
+    rehearsal = conduct.rehearse(case)
+    conduct.check_waits("a case", replace(rehearsal, idle_per_wall=0.9, pauses_per_call=0.1))
+    conduct.check_waits("a case", replace(rehearsal, idle_per_wall=0.2, pauses_per_call=9.0))
+    with pytest.raises(Misconduct, match="it waits in 90% of its time"):
+        conduct.check_waits("a case", replace(rehearsal, idle_per_wall=0.9, pauses_per_call=1.0))
