@@ -7,10 +7,9 @@ exercise nothing. Each is one wrong line.
 
 import pytest
 
+from correctness.places import AUTOGRAD, BY_HAND, JIT, RETURN_RUN, SCAN, TAPE, TENSORS
 from correctness.planted import Fault, check_examined, check_run
-from correctness.test_measurement_faults import AUTOGRAD, BY_HAND, JIT, SCAN, TAPE, TENSORS
 
-_RUN = "    return run\n"
 _OTHERWISE = "is executed otherwise than its style says: {}"
 _MANY_ROUNDS = ("--benchmark-min-rounds=300",)
 _PRECISION = "(does less work|outputs are off|disagrees|went another way)"
@@ -116,7 +115,7 @@ OTHER_PRECISION = [
     Fault(
         "in float64",
         *BY_HAND,
-        _RUN,
+        RETURN_RUN,
         _in_double('a.astype("f4")', "weight_gradient"),
         dtype="float32",
         caught_by=_PRECISION,
@@ -124,7 +123,7 @@ OTHER_PRECISION = [
     Fault(
         "in float64",
         *TENSORS,
-        _RUN,
+        RETURN_RUN,
         _in_double("a.float()", "device", '"float64"'),
         dtype="float32",
         caught_by=_PRECISION,
@@ -132,7 +131,7 @@ OTHER_PRECISION = [
     Fault(
         "in float64",
         *JIT,
-        _RUN,
+        RETURN_RUN,
         _in_double('a.astype("float32")', "device", "step"),
         dtype="float32",
         caught_by=_PRECISION,
@@ -215,7 +214,13 @@ OF_A_RUN = [
     # Honest until it is timed.
     *(
         _as_user(
-            "less from the 60th call on", *style, _RUN, _later(copy), _LESS, options=_MANY_ROUNDS, spares=_PARTS
+            "less from the 60th call on",
+            *style,
+            RETURN_RUN,
+            _later(copy),
+            _LESS,
+            options=_MANY_ROUNDS,
+            spares=_PARTS,
         )
         for style, copy in (
             (BY_HAND, "array.copy()"),
@@ -225,7 +230,7 @@ OF_A_RUN = [
         )
     ),
     *(
-        _as_user("less in the benchmark", *style, _RUN, _when_timed(copy), _LESS, spares=_PARTS)
+        _as_user("less in the benchmark", *style, RETURN_RUN, _when_timed(copy), _LESS, spares=_PARTS)
         for style, copy in ((BY_HAND, "array.copy()"), (TENSORS, "array.clone()"))
     ),
     # State that is left behind.

@@ -7,22 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from correctness.places import AUTOGRAD, BY_HAND, INPLACE, JAX_NETWORK, JIT, RETURN_RUN, TAPE, TENSORS, TF_NETWORK
 from correctness.planted import Fault, check_examined, prepared
-from correctness.test_measurement_faults import (
-    AUTOGRAD,
-    BY_HAND,
-    INPLACE,
-    JAX_NETWORK,
-    JIT,
-    TAPE,
-    TENSORS,
-    TF_NETWORK,
-)
 from gradperf.checks import agreement, conduct
 
 _POLYNOMIAL = "polynomial_degree4"
 _OFTEN = 20
-_RUN = "    return run\n"
 _ONCE = "some is done once, and not at each step"
 _CALLS = "does more work than the problem takes: it calls {}"
 _MORE = "does more work than the problem takes: .* operations outside of matrix products"
@@ -218,39 +208,39 @@ def _lazy(outputs):
 
 AT_ANOTHER_TIME = [
     *(
-        Fault("a sleep", *style, _RUN, _SLEEP, caught_by=_WAITS, in_seconds=True)
+        Fault("a sleep", *style, RETURN_RUN, _SLEEP, caught_by=_WAITS, in_seconds=True)
         for style in (BY_HAND, TENSORS, AUTOGRAD, TAPE, JIT)
     ),
     *(
-        Fault("a thread that goes on", *style, _RUN, _LATER, caught_by=_THREAD)
+        Fault("a thread that goes on", *style, RETURN_RUN, _LATER, caught_by=_THREAD)
         for style in (BY_HAND, TENSORS, TAPE)
     ),
-    *(Fault("a pool that goes on", *style, _RUN, _BY_A_POOL, caught_by=_THREAD) for style in (BY_HAND, JIT)),
+    *(Fault("a pool that goes on", *style, RETURN_RUN, _BY_A_POOL, caught_by=_THREAD) for style in (BY_HAND, JIT)),
     Fault(
         "a dict of its own",
         *BY_HAND,
-        _RUN,
+        RETURN_RUN,
         _lazy('type("Lazy", (dict,), {})(run(steps))'),
         caught_by="returned a Lazy.*, not a dict",
     ),
     Fault(
         "a dict of its own",
         *JIT,
-        _RUN,
+        RETURN_RUN,
         _lazy('type("Lazy", (dict,), {})(run(steps))'),
         caught_by="returned a Lazy.*, not a dict",
     ),
     Fault(
         "arrays of its own",
         *BY_HAND,
-        _RUN,
+        RETURN_RUN,
         _lazy('{n: a.view(type("Lazy", (np.ndarray,), {})) for n, a in run(steps).items()}'),
         caught_by="is a Lazy, not a plain array of numpy",
     ),
     Fault(
         "tensors of its own",
         *TENSORS,
-        _RUN,
+        RETURN_RUN,
         _lazy('{n: a.as_subclass(type("Lazy", (torch.Tensor,), {})) for n, a in run(steps).items()}'),
         caught_by="is a Lazy, not a plain array of torch",
     ),
