@@ -38,6 +38,7 @@ def check(agreed: Agreed, style: Style) -> None:
 
     step = partial(agreed.run_steps, 1)
     folder = Path(style.prepare.__code__.co_filename).parent.parent
+    step()  # the first call of this length may be traced
     timed = instructions(step, folder)
     counted = instructions(lambda: agreed.runtime.operations(step, prepare, agreed.inputs), folder)
     if place := parting(timed, counted):
