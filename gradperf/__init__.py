@@ -3,8 +3,8 @@
 A *problem* says what is computed, a *style* how, and a *case* is one problem in one style on one device in one
 dtype. Importing this package imports neither numpy nor any framework.
 
-Public are the functions :func:`check`, :func:`pair`, :func:`load` and :func:`explain`, the commands with their
-options and exit codes, the schemas of the records, the pytest marker ``gate``, the environment variable
+Public are the functions :func:`check`, :func:`bench`, :func:`pair`, :func:`load` and :func:`explain`, the commands
+with their options and exit codes, the schemas of the records, the pytest marker ``gate``, the environment variable
 ``GRADPERF_GATE`` and :mod:`gradperf.stage`, which reads it. Everything else may change in any version.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = ("Checked", "LoadedRun", "Paired", "check", "explain", "load", "pair")
+_PUBLIC = ("Benched", "Checked", "LoadedRun", "Paired", "bench", "check", "explain", "load", "pair")
 """Names in :mod:`gradperf.api`.
 
 Their types are in the stub beside this file: an import here, though only for types, would count among the sources

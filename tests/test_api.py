@@ -344,3 +344,53 @@ def test_every_training_can_be_checked():
             with pytest.raises(UserError):
                 gradperf.check(lambda **inputs: seen.extend(inputs), problem.name)  # noqa: B023 - called at once
             assert {"x", "y", "w1"} <= set(seen)
+
+
+def test_bench_checks_and_times():
+    """Every style is checked and timed in fresh processes; the fastest comes first, the baseline is 1."""
+    benched = gradperf.bench("tiny_3x2x1", ["numpy.by_hand", "numpy.by_hand_inplace"])
+    rows = {row["style"]: row for row in benched.records()}
+    assert rows.keys() == {"numpy.by_hand", "numpy.by_hand_inplace"}
+    steps_s = [row["step_s"] for row in benched.records()]
+    assert steps_s == sorted(steps_s)
+    assert rows["numpy.by_hand"]["ratio"] == 1
+    other = rows["numpy.by_hand_inplace"]
+    assert other["low"] < other["ratio"] < other["high"]
+    assert other["ratio"] == pytest.approx(other["step_s"] / rows["numpy.by_hand"]["step_s"])
+    assert all(0 < row["gradient_error"] < 1e-5 for row in rows.values())
+    assert "<table>" in benched._repr_html_()
+    assert "fresh processes" in str(benched)
+
+
+def test_bench_without_the_baseline():
+    """Then the fastest is 1."""
+    benched = gradperf.bench("matmul_8x8x8", ["numpy.einsum"])
+    assert (benched.baseline, [row["ratio"] for row in benched.records()]) == ("numpy.einsum", [1])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: gradperf.bench("tiny_3x2x2"), "unknown problem 'tiny_3x2x2'. Did you mean 'tiny_3x2x1'"),
+        (lambda: gradperf.bench("tiny_3x2x1", ["numpy.by_hnd"]), "unknown style 'numpy.by_hnd'. Did you mean"),
+        (lambda: gradperf.bench("tiny_3x2x1", dtype="float16"), "unknown dtype 'float16'"),
+        (lambda: gradperf.bench("matmul_512x512x512", ["numpy.loops"]), "cannot run here: .* Python calls"),
+    ],
+)
+def test_bench_of_what_does_not_exist(call, message):
+    """One line says what is wrong."""
+    with pytest.raises(UserError, match=message):
+        call()
+
+
+def test_bench_of_a_wrong_style(monkeypatch, tmp_path):
+    """Nothing is shown of a style that disagrees with the reference."""
+    from correctness.planted import Fault, planted_package
+
+    fault = Fault("", "numpy", "by_hand", "frameworks/numpy/backprop.py", "2 / divisor * residual", "3 * residual")
+    planted_package(fault, tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        UserError, match=r"so none is shown:\ntiny_3x2x1-numpy.by_hand-cpu-float32: w1 .* disagrees"
+    ):
+        gradperf.bench("tiny_3x2x1", ["numpy.by_hand"])

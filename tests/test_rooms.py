@@ -58,7 +58,8 @@ MAY_IMPORT = {
         "report",
         "",
     },
-    "api": CASES | RUNS | {"checks", "commands", "pairs", "stats"},
+    "fresh": CASES | {"checks", "timing"},
+    "api": CASES | RUNS | {"checks", "commands", "fresh", "pairs", "stats", "timing"},
     "__main__": {"commands"},
     "": set(),
 }
