@@ -7,7 +7,7 @@ exercise nothing. Each is one wrong line.
 
 import pytest
 
-from correctness.places import AUTOGRAD, BY_HAND, JIT, RETURN_RUN, SCAN, TAPE, TENSORS
+from correctness.places import AUTOGRAD, BY_HAND, CALLED_BY, JIT, RETURN_RUN, SCAN, TAPE, TENSORS
 from correctness.planted import Fault, check_examined, check_run
 
 _OTHERWISE = "is executed otherwise than its style says: {}"
@@ -182,20 +182,18 @@ def _later(copy):
 
 def _when_timed(copy):
     """Return source code that returns copies of results when pytest-benchmark calls it."""
-    return f"""    import inspect
-
-    kept: dict[int, Any] = {{}}
+    return (
+        CALLED_BY
+        + f"""    kept: dict[int, Any] = {{}}
 
     def called(steps: int = problem.steps) -> dict[str, Any]:
-        frame = inspect.currentframe()
-        while frame is not None and "pytest_benchmark" not in frame.f_code.co_filename:
-            frame = frame.f_back
-        if frame is None or steps not in kept:
+        if not is_called_by("pytest_benchmark") or steps not in kept:
             kept[steps] = run(steps)
         return {{name: {copy} for name, array in kept[steps].items()}}
 
     return called
 """
+    )
 
 
 # What is kept in Python is another path too, so the check of paths may see it first.

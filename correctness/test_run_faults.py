@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from correctness.places import RETURN_RUN
+from correctness.places import CALLED_BY, RETURN_RUN
 from correctness.planted import Fault, check_run, planted_package, recorded, skip_unless_possible, time_case
 
 _PROBLEMS = "problems/training.py"
@@ -16,30 +16,32 @@ _PHASES = ("test_forward", "test_backward")
 _TWO_THREADS = ("--threads", "2")
 _MANY_ROUNDS = ("--benchmark-min-rounds=100",)
 _TINY = "tiny_3x2x1"
-_SINCE_TIMED = """    import sys
-
-    timed = []
+_SINCE_TIMED = (
+    CALLED_BY
+    + """    timed = []
 
     def has_begun():  # pytest-benchmark times in its function "runner"
-        caller = sys._getframe()
-        while caller is not None and caller.f_code.co_name != "runner":
-            caller = caller.f_back
-        timed.extend([True] if caller is not None else [])
+        timed.extend([True] * is_called_by("benchmark/fixture.py runner"))
         return bool(timed)
 """
+)
 _NOT_RECORDED = r"NOT RECORDED, .*\s+tiny_3x2x1-numpy\.by_hand-cpu-float32:\s+√losses\s+of\s+the\s+"
-_WRONG_WITHIN = """    import sys
 
-    def later(steps: int = problem.steps) -> dict[str, Any]:
-        outputs, caller = run(steps), sys._getframe()
-        while caller is not None and caller.f_code.co_name != "{function}":
-            caller = caller.f_back
-        if caller is not None:
-            outputs["losses"] *= 2
+
+def _wrong_within(function, wrong='outputs["losses"] *= 2'):
+    """Return source code that does something else where a function calls it."""
+    return (
+        CALLED_BY
+        + f"""    def later(steps: int = problem.steps) -> dict[str, Any]:
+        outputs = run(steps)
+        if is_called_by(" {function}"):
+            {wrong}
         return outputs
 
     return later
 """
+    )
+
 
 RUN_FAULTS = [
     # Threads.
@@ -263,12 +265,12 @@ RUN_FAULTS = [
         RETURN_RUN,
         _SINCE_TIMED
         + """
-    kept: dict[str, Any] = {}
+    kept: dict[int, Any] = {}
 
     def once(steps: int = problem.steps) -> dict[str, Any]:
-        if not has_begun():
-            kept.update(run(steps))
-        return {name: array.copy() for name, array in kept.items()}
+        if not has_begun() or steps not in kept:
+            kept[steps] = run(steps)
+        return {name: array.copy() for name, array in kept[steps].items()}
 
     return once
 """,
@@ -311,7 +313,7 @@ RUN_FAULTS = [
 
     def once(steps=None):
         products = [a @ b for a in left[:steps]]
-        if not has_begun():
+        if not has_begun() or len(total) != len(products):
             total[:] = products
         else:
             total[:] = [old + new for old, new in zip(total, products, strict=True)]
@@ -406,7 +408,7 @@ RUN_FAULTS = [
         "by_hand",
         "frameworks/numpy/backprop.py",
         RETURN_RUN,
-        _WRONG_WITHIN.format(function="_take_all"),
+        _wrong_within("_take_all"),
         _TINY,
         spares=_PHASES,
         caught_by=_NOT_RECORDED + r"call\s+after\s+the\s+timed\s+ones",
@@ -417,9 +419,7 @@ RUN_FAULTS = [
         "by_hand",
         "frameworks/numpy/backprop.py",
         RETURN_RUN,
-        _WRONG_WITHIN.format(function="_take_all").replace(
-            'outputs["losses"] *= 2', 'raise MemoryError("of all things")'
-        ),
+        _wrong_within("_take_all", 'raise MemoryError("of all things")'),
         _TINY,
         spares=_PHASES,
         caught_by=r"NOT RECORDED, .*\s+tiny_3x2x1-numpy\.by_hand-cpu-float32: +MemoryError: of all things",
@@ -430,7 +430,7 @@ RUN_FAULTS = [
         "by_hand",
         "frameworks/numpy/backprop.py",
         RETURN_RUN,
-        _WRONG_WITHIN.format(function="_moment"),
+        _wrong_within("_moment"),
         _TINY,
         spares=_PHASES,
         caught_by=r"NOT RECORDED, .*\s+in\s+the\s+second\s+process:\s+tiny_3x2x1-numpy\.by_hand-cpu-float32:",
