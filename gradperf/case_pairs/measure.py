@@ -91,7 +91,7 @@ def measure(
 ) -> list[Value]:
     """Measure one fresh pair of processes; return one value for each case of the roles. Raise as :func:`ratios`.
 
-    ``show`` is told which case is next, while both processes still prepare it.
+    ``show`` gets the case that is next, while both processes still prepare it.
     """
     roles = {"first": first, "second": second}
     show("starting two processes")

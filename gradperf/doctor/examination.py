@@ -93,7 +93,7 @@ def examine(
 ) -> Examination:
     """Measure for about ``seconds`` with ``count`` threads, already bound; ``variables`` is what was set before.
 
-    ``show`` is told what is measured next.
+    ``show`` gets what is measured next.
     """
     start_s, start = time.perf_counter(), load.moment()
     cpus = detect_cpus()

@@ -97,7 +97,7 @@ def measure_noise(
 ) -> list[Noise]:
     """Time each of ``cases`` against itself for about ``seconds``, but at least :data:`LEAST` times each way.
 
-    ``show`` is told what is measured next.
+    ``show`` gets what is measured next.
     """
     settings = Settings(threads=threads)
     coin = random.Random()  # noqa: S311 - an order, not a secret

@@ -1,6 +1,6 @@
 """Where it is shown how far a command is: on a terminal in one line that changes, elsewhere in lines that stay.
 
-Nothing is drawn while anything is timed: no thread draws, so a display changes only when it is told to.
+Nothing is drawn while anything is timed: no thread draws, so a display changes only when it is called.
 """
 
 import os
@@ -199,7 +199,7 @@ def has_colours(stream: TextIO) -> bool:
 
 @contextmanager
 def on_stderr(command: str) -> Iterator[Display]:
-    """Give a command its display; take away the line that changes, however the command ends.
+    """Yield the display of a command; take away the line that changes, however the command ends.
 
     It is on standard error: standard output has the results. Lines that stay begin with the name of the command.
     """

@@ -119,7 +119,7 @@ def _called(run: Run, files: set[str]) -> list[tuple[CodeType, Place | None]]:
 
 @contextmanager
 def _profiled(profiler: Any, codes: Iterable[CodeType]) -> Iterator[None]:
-    """Give all functions with one of these codes a code that the profiler knows, and those that they make too."""
+    """Replace the code of all functions that have or make one of these codes by code that is profiled."""
     known: dict[CodeType, CodeType] = {}
 
     def added(code: CodeType) -> CodeType:
