@@ -430,8 +430,8 @@ def test_framework_is_missing(run_gradperf, stand_in):
         (("tiny_3x2x1", "by_hand", "--seconds", "0"), "argument --seconds: expected a number above 0, not '0'"),
         (("tiny_3x2x1", "by_hand", "--top", "0"), "argument --top: expected a whole number of at least 1, not '0'"),
         (
-            ("tiny_3x2x1", "by_hand", "--json", "/nowhere/p.json"),
-            "--json: cannot write /nowhere/p.json: No such file",
+            ("tiny_3x2x1", "by_hand", "--json", "/nowhere/at/all/p.json"),
+            "--json: cannot write /nowhere/at/all/p.json: No such file",
         ),
         (("tiny_3x2x1", "by_hand", "--output", __file__), f"--output: cannot write in {__file__}: Not a directory"),
         (("tiny_3x2x1", "by_hand", "--output", "/proc/x/y"), "--output: cannot write in /proc/x/y: No such file"),

@@ -27,6 +27,7 @@ from gradperf.frameworks.profiling import (
     ViewerFile,
     Words,
 )
+from gradperf.frameworks.tensorflow.quiet import quietly
 
 _CHEAP = (
     "tf.profiler leaves out what TensorFlow takes for a cheap operation of a graph: its time is in the row of the "
@@ -57,7 +58,7 @@ def session(run: Run, style: Style, device: str) -> Iterator[Session]:
     def record(call: Callable[[], Any]) -> Recording:
         nonlocal written
         with tempfile.TemporaryDirectory() as folder:
-            with tf.profiler.experimental.Profile(folder, options):
+            with quietly(), tf.profiler.experimental.Profile(folder, options):
                 start_s = time.perf_counter()
                 call()
                 wall_s = time.perf_counter() - start_s

@@ -1,4 +1,4 @@
-"""Holds back what TensorFlow's C++ library writes when it is imported, whatever its log level says."""
+"""Holds back what TensorFlow's C++ library writes when it is imported or profiles, whatever its log level."""
 
 import os
 import sys
