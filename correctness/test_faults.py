@@ -8,38 +8,40 @@ from dataclasses import replace
 
 import pytest
 
+from correctness.places import (
+    AUTOGRAD,
+    BY_HAND,
+    GRAPH,
+    INPLACE,
+    JIT,
+    SCAN,
+    TAPE,
+    TENSORS,
+    TF_NETWORK,
+    TORCH_NETWORK,
+)
 from correctness.planted import Fault, prepared
 from gradperf.checks import agreement
 
-BACKPROP = ("numpy", "by_hand", "backprop.py")
 NUMPY_UPDATE = ("numpy", "by_hand", "optimizers.py")
-INPLACE = ("numpy", "by_hand_inplace", "training/by_hand_inplace.py")
 OUTER = ("numpy", "outer_product", "training/outer_product.py")
-TENSORS = ("torch", "tensors", "training/tensors.py")
 LAYERS = ("torch", "layers", "training/layers.py")
-AUTOGRAD = ("torch", "autograd", "by_autograd.py")
-TORCH_NETWORK = ("torch", "autograd", "network.py")
 TORCH_UPDATE = ("torch", "autograd", "optimizers.py")
 FUNCTION = ("torch", "function", "training/function.py")
 MODULE = ("torch", "module", "training/module.py")
-TF_NETWORK = ("tensorflow", "tape", "network.py")
 TF_UPDATE = ("tensorflow", "function", "optimizers.py")
-TF_TAPE = ("tensorflow", "tape", "by_tape.py")
-GRAPH = ("tensorflow", "graph", "training/graph.py")
 KERAS = ("tensorflow", "keras", "training/keras.py")
 JAX_NETWORK = ("jax", "jit", "network.py")
-JAX_SCAN = ("jax", "scan", "training/scan.py")
-JAX_STEPWISE = ("jax", "jit", "stepwise.py")
 
 _ADAM = "tiny_bias_adam_3x2x1"
 _RELU = '"relu": (lambda z: np.maximum(z, 0), lambda delta, z: delta * (z > 0)),'
 
 FAULTS = [
     # Notebook D's two errors.
-    Fault("bias gradient divided by the batch", *BACKPROP, "delta.sum(axis=0)", "delta.mean(axis=0)"),
+    Fault("bias gradient divided by the batch", *BY_HAND, "delta.sum(axis=0)", "delta.mean(axis=0)"),
     Fault(
         "mask from before the bias was added",
-        *BACKPROP,
+        *BY_HAND,
         """            if b is not None:
                 z = z + parameters[b]
             tape.append((a, z))
@@ -48,23 +50,23 @@ FAULTS = [
             a = activation(z if b is None else z + parameters[b])""",
     ),
     # Wrong gradients.
-    Fault("factor 2 missing", *BACKPROP, "2 / divisor * residual", "1 / divisor * residual"),
-    Fault("sign of the residual", *BACKPROP, "residual = a - y", "residual = y - a"),
-    Fault("mask dropped", *BACKPROP, _RELU, _RELU.replace("delta * (z > 0)", "delta")),
-    Fault("mask inverted", *BACKPROP, _RELU, _RELU.replace("z > 0", "z <= 0")),
-    Fault("≥ for > at a kink", *BACKPROP, _RELU, _RELU.replace("z > 0", "z >= 0"), "at_the_kink"),
-    Fault("product transposed", *BACKPROP, "delta @ parameters[w].T", "delta @ parameters[w]", "square"),
-    Fault("mean for sum in the loss", *BACKPROP, ".sum() / divisor", ".mean() / divisor"),
-    Fault("divisor forgotten", *BACKPROP, "2 / divisor * residual", "2 * residual", "polynomial_degree4"),
+    Fault("factor 2 missing", *BY_HAND, "2 / divisor * residual", "1 / divisor * residual"),
+    Fault("sign of the residual", *BY_HAND, "residual = a - y", "residual = y - a"),
+    Fault("mask dropped", *BY_HAND, _RELU, _RELU.replace("delta * (z > 0)", "delta")),
+    Fault("mask inverted", *BY_HAND, _RELU, _RELU.replace("z > 0", "z <= 0")),
+    Fault("≥ for > at a kink", *BY_HAND, _RELU, _RELU.replace("z > 0", "z >= 0"), "at_the_kink"),
+    Fault("product transposed", *BY_HAND, "delta @ parameters[w].T", "delta @ parameters[w]", "square"),
+    Fault("mean for sum in the loss", *BY_HAND, ".sum() / divisor", ".mean() / divisor"),
+    Fault("divisor forgotten", *BY_HAND, "2 / divisor * residual", "2 * residual", "polynomial_degree4"),
     Fault(
         "powers from 1",
-        *BACKPROP,
+        *BY_HAND,
         "np.arange(problem.powers + 1, ",
         "1 + np.arange(problem.powers + 1, ",
         "polynomial_degree4",
     ),
-    Fault("float32 inside float64", *BACKPROP, "a = activation(z)", 'a = activation(z.astype("f4")).astype("f8")'),
-    Fault("result in float32", *BACKPROP, 'dtype=inputs["x"].dtype', 'dtype="f4"'),
+    Fault("float32 inside float64", *BY_HAND, "a = activation(z)", 'a = activation(z.astype("f4")).astype("f8")'),
+    Fault("result in float32", *BY_HAND, 'dtype=inputs["x"].dtype', 'dtype="f4"'),
     Fault("outer products averaged", *OUTER, ".sum(axis=0)", ".mean(axis=0)"),
     Fault(
         "input gradient by the mask alone",
@@ -165,13 +167,13 @@ FAULTS = [
     # Wrong updates.
     Fault(
         "a stale weight",
-        *BACKPROP,
+        *BY_HAND,
         "gradients = backward(parameters, tape)\n            update",
         "gradients = backward(initial, tape)\n            update",
     ),
     Fault(
         "a skipped step",
-        *BACKPROP,
+        *BY_HAND,
         "            losses[t], tape = forward",
         "            if t == 7:\n                continue\n            losses[t], tape = forward",
     ),
@@ -217,15 +219,13 @@ FAULTS = [
     ),
     Fault(
         "every other step",
-        *JAX_SCAN,
+        *SCAN,
         "return (parameters, state), (loss, gradients)",
         "return (carry[0] if _ is not None else parameters, state), (loss, gradients)".replace(
             "carry[0] if _ is not None else parameters", "[(p + q) / 2 for p, q in zip(parameters, carry[0])]"
         ),
     ),
-    Fault(
-        "loss of a step late", *JAX_STEPWISE, "losses.append(loss)", "losses.append(losses[-1] if losses else loss)"
-    ),
+    Fault("loss of a step late", *JIT, "losses.append(loss)", "losses.append(losses[-1] if losses else loss)"),
     Fault(
         "epsilon inside the root",
         *JAX_NETWORK,
@@ -234,7 +234,7 @@ FAULTS = [
         _ADAM,
     ),
     Fault(
-        "first weight not reset", *TF_TAPE, "for variable, start in initial:", "for variable, start in initial[1:]:"
+        "first weight not reset", *TAPE, "for variable, start in initial:", "for variable, start in initial[1:]:"
     ),
     Fault(
         "float32 update in float64",
@@ -260,7 +260,7 @@ FAULTS = [
     # One for each check that no other check would replace.
     Fault(
         "gradient off by 1e-10",
-        *BACKPROP,
+        *BY_HAND,
         "delta = 2 / divisor * residual",
         "delta = (2 + 2e-10) / divisor * residual",
         caught_by="is off by 1e-10 of its norm, allowed 1e-11",
@@ -302,7 +302,7 @@ FAULTS = [
     ),
     Fault(
         "late losses too high",
-        *BACKPROP,
+        *BY_HAND,
         "losses[t], tape = forward(parameters)",
         "losses[t], tape = forward(parameters)\n            losses[t] = max(losses[t], 200)",
         "long",
@@ -311,7 +311,7 @@ FAULTS = [
     ),
     Fault(
         "negative losses",
-        *BACKPROP,
+        *BY_HAND,
         "np.square(residual).sum() / divisor, ",
         "-np.square(residual).sum() / divisor, ",
         caught_by="holds a number that is not a sum of squares",

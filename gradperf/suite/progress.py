@@ -91,7 +91,7 @@ def expected(cases: Sequence[str], took_s: Mapping[str, float]) -> dict[str, flo
 
 @contextmanager
 def _display(config: pytest.Config) -> Iterator[Display | None]:
-    """Give this run the place where it shows its progress; None where pytest's own output stays."""
+    """Yield where this run shows its progress; None where pytest's own output stays."""
     option, reporter = config.option, config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or option.verbose > 0 or option.verbose < -1 or option.capture == "no" or option.usepdb:
         yield None
