@@ -5,6 +5,8 @@ from collections import Counter
 import hypothesis
 import pytest
 
+from correctness.networks import SQUARE
+from gradperf import problems
 from gradperf.suite import selection
 
 PLANTED = "planted_fault"
@@ -22,6 +24,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     selection.parametrize(metafunc, all_dtypes=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what torch compiles for seconds as slow, except what ``perf/`` times: a problem in its own dtype."""
+    for item in items:
+        if not selection.takes_case(item) or "-torch.compiled-" not in (id_ := selection.case_id(item)):
+            continue
+        problem, *_, dtype = id_.split("-")
+        network = item.callspec.params.get("network", SQUARE)  # type: ignore[attr-defined]
+        if network != SQUARE or dtype != problems.find(problem).dtype:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

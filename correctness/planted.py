@@ -65,6 +65,14 @@ class Fault:
         return f"{self.framework}.{self.style}: {self.what}"
 
 
+def in_runs(faults):
+    """Return the parameters of a test that plants each fault in a whole run, which a framework makes slow."""
+    return [
+        pytest.param(fault, id=fault.id, marks=[] if fault.framework == "numpy" else [pytest.mark.slow])
+        for fault in faults
+    ]
+
+
 def _change(root, fault):
     changed = root / fault.file
     source = changed.read_text()

@@ -8,7 +8,7 @@ exercise nothing. Each is one wrong line.
 import pytest
 
 from correctness.places import AUTOGRAD, BY_HAND, CALLED_BY, JIT, RETURN_RUN, SCAN, TAPE, TENSORS
-from correctness.planted import Fault, check_examined, check_run
+from correctness.planted import Fault, check_examined, check_run, in_runs
 
 _OTHERWISE = "is executed otherwise than its style says: {}"
 _MANY_ROUNDS = ("--benchmark-min-rounds=300",)
@@ -367,7 +367,7 @@ def test_conduct_is_examined(fault, choice, settings, tmp_path):
 
 
 @pytest.mark.planted_fault
-@pytest.mark.parametrize("fault", OF_A_RUN, ids=lambda fault: fault.id)
+@pytest.mark.parametrize("fault", in_runs(OF_A_RUN))
 def test_conduct_fails_a_run(fault, choice, tmp_path):
     """A user's run sees it, and records nothing of the case."""
     check_run(fault, choice, tmp_path)

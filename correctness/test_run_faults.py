@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 
 from correctness.places import CALLED_BY, RETURN_RUN
-from correctness.planted import Fault, check_run, planted_package, recorded, skip_unless_possible, time_case
+from correctness.planted import (
+    Fault,
+    check_run,
+    in_runs,
+    planted_package,
+    recorded,
+    skip_unless_possible,
+    time_case,
+)
 
 _PROBLEMS = "problems/training.py"
 _PRODUCTS = '    return lambda steps=None: {"product": [a @ b for a in left[:steps]]}\n'
@@ -439,7 +447,7 @@ RUN_FAULTS = [
 
 
 @pytest.mark.planted_fault
-@pytest.mark.parametrize("fault", RUN_FAULTS, ids=lambda fault: fault.id)
+@pytest.mark.parametrize("fault", in_runs(RUN_FAULTS))
 def test_fault_fails_a_run(fault, choice, tmp_path):
     """A user's run of the faulty package fails, with a message, and records nothing of the case."""
     check_run(fault, choice, tmp_path)

@@ -267,15 +267,6 @@ def test_pair(run_gradperf):
     assert abs(math.log(middle)) < 0.7
 
 
-def test_neighbours(run_gradperf):
-    """``gradperf neighbours`` prints a ratio and its interval for each case."""
-    pytest.importorskip("jax")
-    done = run_gradperf("neighbours", NUMPY, "--pairs", "6")
-    assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"[\d.]+ times as long beside .* \([\d.]+–[\d.]+\)  \S+", done.stdout)) == 1
-    assert "95 % intervals of 6 pairs of processes" in done.stdout
-
-
 @pytest.mark.parametrize("command", [("pair", NUMPY, NUMPY), ("neighbours", NUMPY)], ids=lambda words: words[0])
 @pytest.mark.parametrize(
     ("arguments", "message"),

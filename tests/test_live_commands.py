@@ -17,10 +17,10 @@ OTHER = "tiny_3x2x1-numpy.by_hand_inplace-cpu-float32"
 GRADPERF = [sys.executable, "-m", "gradperf"]
 
 
-def in_a_pipe(folder, *words):
-    """Run a command whose lines would come without a wait between them."""
+def in_a_pipe(folder, *words, before=""):
+    """Run a command whose lines would come without a wait between them, after the source code ``before``."""
     program = (
-        "import sys\n"
+        f"{before}import sys\n"
         "from gradperf.commands import main\n"
         "from gradperf.progress import display\n"
         "display.EVERY_S = 0.0\n"
@@ -66,12 +66,21 @@ def test_pair_on_a_terminal(tmp_path):
 
 
 def test_neighbours_in_a_pipe(tmp_path):
-    """Lines on standard error, and the ratio alone on standard output."""
+    """Lines on standard error; the ratio and its interval alone on standard output."""
     pytest.importorskip("jax")
-    done = in_a_pipe(tmp_path, "neighbours", NUMPY, "--pairs", "6")
+    # Another framework as a neighbour would only make each process start later.
+    only_jax = (
+        "from gradperf.machine import threads\n"
+        "threads.bind(1)\n"
+        "from gradperf.frameworks import versions\n"
+        "versions.installed = lambda: dict.fromkeys(('numpy', 'jax'), '1')\n"
+    )
+    done = in_a_pipe(tmp_path, "neighbours", NUMPY, "--pairs", "6", before=only_jax)
     assert all(line.startswith("gradperf neighbours: pair ") for line in done.stderr.splitlines())
     assert re.search(rf"pair 6 of 6, .*( left|soon done); timing {re.escape(NUMPY)}\n", done.stderr)
-    assert len(done.stdout.splitlines()) == 2
+    ratio, note = done.stdout.splitlines()
+    assert re.fullmatch(rf" *[\d.]+ times as long beside jax \([\d.]+–[\d.]+\)  {re.escape(NUMPY)}", ratio)
+    assert note == "95 % intervals of 6 pairs of processes"
 
 
 def test_nothing_is_shown_while_turns_are_taken(monkeypatch):

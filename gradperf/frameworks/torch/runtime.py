@@ -1,7 +1,8 @@
 """torch's runtime: CPU and CUDA, one intra-op pool, float32 products in full precision."""
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -12,6 +13,8 @@ from gradperf.frameworks.contract import Array, Arrays, Operations, Run, Runtime
 from gradperf.frameworks.torch import counting
 
 Value = TypeVar("Value")
+
+_COMPILER = "torch._dynamo"
 
 
 def version() -> str:
@@ -94,20 +97,28 @@ def overwrite(array: Any) -> bool:
 
 @contextmanager
 def compilations() -> Iterator[list[str]]:
+    """Yield what was compiled.
+
+    A stance loads the compiler, which takes seconds. Where nothing has loaded it, nothing can be compiled again,
+    and what loads it compiles.
+    """
     seen: list[str] = []
-    compile_ = torch.compile
+    compile_, was_loaded = torch.compile, _COMPILER in sys.modules
+    stance = torch.compiler.set_stance("fail_on_recompile") if was_loaded else nullcontext()
 
     def noted(*arguments: Any, **named: Any) -> Any:
         seen.append("torch.compile was called")
         return compile_(*arguments, **named)
 
-    with patch.object(torch, "compile", noted), torch.compiler.set_stance("fail_on_recompile"):
+    with patch.object(torch, "compile", noted), stance:
         try:
             yield seen
         except RuntimeError as error:
             if "recompile" not in str(error):
                 raise
             seen.append("torch.compile compiled again")
+    if not was_loaded and _COMPILER in sys.modules and not seen:
+        seen.append("torch's compiler was loaded")
 
 
 def operations(run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
