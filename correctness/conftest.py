@@ -5,8 +5,6 @@ from collections import Counter
 import hypothesis
 import pytest
 
-from correctness.networks import SQUARE
-from gradperf import problems
 from gradperf.suite import selection
 
 PLANTED = "planted_fault"
@@ -29,6 +27,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what torch compiles for seconds as slow, except what ``perf/`` times: a problem in its own dtype."""
+    from correctness.networks import SQUARE  # imports numpy, which must wait until the threads are bound
+    from gradperf import problems
+
     for item in items:
         if not selection.takes_case(item) or "-torch.compiled-" not in (id_ := selection.case_id(item)):
             continue

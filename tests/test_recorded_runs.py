@@ -314,13 +314,14 @@ def test_stored_run_shows_the_same_table(run_pytest, tmp_path, run_gradperf):
 def test_the_end_of_a_run(recorded):
     """One page of 80 columns: the styles on an axis, what changed, what was checked, and what is next."""
     (first, second), _ = recorded
+    assert (first.returncode, second.returncode) == (0, 0), first.stdout + second.stdout
     own = first.stdout[first.stdout.index("- gradperf -") :].splitlines()
     assert "tiny_bias_3x2x1, cpu, float32" in own
-    assert any(re.fullmatch(r" +(\d|noisy) numpy\.by_hand +-*o-* +\d.* µs  .*", line) for line in own)
-    assert max(map(len, own)) <= 80
+    assert any(re.fullmatch(r" +(\d|noisy) numpy\.by_hand +-*o-* +\d.* [µm]s  .*", line) for line in own), own
+    assert [line for line in own if len(line) > 80] == []
     assert "each case was checked before and after its timing" in first.stdout
     assert "`gradperf report` for pictures" in " ".join(first.stdout.split())
-    assert re.search(r"since then, of \d cases: ", second.stdout)
+    assert re.search(r"since then, of \d cases: ", second.stdout), second.stdout
 
 
 def test_no_summary_leaves_the_tables_out_and_not_the_warnings(run_pytest):
