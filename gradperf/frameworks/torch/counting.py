@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # so torch's notes o
 from torch.utils.flop_counter import flop_registry
 
 from gradperf.frameworks.contract import FUNCTIONS, Operations, function_named
+from gradperf.frameworks.torch import compiler
 
 Result = TypeVar("Result")
 
@@ -34,7 +35,7 @@ def operations(run: Callable[[], Any], dtype: Any) -> Operations:
 
 def uncompiled(call: Callable[[], Result]) -> Result:
     """Call without ``torch.compile``: a compiled program cannot be counted, so its source is."""
-    with torch.compiler.set_stance("force_eager"):
+    with compiler.stance("force_eager"):
         return call()
 
 
@@ -57,7 +58,7 @@ class _Counting(TorchDispatchMode):
         self.holds = True
         """Whether all matrices of floats so far have the dtype. An optimizer has other scalars."""
 
-    def __torch_dispatch__(self, function: Any, types: Any, operands: Any = (), named: Any = None) -> Any:
+    def _count(self, function: Any, types: Any, operands: Any = (), named: Any = None) -> Any:
         """Call the operator, or those that it is composed of, and count it."""
         if not hasattr(function, "overloadpacket"):  # an operator of higher order
             return self._branch(function, operands)
@@ -88,6 +89,10 @@ class _Counting(TorchDispatchMode):
         condition, of_true, of_false, values = operands
         with self:
             return (of_true if condition else of_false)(*values)
+
+
+# Defined in the class, torch would wrap it for its compiler, which loads the compiler and makes each call slower.
+_Counting.__torch_dispatch__ = _Counting._count  # type: ignore[assignment]  # its self is of this class
 
 
 def _function(operator: str, operands: Any, named: Any) -> str:

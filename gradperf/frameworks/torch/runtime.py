@@ -1,8 +1,7 @@
 """torch's runtime: CPU and CUDA, one intra-op pool, float32 products in full precision."""
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -10,11 +9,9 @@ from unittest.mock import patch
 import torch
 
 from gradperf.frameworks.contract import Array, Arrays, Operations, Run, RuntimeFacts, dtype_of
-from gradperf.frameworks.torch import counting
+from gradperf.frameworks.torch import compiler, counting
 
 Value = TypeVar("Value")
-
-_COMPILER = "torch._dynamo"
 
 
 def version() -> str:
@@ -99,25 +96,23 @@ def overwrite(array: Any) -> bool:
 def compilations() -> Iterator[list[str]]:
     """Yield what was compiled.
 
-    A stance loads the compiler, which takes seconds. Where nothing has loaded it, nothing can be compiled again,
-    and what loads it compiles.
+    Where nothing has loaded the compiler, nothing can be compiled again, and what loads it compiles.
     """
     seen: list[str] = []
-    compile_, was_loaded = torch.compile, _COMPILER in sys.modules
-    stance = torch.compiler.set_stance("fail_on_recompile") if was_loaded else nullcontext()
+    compile_, was_loaded = torch.compile, compiler.is_loaded()
 
     def noted(*arguments: Any, **named: Any) -> Any:
         seen.append("torch.compile was called")
         return compile_(*arguments, **named)
 
-    with patch.object(torch, "compile", noted), stance:
+    with patch.object(torch, "compile", noted), compiler.stance("fail_on_recompile"):
         try:
             yield seen
         except RuntimeError as error:
             if "recompile" not in str(error):
                 raise
             seen.append("torch.compile compiled again")
-    if not was_loaded and _COMPILER in sys.modules and not seen:
+    if not was_loaded and compiler.is_loaded() and not seen:
         seen.append("torch's compiler was loaded")
 
 
