@@ -177,6 +177,14 @@ FAULTS = [
         "pays_more_once",
     ),
     Broken(
+        "a long call is as sure as a short one",
+        ESTIMATE,
+        "min(max(1.0, long_s / LONG_CALL_S), MOST_FOR_LENGTH)",
+        "1.0",
+        "test_estimate",
+        "length_of_calls",
+    ),
+    Broken(
         "a short call that cannot be true is believed",
         ESTIMATE,
         "if not short_s / short >= step_s > 0:",

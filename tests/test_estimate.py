@@ -15,6 +15,8 @@ from gradperf.records.facts import DISTURBED
 from gradperf.timing.estimate import (
     ALONE,
     HIDDEN_ERROR,
+    LONG_CALL_S,
+    MOST_FOR_LENGTH,
     SLOW,
     SPREAD_SHARE,
     UNREST_SHARE,
@@ -212,10 +214,19 @@ def test_calls_of_one_length():
 def test_a_call_that_pays_more_once_than_for_its_steps():
     """The error grows as the difference of the two calls becomes small beside them, and not for usual calls."""
     usual, hard = (
-        estimate([at(long_s, short_s)] * 2, long=5, short=1) for long_s, short_s in ((6e-4, 2e-4), (2e-3, 1.6e-3))
+        estimate([at(long_s, short_s)] * 2, long=5, short=1) for long_s, short_s in ((6e-4, 2e-4), (1e-3, 8e-4))
     )
     assert usual.error == pytest.approx(HIDDEN_ERROR * max(1, math.hypot(6, 2) / 4 / USUAL_LEVERAGE))
-    assert hard.error == pytest.approx(HIDDEN_ERROR * math.hypot(20, 16) / 4 / USUAL_LEVERAGE)
+    assert hard.error == pytest.approx(HIDDEN_ERROR * math.hypot(10, 8) / 2 / USUAL_LEVERAGE)
+
+
+@pytest.mark.parametrize(("length", "times"), [(0.5, 1), (1, 1), (2, 2), (100, MOST_FOR_LENGTH)])
+def test_error_by_the_length_of_calls(length, times):
+    """A long call is seldom free of all disturbance, so its error grows with its length, up to a bound."""
+    long_s = length * LONG_CALL_S
+    for short_s, short in ((None, None), (long_s / 10, 1)):
+        found = estimate([at(long_s, short_s)] * 2, long=10, short=short)
+        assert found.error == pytest.approx(times * HIDDEN_ERROR)
 
 
 @pytest.mark.parametrize("short_s", [7e-4, 6e-4, 5.9e-4, 3e-5])

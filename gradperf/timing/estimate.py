@@ -27,6 +27,14 @@ USUAL_LEVERAGE = 1.4
 The leverage is large where a call pays more once than for its steps (:func:`gradperf.timing.lengths.leverage`).
 """
 
+LONG_CALL_S, MOST_FOR_LENGTH = 1.8e-3, 4.0
+"""Up to this length of a call the error above holds. Beyond it the error grows in proportion, to so many times.
+
+A long call is seldom free of all disturbance, and the caches that it needs are shared with other machines. By
+experiment: three quiet runs of 179 cases differed by 0.8 % where calls take less than 2 ms, and by 2 to 15 % where
+they take 4 to 20 ms. ``docs/measuring.md`` has the figures.
+"""
+
 SPREAD_SHARE = 0.25
 """The share of the spread of the moments that counts as error.
 
@@ -135,11 +143,12 @@ def _fastest_s(moments: Sequence[Moment]) -> tuple[float, float | None]:
 
 
 def _difficulty(moments: Sequence[Moment], call_s: float | None) -> float:
-    """Return how many times the usual error a step's time has, as the difference of a long and a short call."""
+    """Return how many times the usual error a time has: by the length of its calls, and by their difference."""
     long_s, short_s = _fastest_s(moments)
+    by_length = min(max(1.0, long_s / LONG_CALL_S), MOST_FOR_LENGTH)
     if call_s is None or short_s is None:
-        return 1.0
-    return max(1.0, leverage(long_s, short_s) / USUAL_LEVERAGE)
+        return by_length
+    return by_length * max(1.0, leverage(long_s, short_s) / USUAL_LEVERAGE)
 
 
 def _spread(moments: Sequence[Moment], long: int, short: int | None) -> float:
