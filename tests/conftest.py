@@ -1,8 +1,10 @@
 """Runs the software as a user does: a process of its own, from any directory."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +14,10 @@ import pytest
 from gradperf.stage import PROCESS
 
 ROOT = Path(__file__).parent.parent
+
+# A shell starts background jobs of a script with Ctrl-C ignored, and all processes of a test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine is no failure.
 hypothesis.settings.register_profile(

@@ -261,9 +261,9 @@ def test_run_that_cannot_be_saved(run_pytest, tmp_path, sabotage, reason):
     """One line says why, what to do and where the run is now; the table is shown, and the exit code is not 0."""
     (tmp_path / "saboteur.py").write_text(BOUND + sabotage)
     (tmp_path / "tmp").mkdir()
-    done = run_pytest(
-        ROOT / "perf", *ONE, "-p", "saboteur", extra_path=tmp_path, TMPDIR=str(tmp_path / "tmp"), HOME="/nowhere"
-    )
+    (tmp_path / "home").touch()  # nothing can be written below it
+    places = {"TMPDIR": str(tmp_path / "tmp"), "HOME": str(tmp_path / "home")}
+    done = run_pytest(ROOT / "perf", *ONE, "-p", "saboteur", extra_path=tmp_path, **places)
     assert done.returncode == 1
     assert "time per step, -- its interval" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
