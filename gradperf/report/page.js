@@ -129,7 +129,7 @@ function canvas(height, label) {
 
 // ---- figures: each has its numbers as a table, its command, and can be saved ------------------------------------
 const figures = [];
-function figure(id, title, lead, draw) {
+function figure(id, title, lead, draw, ofRun = true) {
   const body = make("div", { class: "body" });
   const table = make("details", {}, make("summary", {}, "The numbers"));
   const tools = make("div", { class: "tools" });
@@ -137,7 +137,7 @@ function figure(id, title, lead, draw) {
     make("h2", { id: `${id}-title` }, title), make("p", { class: "lead" }, lead), body, table, tools);
   main.append(section);
   figures.push(() => {
-    const drawn = draw();
+    const drawn = ofRun && !detailed.length ? null : draw();
     section.hidden = drawn === null;
     if (drawn === null) return;
     body.replaceChildren(...drawn.nodes);
@@ -146,7 +146,7 @@ function figure(id, title, lead, draw) {
     tools.replaceChildren(
       ...(svg ? [make("button", { type: "button", onclick: () => saveSvg(svg, id) }, "Save SVG")] : []),
       make("button", { type: "button", onclick: () => save(csv(drawn.columns, drawn.rows), `${id}.csv`, "text/csv") }, "Save CSV"),
-      make("span", {}, "Made by ", make("code", {}, drawn.command ?? data.runs[state.run].command ?? "pytest perf")));
+      make("span", {}, "Made by ", make("code", {}, drawn.command ?? (data.runs[state.run].command || "pytest perf"))));
   });
 }
 function numbers(columns, rows, title) {
@@ -206,29 +206,47 @@ function colour(value) {
   return [`rgb(${mixed.join(" ")})`, bright > 0.45 ? "#111" : "#fff"];
 }
 
+function told(cell, text) { cell.setAttribute("aria-label", text); explain(cell, text); }
+function byArrows(table) { // one stop of the Tab key for all cells
+  const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].slice(1));
+  rows.flat().forEach((cell, place) => { cell.tabIndex = place ? -1 : 0; });
+  table.addEventListener("keydown", (event) => {
+    const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
+    const at = rows.findIndex((row) => row.includes(event.target)), next = rows[at + down]?.[rows[at]?.indexOf(event.target) + right];
+    if (at < 0 || !next || next === event.target) return;
+    event.preventDefault();
+    event.target.tabIndex = -1; next.tabIndex = 0; next.focus();
+  });
+}
+
 figure("matrix", "Every style on every problem",
-  "Time per step as a multiple of the baseline: blue is faster, orange slower. Outlined: the baseline, or the fastest where that was not timed. Hatched: noise decides. Grey: not timed in this run.", () => {
+  "Time per step as a multiple of the baseline: blue is faster, orange slower. Outlined: the baseline, or the fastest where that was not timed. Hatched: noise decides. Grey: no time in this run; a cell says why, and the arrow keys go from cell to cell.", () => {
     const groups = details().groups, labels = [...new Set(groups.flatMap((each) => each.rows.map((row) => row.label)))];
     labels.sort((one, other) => FRAMEWORKS.indexOf(framework(one)) - FRAMEWORKS.indexOf(framework(other)) || one.localeCompare(other));
     const several = new Set(groups.map((each) => each.device)).size > 1;
     const rows = labels.map((label) => make("tr", {}, make("th", { scope: "row" }, label), groups.map((each) => {
       const row = each.rows.find((one) => one.label === label), other = base(each);
       if (!row || !isNumber(row.step)) {
-        const cell = make("td", { class: "missing" }, "·");
-        cell.title = "not timed in this run: the style does not support it, or it was not selected or failed";
+        const why = details().reasons[each.untimed[label]] ?? "not timed in this run";
+        const cell = make("td", { class: "missing" }, why.startsWith("failed") ? "failed" : why.startsWith("cannot run") ? "–" : "·");
+        told(cell, `${label} on ${titled(each)}\n${why}`);
         return cell;
       }
-      if (!other) { const cell = make("td", { class: "missing" }, seconds(row.step)); cell.title = "the baseline was not timed"; return cell; }
+      if (!other) { const cell = make("td", { class: "missing" }, seconds(row.step)); told(cell, `${label} on ${titled(each)}\nthe baseline was not timed`); return cell; }
       const value = row.step / other.step, doubt = unsure(row, other), [paper, ink] = colour(value);
       const cell = make("td", { class: `${doubt && row !== other ? "unsure" : ""} ${row === other ? "base" : ""}`,
         style: `background-color:${paper};color:${ink}` }, ratio(value));
-      explain(cell, `${label} on ${titled(each)}\n${seconds(row.step)} per step, ${ratio(value)} × ${other.label}${doubt ? `\n${doubt}` : ""}`);
+      told(cell, `${label} on ${titled(each)}\n${seconds(row.step)} per step, ${ratio(value)} × ${other.label}${doubt ? `\n${doubt}` : ""}`);
       return cell;
     })));
     const table = make("table", { class: "matrix" }, make("thead", {}, make("tr", {}, make("td", {}), groups.map((each) =>
       make("th", { scope: "col" }, `${each.problem.replaceAll("_", " ")} ${each.dtype}${several ? ` ${each.device}` : ""}`)))), make("tbody", {}, rows));
+    byArrows(table);
+    const untimed = details().untimed, missing = untimed.reduce((sum, [, ids]) => sum + ids.length, 0);
     return {
-      nodes: [make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ratios of all styles and problems" }, table)],
+      nodes: [make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ratios of all styles and problems" }, table),
+        ...(missing ? [make("details", { class: "untimed" }, make("summary", {}, `${missing} case${missing === 1 ? "" : "s"} could not run or failed`),
+          make("ul", {}, untimed.map(([why, ids]) => make("li", {}, `${why} (${ids.length}): `, make("span", {}, ids.join(", "))))))] : [])],
       columns: ["style", ...groups.map(titled)],
       rows: labels.map((label) => [label, ...groups.map((each) => {
         const row = each.rows.find((one) => one.label === label), other = base(each);
@@ -453,6 +471,67 @@ figure("styles", "Two styles side by side", "What each does, in its own words an
     command: `gradperf pair ${pair.map((row) => `${of.problem}-${row.label}-${of.device}-${of.dtype}`).join(" ")}` };
 });
 
+// ---- single cases: what they computed, as `gradperf run --json` writes it -------------------------------------------
+function span(values) {
+  const low = Math.min(...values), high = Math.max(...values), more = 0.04 * (high - low);
+  return [low - more, high + more];
+}
+const summary = (curve) => [`${count(curve.steps)} steps`, seconds(curve.seconds) !== "–" ? `in ${duration(curve.seconds)}` : null,
+  curve.version ? `by ${framework(curve.label)} ${curve.version}` : null, curve.at ? `on ${curve.at.slice(0, 16).replace("T", " ")} UTC` : null, `(${curve.file})`].filter(Boolean).join(" ");
+const stops = (length, most) => new Set(Array.from({ length: Math.min(most, length) }, (_, place) => Math.round((place * (length - 1)) / Math.max(1, Math.min(most, length) - 1))));
+function sample(kind) { // of a line, for a legend
+  return make("svg", { width: 26, height: 12, viewBox: "0 0 26 12", "aria-hidden": "true" }, make("path", { class: `line ${kind}`, d: "M1,6L25,6" }));
+}
+function pathOf(points, kind) { return make("path", { class: `line ${kind}`, d: `M${points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L")}` }); }
+function lossFigure(curve, place) {
+  const id = `loss-${place}`;
+  let even = false;
+  figure(id, `Loss against step: ${curve.label} on ${curve.problem}`, `The loss before each step${curve.loss.length < curve.steps ? `, of ${curve.loss.length} of them` : ""}. ${summary(curve)}`, () => {
+    const losses = curve.loss.map(([, loss]) => loss), logarithmic = Math.min(...losses) > 0;
+    const [svg, w] = canvas(320, `Loss against step of ${curve.case}`), left = 74, right = w - 12;
+    const x = scale(1, curve.steps, left, right, !even), y = scale(...(logarithmic ? extent(losses, 1.1) : span(losses)), 275, 22, logarithmic);
+    xAxis(svg, x, 22, 275, (value) => (Number.isInteger(value) ? count(value) : ""), "step"); yAxis(svg, y, left, right, plain, "loss");
+    svg.append(pathOf(curve.loss.map(([step, loss]) => [x(step), y(loss)]), framework(curve.label)));
+    let before = -Infinity; // marks far enough apart to be told from each other
+    curve.loss.forEach(([step, loss], index) => {
+      if (x(step) - before < 34 && index < curve.loss.length - 1) return;
+      before = x(step);
+      svg.append(mark(curve.label, x(step), y(loss), `before step ${count(step)}: loss ${Number(loss.toPrecision(5))}`));
+    });
+    const buttons = make("div", { class: "options" }, make("div", { class: "group", role: "group", "aria-label": "Axis of the steps" },
+      [["logarithmic steps", false], ["even steps", true]].map(([name, value]) =>
+        make("button", { type: "button", "aria-pressed": String(even === value), onclick: () => { even = value; update(id); } }, name))));
+    return { nodes: [buttons, svg], columns: ["step", "loss"], rows: curve.loss, command: curve.command };
+  }, false);
+}
+function curveFigure(curve, place) {
+  const kind = curve.curve.fitted ? "fitted" : "derivative", { x: xs, y: ys, [kind]: made } = curve.curve;
+  const names = kind === "fitted" ? ["the data", `fitted by ${curve.label}`] : ["sin x", `its derivative, by ${curve.label}`];
+  const title = kind === "fitted" ? "The fitted curve over its data" : "sin and its derivative";
+  const lead = kind === "fitted" ? "What the network makes of each x with the weights after the last step." : "Of the first of the derivatives that one call computes.";
+  figure(`${kind}-${place}`, `${title}: ${curve.label} on ${curve.problem}`, `${lead} ${summary(curve)}`, () => {
+    const [svg, w] = canvas(340, `${title}, ${curve.case}`), left = 52, right = w - 12, own = framework(curve.label);
+    const x = scale(...span(xs), left, right, false), y = scale(...span([...ys, ...made]), 295, 22, false);
+    xAxis(svg, x, 22, 295, plain, "x"); yAxis(svg, y, left, right, plain, "y");
+    if (kind === "derivative") svg.append(pathOf(xs.map((at, index) => [x(at), y(ys[index])]), "data dashed"));
+    svg.append(pathOf(xs.map((at, index) => [x(at), y(made[index])]), own));
+    const reached = stops(xs.length, 16); // by the Tab key; the mouse reaches all
+    xs.forEach((at, index) => {
+      const text = `x = ${plain(at)}\n${names[0]}: ${plain(ys[index])}\n${names[1]}: ${plain(made[index])}`;
+      const spot = make("circle", { class: `mark ${kind === "fitted" ? "data" : own}`, cx: x(at), cy: y(kind === "fitted" ? ys[index] : made[index]), r: 3.5,
+        tabindex: reached.has(index) ? "0" : null, role: "img", "aria-label": text });
+      explain(spot, text); svg.append(spot);
+    });
+    const first = kind === "fitted" ? make("svg", { width: 14, height: 12, viewBox: "0 0 14 12", "aria-hidden": "true" }, make("circle", { class: "mark data", cx: 7, cy: 6, r: 3.5 })) : sample("data dashed");
+    return { nodes: [make("ul", { class: "legend" }, make("li", {}, first, names[0]), make("li", {}, sample(own), names[1])), svg],
+      columns: ["x", kind === "fitted" ? "y" : "sin x", kind], rows: xs.map((at, index) => [at, ys[index], made[index]]), command: curve.command };
+  }, false);
+}
+data.curves.forEach((curve, place) => {
+  if (curve.curve.x) curveFigure(curve, place);
+  if (curve.loss.length > 1) lossFigure(curve, place);
+});
+
 figure("runs", "What was run", "Where, when and on which versions, and how quiet the machine was.", () => {
   const columns = ["run", "when (UTC)", "machine", "CPU", "versions", "tier", "threads", "seed", "commit", "cases", "noisy", "slower than at its best", "stolen", "partial"];
   const rows = data.runs.slice(0, 200).map((run) => [run.file, when(run), run.machine + 1, run.cpu, Object.entries(run.versions).map((pair) => pair.join(" ")).join(", "), run.tier, run.threads, run.seed,
@@ -463,7 +542,10 @@ figure("runs", "What was run", "Where, when and on which versions, and how quiet
 
 // ---- controls -------------------------------------------------------------------------------------------------
 function controls() {
-  const form = document.getElementById("controls"), groups = details().groups;
+  const form = document.getElementById("controls");
+  form.hidden = !detailed.length;
+  if (form.hidden) return;
+  const groups = details().groups;
   const labels = [...new Set(groups.flatMap((each) => each.rows.map((row) => row.label)))].sort();
   form.replaceChildren(
     choice("run", detailed.map((place) => [place, `${when(data.runs[place])} ${data.runs[place].partial ? "(partial) " : ""}${data.runs[place].file}`]), state.run, (value) => {
@@ -480,7 +562,7 @@ document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
 });
-if (detailed.length) {
+if (detailed.length || data.curves.length) {
   update();
   let timer, before = innerWidth;
   addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(() => { if (innerWidth !== before) { before = innerWidth; update(); } }, 120); });
