@@ -44,7 +44,7 @@ def read(file: Path) -> dict[str, Any] | None:
         "command": _command(stored.get("command"), case),
         "at": _moment(stored.get("at")),
         "version": _text(stored.get("framework_version") or ""),
-        "steps": len(loss),
+        "steps": _count(stored.get("steps")) or len(loss),
         "seconds": _number(stored.get("seconds")),
         "gradient_error": _number(stored.get("gradient_error")),
         "loss": [[step + 1, _short(loss[step])] for step in _some(len(loss))],
@@ -101,6 +101,11 @@ def _short(value: float) -> float:
 
 def _text(value: Any) -> str:
     return clean(str(value), _LONGEST)
+
+
+def _count(value: Any) -> int:
+    """Return a whole number that a page can show; else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**12 else 0
 
 
 def _command(stored: Any, case: str) -> str:

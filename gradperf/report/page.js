@@ -4,6 +4,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const main = document.getElementById("content");
 const FRAMEWORKS = ["numpy", "torch", "tensorflow", "jax"];
+const FAMILIES = ["training", "matmul", "derivative"];
 const BY_HAND = new Set(["numpy.by_hand", "numpy.by_hand_inplace", "numpy.outer_product", "torch.tensors"]);
 const state = { run: null, group: 0, baseline: "", metric: "step", steps: 1000, history: "", one: "", other: "" };
 const detailed = Object.keys(data.details).map(Number);
@@ -221,8 +222,11 @@ function byArrows(table) { // one stop of the Tab key for all cells
 
 figure("matrix", "Every style on every problem",
   "Time per step as a multiple of the baseline: blue is faster, orange slower. Outlined: the baseline, or the fastest where that was not timed. Hatched: noise decides. Grey: no time in this run; a cell says why, and the arrow keys go from cell to cell.", () => {
-    const groups = details().groups, labels = [...new Set(groups.flatMap((each) => each.rows.map((row) => row.label)))];
-    labels.sort((one, other) => FRAMEWORKS.indexOf(framework(one)) - FRAMEWORKS.indexOf(framework(other)) || one.localeCompare(other));
+    // Problems of one family side by side: they have their styles in common.
+    const family = (each) => FAMILIES.indexOf(data.families[each.problem]) + 1 || FAMILIES.length + 1;
+    const groups = [...details().groups].sort((one, other) => family(one) - family(other) || titled(one).localeCompare(titled(other), "en", { numeric: true }));
+    const labels = [...new Set(groups.flatMap((each) => each.rows.map((row) => row.label)))], first = (label) => family(groups.find((each) => each.rows.some((row) => row.label === label)));
+    labels.sort((one, other) => FRAMEWORKS.indexOf(framework(one)) - FRAMEWORKS.indexOf(framework(other)) || first(one) - first(other) || one.localeCompare(other));
     const several = new Set(groups.map((each) => each.device)).size > 1;
     const rows = labels.map((label) => make("tr", {}, make("th", { scope: "row" }, label), groups.map((each) => {
       const row = each.rows.find((one) => one.label === label), other = base(each);
@@ -476,7 +480,7 @@ function span(values) {
   const low = Math.min(...values), high = Math.max(...values), more = 0.04 * (high - low);
   return [low - more, high + more];
 }
-const summary = (curve) => [`${count(curve.steps)} steps`, seconds(curve.seconds) !== "–" ? `in ${duration(curve.seconds)}` : null,
+const summary = (curve) => [`${count(curve.steps)} step${curve.steps === 1 ? "" : "s"}`, seconds(curve.seconds) !== "–" ? `in ${duration(curve.seconds)}` : null,
   curve.version ? `by ${framework(curve.label)} ${curve.version}` : null, curve.at ? `on ${curve.at.slice(0, 16).replace("T", " ")} UTC` : null, `(${curve.file})`].filter(Boolean).join(" ");
 const stops = (length, most) => new Set(Array.from({ length: Math.min(most, length) }, (_, place) => Math.round((place * (length - 1)) / Math.max(1, Math.min(most, length) - 1))));
 function sample(kind) { // of a line, for a legend
@@ -486,10 +490,10 @@ function pathOf(points, kind) { return make("path", { class: `line ${kind}`, d: 
 function lossFigure(curve, place) {
   const id = `loss-${place}`;
   let even = false;
-  figure(id, `Loss against step: ${curve.label} on ${curve.problem}`, `The loss before each step${curve.loss.length < curve.steps ? `, of ${curve.loss.length} of them` : ""}. ${summary(curve)}`, () => {
+  figure(id, `Loss against step: ${curve.label} on ${curve.problem}`, `The loss before each step${curve.loss.length < curve.steps ? `; ${count(curve.loss.length)} of them are drawn` : ""}. ${summary(curve)}`, () => {
     const losses = curve.loss.map(([, loss]) => loss), logarithmic = Math.min(...losses) > 0;
     const [svg, w] = canvas(320, `Loss against step of ${curve.case}`), left = 74, right = w - 12;
-    const x = scale(1, curve.steps, left, right, !even), y = scale(...(logarithmic ? extent(losses, 1.1) : span(losses)), 275, 22, logarithmic);
+    const x = scale(1, curve.loss.at(-1)[0], left, right, !even), y = scale(...(logarithmic ? extent(losses, 1.1) : span(losses)), 275, 22, logarithmic);
     xAxis(svg, x, 22, 275, (value) => (Number.isInteger(value) ? count(value) : ""), "step"); yAxis(svg, y, left, right, plain, "loss");
     svg.append(pathOf(curve.loss.map(([step, loss]) => [x(step), y(loss)]), framework(curve.label)));
     let before = -Infinity; // marks far enough apart to be told from each other
@@ -514,14 +518,14 @@ function curveFigure(curve, place) {
     const x = scale(...span(xs), left, right, false), y = scale(...span([...ys, ...made]), 295, 22, false);
     xAxis(svg, x, 22, 295, plain, "x"); yAxis(svg, y, left, right, plain, "y");
     if (kind === "derivative") svg.append(pathOf(xs.map((at, index) => [x(at), y(ys[index])]), "data dashed"));
-    svg.append(pathOf(xs.map((at, index) => [x(at), y(made[index])]), own));
     const reached = stops(xs.length, 16); // by the Tab key; the mouse reaches all
     xs.forEach((at, index) => {
       const text = `x = ${plain(at)}\n${names[0]}: ${plain(ys[index])}\n${names[1]}: ${plain(made[index])}`;
-      const spot = make("circle", { class: `mark ${kind === "fitted" ? "data" : own}`, cx: x(at), cy: y(kind === "fitted" ? ys[index] : made[index]), r: 3.5,
+      const spot = make("circle", { class: `mark ${kind === "fitted" ? "data" : own}`, cx: x(at), cy: y(kind === "fitted" ? ys[index] : made[index]), r: kind === "fitted" ? 3.5 : 3,
         tabindex: reached.has(index) ? "0" : null, role: "img", "aria-label": text });
       explain(spot, text); svg.append(spot);
     });
+    svg.append(pathOf(xs.map((at, index) => [x(at), y(made[index])]), `${own} above`));
     const first = kind === "fitted" ? make("svg", { width: 14, height: 12, viewBox: "0 0 14 12", "aria-hidden": "true" }, make("circle", { class: "mark data", cx: 7, cy: 6, r: 3.5 })) : sample("data dashed");
     return { nodes: [make("ul", { class: "legend" }, make("li", {}, first, names[0]), make("li", {}, sample(own), names[1])), svg],
       columns: ["x", kind === "fitted" ? "y" : "sin x", kind], rows: xs.map((at, index) => [at, ys[index], made[index]]), command: curve.command };
