@@ -55,19 +55,20 @@ function scale(low, high, from, to, logarithmic) {
   const at = (value) => from + ((f(value) - f(low)) / (f(high) - f(low))) * (to - from);
   return Object.assign(at, { low, high, logarithmic, from, to });
 }
+const spread = (found, most) => (found.length > Math.max(2, most) ? spread(found.filter((_, place) => place % 2 === 0), most) : found);
 function ticks(axis, most) {
   if (!axis.logarithmic || axis.high / axis.low < 3.5) {
     const raw = (axis.high - axis.low) / most, power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= raw);
     const found = [];
     for (let value = Math.ceil(axis.low / step) * step; value <= axis.high + step * 1e-9; value += step) found.push(value);
-    return found;
+    return spread(found, most);
   }
   const decades = Math.log10(axis.high / axis.low), steps = decades > most ? [1] : decades > 1.2 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
   const skip = Math.max(1, Math.ceil(decades / most)), found = [];
   for (let power = Math.floor(Math.log10(axis.low)); power <= Math.ceil(Math.log10(axis.high)); power += skip)
     for (const step of steps) { const value = step * 10 ** power; if (value >= axis.low * 0.999 && value <= axis.high * 1.001) found.push(value); }
-  return found;
+  return spread(found, most);
 }
 function extent(values, padding = 1.25) {
   const kept = values.filter((value) => isNumber(value) && value > 0);
@@ -82,7 +83,7 @@ function xAxis(svg, axis, top, bottom, format, title) {
   svg.append(make("text", { class: "tick", x: axis.to, y: bottom + 33, "text-anchor": "end" }, title));
 }
 function yAxis(svg, axis, left, right, format, title) {
-  for (const value of ticks(axis, 6))
+  for (const value of ticks(axis, Math.max(3, Math.floor(Math.abs(axis.to - axis.from) / 28))))
     svg.append(make("line", { class: "grid", x1: left, x2: right, y1: axis(value), y2: axis(value) }),
       make("text", { class: "tick", x: left - 6, y: axis(value) + 4, "text-anchor": "end" }, format(value)));
   svg.append(make("text", { class: "tick", x: left, y: axis.to - 8 }, title));
@@ -453,6 +454,8 @@ figure("history", "History of a case", "One mark for each run, with twice its st
     command: "gradperf compare A B" };
 });
 
+const paragraphs = (doc) => doc.trim().split(/\n\s*\n/).map((text) => make("p", {},
+  text.replaceAll(/\s+/g, " ").split("``").map((part, place) => (place % 2 ? make("code", {}, part) : part))));
 figure("styles", "Two styles side by side", "What each does, in its own words and its source, and what came out.", () => {
   const of = group(), labels = of.rows.map((row) => row.label);
   if (labels.length < 2) return null;
@@ -465,7 +468,7 @@ figure("styles", "Two styles side by side", "What each does, in its own words an
   const pair = [state.one, state.other].map((label) => of.rows.find((row) => row.label === label));
   const side = (row) => {
     const described = data.styles[`${data.families[of.problem]}/${row.label}`];
-    return make("div", {}, make("h3", {}, make("code", {}, row.label)), make("p", {}, described?.doc ?? "Its source is not installed here."),
+    return make("div", {}, make("h3", {}, make("code", {}, row.label)), paragraphs(described?.doc ?? "Its source is not installed here."),
       described ? make("pre", { tabindex: "0", role: "region", "aria-label": `Source of ${row.label}` }, described.source) : null);
   };
   return { nodes: [make("div", { class: "options" }, ["one", "other"].map((name) => choice(name === "one" ? "style" : "and", labels.map((label) => [label, label]), state[name], (value) => { state[name] = value; }))),
