@@ -44,7 +44,7 @@ def write_report(parsed: argparse.Namespace) -> int:
     files.check_can_write("--output", parsed.output)
     if len(parsed.runs) == 1 and (record := gate.read(Path(parsed.runs[0]))) is not None:
         return _written(page.gate_html(gate.gather(record)), "a run of the gate", parsed)
-    report = data.gather(_found(parsed.runs, parsed.results), problems.baseline_of, _family)
+    report = data.gather(_found(parsed.runs, parsed.results), problems.baseline_of, family_of)
     for reason in report.left_out[:20]:
         streams.say(f"gradperf: left out: {reason}")
     if not report.runs and not report.curves:
@@ -86,7 +86,8 @@ def _found(names: list[str], folder: Path) -> Iterator[Run | Unreadable]:
     yield from history.newest_first(chosen)
 
 
-def _family(problem: str) -> str:
+def family_of(problem: str) -> str:
+    """Return the family of a problem; of an unknown one, nothing."""
     from gradperf import problems
 
     try:
