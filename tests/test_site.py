@@ -262,6 +262,8 @@ def described(record):
             *machine["versions"].values(),
             " ".join(facts["command"]),
         ]
+    if "case" in record:
+        return [record["at"][:10], record["framework_version"], " ".join(record["command"])]
     environment = record["environment"]
     upgraded = re.findall(r"\d+(?:\.\d+)+", environment.get("upgraded", ""))
     command = environment["command"][: environment["command"].index("--json")]

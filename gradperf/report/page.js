@@ -55,20 +55,20 @@ function scale(low, high, from, to, logarithmic) {
   const at = (value) => from + ((f(value) - f(low)) / (f(high) - f(low))) * (to - from);
   return Object.assign(at, { low, high, logarithmic, from, to });
 }
-const spread = (found, most) => (found.length > Math.max(2, most) ? spread(found.filter((_, place) => place % 2 === 0), most) : found);
+const spread = (found, most) => (found.length > most ? spread(found.filter((_, place) => place % 2 === 0), most) : found);
 function ticks(axis, most) {
   if (!axis.logarithmic || axis.high / axis.low < 3.5) {
     const raw = (axis.high - axis.low) / most, power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= raw);
     const found = [];
     for (let value = Math.ceil(axis.low / step) * step; value <= axis.high + step * 1e-9; value += step) found.push(value);
-    return spread(found, most);
+    return found;
   }
   const decades = Math.log10(axis.high / axis.low), steps = decades > most ? [1] : decades > 1.2 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
   const skip = Math.max(1, Math.ceil(decades / most)), found = [];
   for (let power = Math.floor(Math.log10(axis.low)); power <= Math.ceil(Math.log10(axis.high)); power += skip)
     for (const step of steps) { const value = step * 10 ** power; if (value >= axis.low * 0.999 && value <= axis.high * 1.001) found.push(value); }
-  return spread(found, most);
+  return found;
 }
 function extent(values, padding = 1.25) {
   const kept = values.filter((value) => isNumber(value) && value > 0);
@@ -76,14 +76,15 @@ function extent(values, padding = 1.25) {
 }
 function xAxis(svg, axis, top, bottom, format, title) {
   const width = Math.abs(axis.to - axis.from);
-  for (const value of ticks(axis, Math.max(2, Math.floor(width / 85)))) {
+  for (const value of spread(ticks(axis, Math.max(2, Math.floor(width / 85))), Math.max(2, Math.floor(width / 55)))) {
     svg.append(make("line", { class: "grid", x1: axis(value), x2: axis(value), y1: top, y2: bottom }),
       make("text", { class: "tick", x: axis(value), y: bottom + 16, "text-anchor": "middle" }, format(value)));
   }
   svg.append(make("text", { class: "tick", x: axis.to, y: bottom + 33, "text-anchor": "end" }, title));
 }
-function yAxis(svg, axis, left, right, format, title) {
-  for (const value of ticks(axis, Math.max(3, Math.floor(Math.abs(axis.to - axis.from) / 28))))
+const DURATIONS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 60, 600, 3600, 36000, 2 * 86400, 20 * 86400, 365.25 * 86400];
+function yAxis(svg, axis, left, right, format, title, values = ticks(axis, Math.max(3, Math.floor(Math.abs(axis.to - axis.from) / 28)))) {
+  for (const value of values)
     svg.append(make("line", { class: "grid", x1: left, x2: right, y1: axis(value), y2: axis(value) }),
       make("text", { class: "tick", x: left - 6, y: axis(value) + 4, "text-anchor": "end" }, format(value)));
   svg.append(make("text", { class: "tick", x: left, y: axis.to - 8 }, title));
@@ -250,7 +251,7 @@ figure("matrix", "Every style on every problem",
     const untimed = details().untimed, missing = untimed.reduce((sum, [, ids]) => sum + ids.length, 0);
     return {
       nodes: [make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ratios of all styles and problems" }, table),
-        ...(missing ? [make("details", { class: "untimed" }, make("summary", {}, `${missing} case${missing === 1 ? "" : "s"} could not run or failed`),
+        ...(missing ? [make("details", { class: "untimed" }, make("summary", {}, `${missing} case${missing === 1 ? "" : "s"} could not run${untimed.some(([why]) => why.startsWith("failed")) ? " or failed" : ""}`),
           make("ul", {}, untimed.map(([why, ids]) => make("li", {}, `${why} (${ids.length}): `, make("span", {}, ids.join(", "))))))] : [])],
       columns: ["style", ...groups.map(titled)],
       rows: labels.map((label) => [label, ...groups.map((each) => {
@@ -308,10 +309,10 @@ function crossings(rows) {
 figure("train", "I train for n steps", "The first call and n steps together: what compiles pays off only in longer trainings.", () => {
   const of = group(), rows = of.rows.filter((row) => isNumber(row.first) && isNumber(row.step));
   if (!rows.length) return null;
-  const [svg, w] = canvas(330, `Total time of ${titled(of)} over the number of steps`), left = 58, right = w - 12;
+  const [svg, w] = canvas(330, `Total time of ${titled(of)} over the number of steps`), left = 62, right = w - 20;
   const x = scale(1, 1e8, left, right, true), y = scale(...extent(rows.flatMap((row) => [total(row, 1), total(row, 1e8)])), 285, 22, true);
-  xAxis(svg, x, 22, 285, (value) => (value < 1e6 ? count(value) : `${value / 1e6} M`), "steps");
-  yAxis(svg, y, left, right, duration, "total time");
+  xAxis(svg, x, 22, 285, (value) => (value < 1e6 ? count(value) : `${Math.round(value / 1e6)} M`), "steps");
+  yAxis(svg, y, left, right, duration, "total time", DURATIONS.filter((value) => value >= y.low && value <= y.high));
   const ranked = [...rows].sort((one, other) => total(one, state.steps) - total(other, state.steps));
   for (const row of rows) {
     const points = []; for (let power = 0; power <= 8; power += 0.1) points.push(`${x(10 ** power).toFixed(1)},${y(total(row, 10 ** power)).toFixed(1)}`);
