@@ -13,7 +13,7 @@ from mkdocs.structure.files import File
 from gradperf.commands import compare, main
 from gradperf.gate.decision import judge
 from gradperf.gate.report.record import SCHEMA_FILE
-from gradperf.records import facts
+from gradperf.records import facts, one_run
 from gradperf.suite import plugin
 from gradperf.timing import moment
 
@@ -150,6 +150,9 @@ def _records() -> Iterator[str]:
     yield from _fields(facts, "Facts")
     yield "### Of each moment: `moments[…]`\n"
     yield from _fields(moment, "Moment")
+    yield "## One case: `gradperf run --json`\n"
+    yield "`gradperf report FILE` draws its losses and its curve. Arrays are nested lists.\n"
+    yield from _fields(one_run, "OneRun")
     yield "## A run of the gate\n"
     schema = json.loads(SCHEMA_FILE.read_text())
     yield f"What `gradperf gate --json FILE` writes, with `schema` {schema['properties']['schema']['const']}. The"

@@ -1,6 +1,7 @@
 """``import gradperf``: checked gradients, loaded runs, explained names."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import gradperf
 from gradperf import api, problems
 from gradperf.api import paired as paired_module
 from gradperf.api.diagnosis import Sizes, diagnosis
+from gradperf.api.notebook import Table
 from gradperf.errors import UnknownName, UserError
 from tests.conftest import ROOT
 from tests.records import RUN, record
@@ -358,8 +360,34 @@ def test_bench_checks_and_times():
     assert other["low"] < other["ratio"] < other["high"]
     assert other["ratio"] == pytest.approx(other["step_s"] / rows["numpy.by_hand"]["step_s"])
     assert all(0 < row["gradient_error"] < 1e-5 for row in rows.values())
-    assert "<table>" in benched._repr_html_()
+    assert "</table><svg" in benched._repr_html_()
     assert "fresh processes" in str(benched)
+
+
+def test_ratios_have_a_picture():
+    """Each with its interval, on a logarithmic axis; names stay text, and an endless interval is left out."""
+
+    class Ratios(Table):
+        title = "ratios"
+
+        def records(self):
+            bounds = (
+                (1.0, None, None),
+                (2.0, 1.0, 4.0),
+                (0.25, 0.25, 0.25),
+                (1.0, 0.5, math.inf),
+                (math.nan, 1.0, 2.0),
+            )
+            return [
+                {"style": f"<b>{place}", "ratio": ratio, "low": low, "high": high}
+                for place, (ratio, low, high) in enumerate(bounds)
+            ]
+
+    shown = Ratios()._repr_html_()
+    assert "<b>" not in shown
+    assert re.findall(r'circle cx="([0-9.]+)"', shown) == ["390.0", "475.0", "220.0"]
+    assert re.findall(r'line x1="([0-9.]+)" x2="([0-9.]+)"', shown)[1] == ("390.0", "560.0")
+    assert shown.endswith("</svg>")
 
 
 def test_bench_without_the_baseline():

@@ -32,9 +32,16 @@ PREFIX=$words[CURRENT]
 _gradperf
 """
 
+# fish completes a line by itself.
+FISH = """
+source {script}
+complete -C {line}
+"""
+
 SHELLS = [
     "bash",
     pytest.param("zsh", marks=pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")),
+    pytest.param("fish", marks=pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")),
 ]
 
 
@@ -42,7 +49,7 @@ SHELLS = [
 def scripts(tmp_path_factory):
     """Return the file of the script for each shell."""
     folder = tmp_path_factory.mktemp("scripts")
-    for shell in ("bash", "zsh"):
+    for shell in ("bash", "zsh", "fish"):
         (folder / shell).write_text(completion.script(shell, main.COMMANDS))
     return folder
 
@@ -54,10 +61,12 @@ def complete(scripts, tmp_path):
     (tmp_path / "folder").mkdir()
 
     def run(shell, *words):
-        program = {"bash": BASH, "zsh": ZSH}[shell].format(
-            script=shlex.quote(str(scripts / shell)), words=shlex.join(["gradperf", *words])
+        program = {"bash": BASH, "zsh": ZSH, "fish": FISH}[shell].format(
+            script=shlex.quote(str(scripts / shell)),
+            words=shlex.join(["gradperf", *words]),
+            line=shlex.quote(" ".join(["gradperf", *words])),
         )
-        options = ["--norc"] if shell == "bash" else ["-f"]
+        options = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
         done = subprocess.run(
             [shell, *options, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
         )
@@ -82,7 +91,7 @@ WORDS = [
     (("show", "--format", "mark"), ["markdown"]),
     (("show", "--sort", "first_c"), ["first_call_s"]),
     (("explain", "regr"), ["regressed"]),
-    (("completion", ""), ["bash", "zsh"]),
+    (("completion", ""), ["bash", "zsh", "fish"]),
     (("doctor", "--seconds", ""), []),
     (("doctor", ""), []),
     (("nonsense", ""), []),
@@ -93,7 +102,7 @@ WORDS = [
 @pytest.mark.parametrize(("words", "offered"), WORDS, ids=lambda value: " ".join(value))
 def test_words(complete, shell, words, offered):
     """Commands, options and their values, and cases by parts of their ids or by whole ids."""
-    assert [word for word in complete(shell, *words) if word] == offered
+    assert sorted(word for word in complete(shell, *words) if word) == sorted(offered)
 
 
 def test_values_after_a_comma_or_an_equals_sign(complete):
@@ -110,6 +119,13 @@ def test_values_after_a_comma_or_an_equals_sign_in_zsh(complete):
     assert complete("zsh", "run", "--tier=q") == ["quick"]
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")
+def test_values_after_a_comma_or_an_equals_sign_in_fish(complete):
+    """There the whole word is replaced."""
+    assert complete("fish", "list", "--framework", "numpy,to") == ["numpy,torch"]
+    assert complete("fish", "run", "--tier=q") == ["--tier=quick"]
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     "words",
@@ -118,7 +134,7 @@ def test_values_after_a_comma_or_an_equals_sign_in_zsh(complete):
 )
 def test_files(complete, shell, words):
     """Files, with spaces in their names: of an option, of a run, and of the arguments for pytest."""
-    assert sorted(complete(shell, *words)) == ["a file.json", "folder"]
+    assert sorted(word.rstrip("/") for word in complete(shell, *words)) == ["a file.json", "folder"]
 
 
 def test_folders(complete):

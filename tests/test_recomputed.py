@@ -615,7 +615,19 @@ def test_run_is_the_one_that_was_started_here(run):
     wholes, halves, harness = 4 + 3 + 1 + 2 * 2 + 1, 2 * 6, 1
     assert facts["benchmarks_selected"] == facts["benchmarks_finished"] == wholes + halves + harness
     assert len(run.record["benchmarks"]) == wholes + halves + harness
-    assert (facts["cut_short"], facts["planted"]) == (None, {})
+    assert (facts["cut_short"], facts["planted"], facts["failed"]) == (None, {}, {})
+    cannot = {reason: set(ids) for reason, ids in facts["cannot_run"].items()}
+    assert cannot == {
+        reason: {
+            f"{problem}-numpy.{style}-cpu-{dtype}"
+            for problem in {*PROBLEMS[:4]} - {only}
+            for dtype in ("float32", "float64")
+        }
+        for reason, style, only in (
+            ("its cost is known for one problem", "known", "two_layer_784x30x10"),
+            ("its steps are fast in one problem", "dear", "polynomial_degree4"),
+        )
+    }
     started, finished = (datetime.fromisoformat(facts[name]) for name in ("started", "finished"))
     assert run.started - timedelta(seconds=1) <= started <= finished <= run.ended
     moments = [moment["at"] for one in run.whole for moment in one["extra_info"]["moments"]]

@@ -282,6 +282,8 @@ def test_facts_of_a_run(monkeypatch):
         "selection": {"paths": ["perf"]},
         "cut_short": "interrupted",
         "planted": {},
+        "cannot_run": {},
+        "failed": {},
         "tier": "quick",
         "threads": 1,
         "seed": 7,

@@ -170,24 +170,39 @@ def test_pytest_benchmark_reads_the_files(saved):
 
 
 def test_each_benchmark_is_saved(run_pytest, tmp_path):
-    """Also one that is no case of gradperf, and one that asks for the fixture late; none that failed."""
+    """Also one that is no case of gradperf, and one that asks for the fixture late; of others, the reason."""
     perf = tmp_path / "perf"
     perf.mkdir()
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["gradperf.suite.plugin"]\n')
+    (tmp_path / "conftest.py").write_text(
+        "from gradperf.suite import selection\n"
+        "pytest_plugins = ['gradperf.suite.plugin']\n"
+        "def pytest_generate_tests(metafunc): selection.parametrize(metafunc, all_dtypes=False)\n"
+    )
     (perf / "test_own.py").write_text(
+        "import pytest\n"
         "def test_plain(benchmark): benchmark(int)\n"
         "def test_late(request): request.getfixturevalue('benchmark')(int)\n"
         "def test_unused(benchmark): pass\n"
         "def test_fails(benchmark): benchmark(lambda: 1 / 0)\n"
+        "@pytest.mark.family('nothing')\n"
+        "def test_case(case, benchmark): raise OSError('gone\\nsecond line')\n"
+        "@pytest.mark.family('matmul', problem='matmul_64x64x64')\n"
+        "def test_product(case): pass\n"
     )
-    done = run_pytest(perf, "--benchmark-max-time=0.01", "--no-first-calls", cwd=tmp_path)
+    done = run_pytest(perf, "--framework=numpy", "--benchmark-max-time=0.01", "--no-first-calls", cwd=tmp_path)
     assert done.returncode == 1
     (file,) = stored(tmp_path)
-    names = sorted(one["name"] for one in json.loads(file.read_text())["benchmarks"])  # the order is random
+    record = json.loads(file.read_text())
+    names = sorted(one["name"] for one in record["benchmarks"])  # the order is random
     assert names == ["test_late", "test_plain"]
     assert file.stem.endswith("_partial")
-    assert "a partial run (2 of 3 benchmarks, 1 failed): it never counts as the last run" in done.stdout
+    assert "a partial run (2 of 4 benchmarks, 2 failed): it never counts as the last run" in done.stdout
+    assert record["gradperf"]["failed"] == {"OSError: gone": ["nothing-numpy.empty-cpu-float64"]}
+    (reason,) = record["gradperf"]["cannot_run"]
+    assert reason.startswith("262,144 Python calls")
+    ids = ["matmul_64x64x64-numpy.loops-cpu-float32"]
+    assert record["gradperf"]["cannot_run"][reason] == ids
 
 
 def test_failure_of_the_tables_loses_no_run(run_pytest, tmp_path):

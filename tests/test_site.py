@@ -1,6 +1,7 @@
 """The documentation site: it builds without a warning, asks no other server, and its commands are right."""
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -246,3 +247,52 @@ def test_shown_line_of_a_how_to_works(program, arguments, reader):
     """Each line that is not marked ``not run``, with the reason, does what the how-to says."""
     done = run_process([sys.executable, "-m", program, *arguments], reader, reader, {})
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+GALLERY = sorted(path for path in (ROOT / "docs" / "gallery").iterdir() if path.is_dir())
+
+
+def described(record):
+    """Return what a page must say of a record: its date, its machine, its versions and its command."""
+    if "benchmarks" in record:
+        facts, machine = record["gradperf"], record["machine_info"]
+        return [
+            record["datetime"][:10],
+            machine["cpu_model"],
+            *machine["versions"].values(),
+            " ".join(facts["command"]),
+        ]
+    if "case" in record:
+        return [record["at"][:10], record["framework_version"], " ".join(record["command"])]
+    environment = record["environment"]
+    upgraded = re.findall(r"\d+(?:\.\d+)+", environment.get("upgraded", ""))
+    command = environment["command"][: environment["command"].index("--json")]
+    return [environment["date"], environment["cpu_model"], *upgraded, " ".join(command)]
+
+
+@pytest.mark.parametrize("folder", GALLERY, ids=lambda folder: folder.name)
+def test_gallery_says_what_each_report_is(folder):
+    """By the records themselves; and no record holds a path of the machine that made it."""
+    (section,) = re.findall(
+        rf"^## (?:(?!^## ).)*\(gallery/{folder.name}\.html\).*?(?=^## |\Z)",
+        (ROOT / "docs" / "gallery.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    records = [record.read_text() for record in folder.glob("*.json")]
+    assert records
+    for record in records:
+        assert not re.search(r"/(?:tmp|root|home|opt)/", record)
+        for fact in described(json.loads(record)):
+            assert fact in section
+
+
+@NEEDS_MKDOCS
+def test_gallery_has_its_reports(site):
+    """Each is one page that asks for nothing, with what its records hold; together they are small."""
+    pages = {page.stem: page.read_text() for page in (site / "gallery").glob("*.html")}
+    assert sorted(pages) == [folder.name for folder in GALLERY]
+    assert "<h1>Regressed</h1>" in pages["regression"]
+    assert "numpy.by_hand_inplace" in pages["four-frameworks"]
+    assert all("default-src 'none'" in page and len(page) < 10**6 for page in pages.values())
+    stored = sum(file.stat().st_size for folder in GALLERY for file in folder.glob("*.json"))
+    assert stored < 1.5e6

@@ -1,4 +1,4 @@
-"""``gradperf completion``: a script with which bash or zsh completes commands, options, and names of cases.
+"""``gradperf completion``: a script with which bash, zsh or fish completes commands, options, and names of cases.
 
 The script holds all names, so a completion starts no Python: that takes longer than a key press should. It is
 written from the options themselves.
@@ -7,6 +7,7 @@ written from the options themselves.
 import argparse
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gradperf import options
@@ -31,7 +32,8 @@ def add(add_parser: AddParser) -> None:
     parser = add_parser(
         "completion",
         help="print a script with which a shell completes these commands",
-        epilog="In ~/.bashrc: source <(gradperf completion bash). In ~/.zshrc, after compinit, the same with zsh.",
+        epilog="In ~/.bashrc: source <(gradperf completion bash). In ~/.zshrc, after compinit, the same with zsh. "
+        "In ~/.config/fish/config.fish: gradperf completion fish | source.",
     )
     parser.add_argument("shell", metavar="SHELL", choices=tuple(_SHELLS), help=f"{' or '.join(_SHELLS)}")
     parser.set_defaults(command=print_script)
@@ -56,6 +58,32 @@ class _Recorded(argparse.ArgumentParser):
         return action
 
 
+@dataclass(frozen=True)
+class _Branch:
+    """A branch of a shell's ``case`` that sets what completes a word."""
+
+    patterns: tuple[str, ...]
+    what: str
+    is_open: bool = False
+    """Whether the patterns may go on with anything."""
+    ends: bool = False
+    """Whether no other branch is looked at."""
+
+
+def _posix(branch: _Branch) -> str:
+    patterns = "|".join(f"'{one}'" + "*" * branch.is_open for one in branch.patterns)
+    return f"        {patterns}) what='{branch.what}'{' && return' * branch.ends} ;;"
+
+
+def _fish(branch: _Branch) -> str:
+    patterns = " ".join(f"'{one}{'*' * branch.is_open}'" for one in branch.patterns)
+    return f"        case {patterns}\n            set what '{branch.what}'{' found' * branch.ends}"
+
+
+def _words(shell: str, words: tuple[str, ...]) -> str:
+    return " ".join(words) if shell == "fish" else shlex.quote(" ".join(words))
+
+
 def script(shell: str, commands: tuple[Any, ...]) -> str:
     """Return the script for ``shell`` that completes these modules of commands."""
     parsers: dict[str, _Recorded] = {}
@@ -67,17 +95,14 @@ def script(shell: str, commands: tuple[Any, ...]) -> str:
     for command in commands:
         command.add(add_parser)
     lists = {**_lists(), "commands": (*parsers, "--help", "--version")}
-    common = _COMMON.format(
-        lists="\n".join(f"_gradperf_{name}={shlex.quote(' '.join(words))}" for name, words in lists.items()),
-        after_options=_branches(_after_options, parsers),
-        elsewhere=_branches(_elsewhere, parsers),
+    words = "\n".join(_SET[shell].format(name=name, words=_words(shell, some)) for name, some in lists.items())
+    after, elsewhere = (
+        "\n".join(_WRITTEN[shell](branch) for name, parser in parsers.items() for branch in of(name, parser))
+        for of in (_after_options, _elsewhere)
     )
-    return common + _SHELLS[shell]
-
-
-def _branches(of: Callable[[str, _Recorded], Iterator[str]], parsers: Mapping[str, _Recorded]) -> str:
-    """Return the branches of all commands, indented."""
-    return "\n".join(f"        {line}" for name, parser in parsers.items() for line in of(name, parser))
+    return (
+        _SHELLS[shell].replace("{lists}", words).replace("{after_options}", after).replace("{elsewhere}", elsewhere)
+    )
 
 
 def _lists() -> dict[str, tuple[str, ...]]:
@@ -96,21 +121,21 @@ def _lists() -> dict[str, tuple[str, ...]]:
     }
 
 
-def _after_options(command: str, parser: _Recorded) -> Iterator[str]:
-    """Yield a branch of a shell's ``case`` for each option that has a value."""
+def _after_options(command: str, parser: _Recorded) -> Iterator[_Branch]:
+    """Yield a branch for each option that has a value."""
     for action in parser.arguments:
         if action.option_strings and action.nargs != 0:
-            patterns = "|".join(f"'{command} {name}'" for name in action.option_strings)
-            yield f"{patterns}) what={shlex.quote(_what(action, _BY_METAVAR))} && return ;;"
+            patterns = tuple(f"{command} {name}" for name in action.option_strings)
+            yield _Branch(patterns, _what(action, _BY_METAVAR), ends=True)
 
 
-def _elsewhere(command: str, parser: _Recorded) -> Iterator[str]:
+def _elsewhere(command: str, parser: _Recorded) -> Iterator[_Branch]:
     """Yield a branch for what begins as an option does, and one for all else."""
     names = [name for action in parser.arguments for name in action.option_strings if name.startswith("--")]
-    yield f"'{command} -'*) what='={' '.join(names)}' ;;"
+    yield _Branch((f"{command} -",), f"={' '.join(names)}", is_open=True)
     positional = next((action for action in parser.arguments if not action.option_strings), None)
     if positional is not None:
-        yield f"'{command} '*) what={shlex.quote(_what(positional, _POSITIONALS))} ;;"
+        yield _Branch((f"{command} ",), _what(positional, _POSITIONALS), is_open=True)
 
 
 def _what(action: argparse.Action, by_metavar: Mapping[str, str]) -> str:
@@ -121,12 +146,12 @@ def _what(action: argparse.Action, by_metavar: Mapping[str, str]) -> str:
     return action.dest if action.dest in options.AXES else by_metavar.get(str(action.metavar), "")
 
 
-_COMMON = """\
+_POSIX = """\
 # Written by `gradperf completion`. If gradperf changes, write it again.
 {lists}
 
 # Set `what` completes the word $3 of the command $1, which stands after $2.
-_gradperf_what() {{
+_gradperf_what() {
     what=
     case "$1 $2" in
 {after_options}
@@ -141,10 +166,12 @@ _gradperf_what() {{
             *) what=part ;;
         esac
     fi
-}}
+}
 """
 
-_BASH = """
+_BASH = (
+    _POSIX
+    + """
 _gradperf() {
     local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} what=commands words before place
     local IFS=$' \\t\\n'
@@ -175,8 +202,11 @@ _gradperf() {
 }
 complete -F _gradperf gradperf
 """
+)
 
-_ZSH = """
+_ZSH = (
+    _POSIX
+    + """
 _gradperf() {
     local cur=$PREFIX previous=${words[CURRENT - 1]} what=commands list
     if [[ $PREFIX == --*=* ]]; then
@@ -199,5 +229,71 @@ _gradperf() {
 }
 compdef _gradperf gradperf
 """
+)
 
-_SHELLS = {"bash": _BASH, "zsh": _ZSH}
+_FISH = """\
+# Written by `gradperf completion`. If gradperf changes, write it again.
+{lists}
+
+# Print what completes the word $argv[3] of the command $argv[1], which stands after $argv[2].
+function _gradperf_what
+    set -l what
+    switch "$argv[1] $argv[2]"
+{after_options}
+    end
+    if test (count $what) -eq 2
+        echo $what[1]
+        return
+    end
+    switch "$argv[1] $argv[3]"
+{elsewhere}
+    end
+    # Parts of an id are enough, and a whole id has dashes.
+    if test "$what" = case; and not string match -q '*-*' -- $argv[3]
+        set what part
+    end
+    echo $what
+end
+
+function _gradperf
+    set -l before (commandline -opc)
+    set -l current (commandline -ct)
+    set -l previous $before[-1]
+    set -l kept ''
+    set -l what commands
+    if string match -q -- '--*=*' $current
+        set -l both (string split -m 1 -- = $current)
+        set previous $both[1]
+        set current $both[2]
+        set kept "$previous="
+    end
+    if test (count $before) -gt 1
+        set what (_gradperf_what $before[2] $previous $current)
+    end
+    if contains -- -- $before[2..-1] # for pytest
+        set what file
+    end
+    switch "$what"
+        case ''
+        case file
+            __fish_complete_path $current
+        case directory
+            __fish_complete_directories $current ''
+        case '*'
+            set -l list _gradperf_$what
+            set -l words $$list
+            if string match -q -- '=*' $what
+                set words (string split ' ' -- (string sub -s 2 -- $what))
+            end
+            # Names may be separated by commas.
+            set -l first (string match -r -- '^.*,' $current)
+            or set first ''
+            printf '%s\\n' $kept$first$words
+    end
+end
+complete -c gradperf -f -a '(_gradperf)'
+"""
+
+_SHELLS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+_SET = dict.fromkeys(("bash", "zsh"), "_gradperf_{name}={words}") | {"fish": "set -g _gradperf_{name} {words}"}
+_WRITTEN: Mapping[str, Callable[[_Branch], str]] = {"bash": _posix, "zsh": _posix, "fish": _fish}

@@ -24,8 +24,9 @@ def add(add_parser: AddParser) -> None:
         "report",
         help="write recorded runs as one page: tables, figures and history",
         epilog="A run is the path of its file, or of a folder for all runs in it and below; its number such as "
-        "0003, the beginning of its name, 'last', or versions such as torch=2.12. The record of a gate, as --json "
-        "writes it, becomes a page of its own. A page needs no network.",
+        "0003, the beginning of its name, 'last', or versions such as torch=2.12; or what `gradperf run CASE "
+        "--json FILE` wrote, whose losses and curves are drawn. The record of a gate, as --json writes it, becomes "
+        "a page of its own. A page needs no network.",
     )
     parser.add_argument("runs", metavar="RUN", nargs="*", help="what to show (default: all runs in --results)")
     add_value(parser, "--output", "FILE", Path, PAGE, "the page to write")
@@ -43,14 +44,15 @@ def write_report(parsed: argparse.Namespace) -> int:
     files.check_can_write("--output", parsed.output)
     if len(parsed.runs) == 1 and (record := gate.read(Path(parsed.runs[0]))) is not None:
         return _written(page.gate_html(gate.gather(record)), "a run of the gate", parsed)
-    report = data.gather(_found(parsed.runs, parsed.results), problems.baseline_of, _family)
+    report = data.gather(_found(parsed.runs, parsed.results), problems.baseline_of, family_of)
     for reason in report.left_out[:20]:
         streams.say(f"gradperf: left out: {reason}")
-    if not report.runs:
+    if not report.runs and not report.curves:
         none = "; ".join(report.left_out[:3]) or "there is no recorded run"
         raise UserError(f"nothing to report: {none}; `pytest perf` writes runs into {parsed.results}/")
     text = page.html(report, " ".join(["gradperf", *sys.argv[1:]]))
-    return _written(text, plural(len(report.runs), "run"), parsed)
+    kinds = ((report.runs, "run"), (report.curves, "single case"))
+    return _written(text, " and ".join(plural(len(some), kind) for some, kind in kinds if some), parsed)
 
 
 def _written(text: str, what: str, parsed: argparse.Namespace) -> int:
@@ -84,7 +86,8 @@ def _found(names: list[str], folder: Path) -> Iterator[Run | Unreadable]:
     yield from history.newest_first(chosen)
 
 
-def _family(problem: str) -> str:
+def family_of(problem: str) -> str:
+    """Return the family of a problem; of an unknown one, nothing."""
     from gradperf import problems
 
     try:

@@ -2,14 +2,17 @@
 
 import argparse
 import json
+import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gradperf import options
 from gradperf.commands import AddParser, add_json, add_value, short_ids
 from gradperf.commands.preparation import agreed, settings
 from gradperf.errors import UserError
+from gradperf.records.one_run import OneRun
 
 if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bound
     from gradperf.cases import Case
@@ -53,18 +56,21 @@ def run_case(parsed: argparse.Namespace) -> int:
     }
     _print_results(results, proven.gradient_error)
     if parsed.json is not None:
-        record = {
-            "case": case.id,
-            "steps": case.problem.steps,
-            "seed": parsed.seed,
-            "threads": parsed.threads,
-            "framework_version": proven.framework_version,
-            "inputs_sha256": proven.inputs_sha256,
-            "seconds": seconds,
-            "gradient_error": proven.gradient_error,
+        record = OneRun(
+            case=case.id,
+            command=("gradperf", *sys.argv[1:]),
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            steps=case.problem.steps,
+            seed=parsed.seed,
+            threads=parsed.threads,
+            framework_version=proven.framework_version,
+            inputs_sha256=proven.inputs_sha256,
+            seconds=seconds,
+            gradient_error=proven.gradient_error,
+            curve=case.problem.curve(proven.inputs, proven.outputs),
             **results,
-        }
-        files.write(parsed.json, json.dumps(record, default=lambda array: array.tolist()) + "\n")
+        )
+        files.write(parsed.json, json.dumps(asdict(record), default=lambda array: array.tolist()) + "\n")
         print(f"written to {parsed.json}")
     return 0
 

@@ -43,6 +43,11 @@ class SineDerivative(Problem):
         """Return the outputs."""
         return outputs
 
+    def curve(self, inputs: Arrays, outputs: Arrays) -> Arrays:
+        """Return the points of the first derivative, their sines and the derivative."""
+        x = inputs["x"][0].astype(np.float64)
+        return {"x": x, "y": np.sin(x), "derivative": outputs["grad_x"][0]}
+
     def inputs(self, seed: int, dtype: str) -> Arrays:
         """Return ``x`` (steps, points), each row a little to the right of the last. The seed is not used."""
         x, distance = np.linspace(-2 * np.pi, 2 * np.pi, self.points, retstep=True)

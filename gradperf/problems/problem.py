@@ -81,6 +81,10 @@ class Problem(ABC):
         """Read the first gradients off the outputs of :meth:`probe`."""
         return {}
 
+    def curve(self, inputs: Arrays, outputs: Arrays) -> Arrays:
+        """Return what can be drawn over one axis: ``x``, ``y`` and what the style made of them; else nothing."""
+        return {}
+
     def with_steps(self, steps: int) -> "Problem":
         """Return what ``run(steps)`` computes from the inputs of this problem: its first ``steps``."""
         assert steps == self.steps == 1

@@ -233,6 +233,17 @@ class Training(Problem):
                 return f"the ReLU of layer {number} is {'on' if z.max() > 0 else 'off'} for every entry"
         return None
 
+    def curve(self, inputs: Arrays, outputs: Arrays) -> Arrays:
+        """Return x, y and what the network makes of x after the last step, if x and y are one column each."""
+        if (self.features, self.layers[-1].outputs) != (1, 1):
+            return {}
+        parameters = [outputs.get(name, inputs[name]).astype(np.float64) for name in self.parameters]
+        x, y = (inputs[name].astype(np.float64) for name in ("x", "y"))
+        _, _, seen = self._chain_rule(parameters, x, y)
+        fitted = _ACTIVATIONS[self.layers[-1].activation][0](seen[-1][1])
+        order = np.argsort(x[:, 0])
+        return {"x": x[order, 0], "y": y[order, 0], "fitted": fitted[order, 0]}
+
     def outputs(self, losses: _T, parameters: Sequence[_T], gradients: Sequence[_T]) -> dict[str, _T]:
         """Name the outputs of a style: the losses, and the weights, or the gradients without an update.
 

@@ -14,10 +14,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from itertools import islice
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
-from gradperf.text.printable import NONE
+from gradperf.text.printable import NONE, clean
 from gradperf.text.quantities import plural
 
 SCHEMA = 2
@@ -27,6 +28,9 @@ DISTURBED = 0.1
 
 HARNESS = "nothing"
 """The problem whose style is empty: its time is what the harness itself takes."""
+
+_MOST_REASONS, _MOST_IDS, _LONGEST = 200, 2_000, 300
+"""So many reasons, ids for each, and characters of a text are read."""
 
 
 def _name(value: Any) -> str | None:
@@ -90,6 +94,21 @@ def _interval(value: Any) -> tuple[float, float] | None:
         case [float(low), float(high)] if low <= high:
             return low, high
     return None
+
+
+def ids_by_reason(value: Any) -> Mapping[str, tuple[str, ...]] | None:
+    """Return ids of cases by reason, all as clean texts of some length; None if there is no such fact."""
+    if not isinstance(value, Mapping):
+        return None
+    found: dict[str, tuple[str, ...]] = {}
+    for reason, ids in islice(value.items(), _MOST_REASONS):
+        name = _cleaned(reason)
+        found[name] = (*found.get(name, ()), *map(_cleaned, _tuple(ids)[:_MOST_IDS]))
+    return found
+
+
+def _cleaned(value: Any) -> str:
+    return clean(_name(value) or NONE, _LONGEST)
 
 
 def _fact(read: Callable[[Any], Any], **default: Any) -> Any:
@@ -197,6 +216,10 @@ class RunFacts:
     """What kept the run from being complete, other than benchmarks that did not finish."""
     planted: Mapping[str, float] = _fact(_mapping, default_factory=dict)
     """By the id of a case: work that was added to it on purpose, as a share of its time."""
+    cannot_run: Mapping[str, tuple[str, ...]] | None = _fact(ids_by_reason)
+    """By reason: ids of the cases that could not run there, and so were not selected."""
+    failed: Mapping[str, tuple[str, ...]] | None = _fact(ids_by_reason)
+    """By reason: ids of the cases of which a test failed."""
     tier: str | None = _fact(_name)
     threads: int | None = _fact(_count)
     seed: int | None = _fact(_whole)

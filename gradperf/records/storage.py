@@ -73,16 +73,21 @@ class Run:
         return {str(name): version for name, version in versions.items() if isinstance(version, str)}
 
 
-def read(file: Path) -> Run:
-    """Read a run as pytest-benchmark stores it; raises UserError if the file holds none."""
+def load(file: Path) -> Any:
+    """Return the JSON in a file; raises UserError if it holds none."""
     try:
-        stored = json.loads(_bytes(file))
+        return json.loads(_bytes(file))
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{file}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # not text, or too many digits or levels
         raise UserError(f"{file}: not JSON that can be read: {type(error).__name__}: {error}") from None
+
+
+def read(file: Path) -> Run:
+    """Read a run as pytest-benchmark stores it; raises UserError if the file holds none."""
+    stored = load(file)
     if not isinstance(stored, Mapping) or "benchmarks" not in stored:
         raise UserError(f"{file}: not a recorded run: it has no key 'benchmarks'")
     benchmarks = stored["benchmarks"]

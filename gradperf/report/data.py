@@ -13,9 +13,12 @@ from gradperf import frameworks
 from gradperf.comparison.baseline import BaselineOf
 from gradperf.comparison.changes import basis, changes
 from gradperf.comparison.rows import Row, tables
+from gradperf.errors import UserError
 from gradperf.records.facts import Benchmark
 from gradperf.records.history import Unreadable
 from gradperf.records.storage import Run
+from gradperf.report import curves
+from gradperf.report.untimed import Untimed
 from gradperf.text.printable import clean
 
 DETAILED = 8
@@ -38,6 +41,8 @@ class Report:
     history: dict[str, list[list[Any]]] = field(default_factory=dict)
     """By the id of a case: place of the run, seconds of a step, relative error, and how it changed since the run
     before on the same machine: 1 slower, −1 faster, 0 nothing seen or not known."""
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    """What single cases computed, as ``gradperf run --json`` writes it."""
     left_out: list[str] = field(default_factory=list)
     """Why files hold no run."""
     styles: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -51,7 +56,7 @@ def gather(found: Iterable[Run | Unreadable], baseline_of: BaselineOf, family_of
     report, later = Report(), dict[int, tuple[int, Run]]()
     for one in found:
         if isinstance(one, Unreadable):
-            report.left_out.append(clean(one.reason, _LONGEST))
+            _add_curve(report, one)
             continue
         if not any(benchmark.is_compared and benchmark.facts.problem for benchmark in one.benchmarks):
             report.left_out.append(clean(f"{one.file}: no case of gradperf is in it", _LONGEST))
@@ -63,14 +68,29 @@ def gather(found: Iterable[Run | Unreadable], baseline_of: BaselineOf, family_of
                 entry = [place, _short(benchmark.step_s), _short(benchmark.facts.step_error), 0]
                 report.history.setdefault(_text(benchmark.case), []).append(entry)
         if place < DETAILED:
-            report.details[place] = _details(one, baseline_of)
+            report.details[place] = _details(one, baseline_of, family_of)
         if machine in later and one.partial is None:
             newer_place, newer = later[machine]
             _mark(report, newer_place, one, newer, baseline_of)
         if one.partial is None:
             later[machine] = place, one
+    report.curves.sort(key=lambda curve: (curve["case"], curve["file"]))
     _describe(report, family_of)
     return report
+
+
+def _add_curve(report: Report, one: Unreadable) -> None:
+    """Add the run of a single case, if that is in a file that holds no recorded run; or why it is left out."""
+    reason = one.reason
+    try:
+        if (curve := curves.read(one.file)) is not None:
+            if len(report.curves) < curves.MOST:
+                report.curves.append(curve)
+                return
+            reason = f"{one.file}: {curves.MOST} single runs are drawn already"
+    except UserError as error:
+        reason = str(error)
+    report.left_out.append(clean(reason, _LONGEST))
 
 
 def _text(value: Any) -> str:
@@ -129,21 +149,42 @@ def _run(run: Run, machine: int) -> dict[str, Any]:
     }
 
 
-def _details(run: Run, baseline_of: BaselineOf) -> dict[str, Any]:
+def _details(run: Run, baseline_of: BaselineOf, family_of: Callable[[str], str]) -> dict[str, Any]:
     named = [one for one in run.benchmarks if one.facts.problem]
+    groups: list[dict[str, Any]] = [
+        {
+            "problem": _text(rows[0].facts.problem),
+            "device": _text(rows[0].facts.device or ""),
+            "dtype": _text(rows[0].facts.dtype or ""),
+            "baseline": rows[0].comparison.label,
+            "rows": [_row(row) for row in rows],
+        }
+        for rows in tables(named, baseline_of)
+    ]
+    untimed = Untimed(run)
     return {
-        "groups": [
-            {
-                "problem": _text(rows[0].facts.problem),
-                "device": _text(rows[0].facts.device or ""),
-                "dtype": _text(rows[0].facts.dtype or ""),
-                "baseline": rows[0].comparison.label,
-                "rows": [_row(row) for row in rows],
-            }
-            for rows in tables(named, baseline_of)
-        ],
+        "groups": groups,
+        "reasons": _add_reasons(groups, untimed, family_of),
+        "untimed": [[_text(reason), [*map(_text, ids)]] for reason, ids in untimed.lists()],
         "ceilings": [_plain(one) for one in run.facts.ceilings],
     }
+
+
+def _add_reasons(groups: list[dict[str, Any]], untimed: Untimed, family_of: Callable[[str], str]) -> list[str]:
+    """Add to each table the places of the reasons why other styles have no time in it; return the reasons."""
+    labels = dict.fromkeys(row["label"] for group in groups for row in group["rows"])
+    places: dict[str, int] = {}
+    for group in groups:
+        problem, timed = group["problem"], {row["label"] for row in group["rows"] if row["step"] is not None}
+        family = family_of(problem)
+        group["untimed"] = {
+            label: places.setdefault(
+                _text(untimed.reason(problem, family, label, group["device"], group["dtype"])), len(places)
+            )
+            for label in labels
+            if label not in timed
+        }
+    return [*places]
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const main = document.getElementById("content");
 const FRAMEWORKS = ["numpy", "torch", "tensorflow", "jax"];
+const FAMILIES = ["training", "matmul", "derivative"];
 const BY_HAND = new Set(["numpy.by_hand", "numpy.by_hand_inplace", "numpy.outer_product", "torch.tensors"]);
 const state = { run: null, group: 0, baseline: "", metric: "step", steps: 1000, history: "", one: "", other: "" };
 const detailed = Object.keys(data.details).map(Number);
@@ -54,6 +55,7 @@ function scale(low, high, from, to, logarithmic) {
   const at = (value) => from + ((f(value) - f(low)) / (f(high) - f(low))) * (to - from);
   return Object.assign(at, { low, high, logarithmic, from, to });
 }
+const spread = (found, most) => (found.length > most ? spread(found.filter((_, place) => place % 2 === 0), most) : found);
 function ticks(axis, most) {
   if (!axis.logarithmic || axis.high / axis.low < 3.5) {
     const raw = (axis.high - axis.low) / most, power = 10 ** Math.floor(Math.log10(raw));
@@ -74,14 +76,15 @@ function extent(values, padding = 1.25) {
 }
 function xAxis(svg, axis, top, bottom, format, title) {
   const width = Math.abs(axis.to - axis.from);
-  for (const value of ticks(axis, Math.max(2, Math.floor(width / 85)))) {
+  for (const value of spread(ticks(axis, Math.max(2, Math.floor(width / 85))), Math.max(2, Math.floor(width / 55)))) {
     svg.append(make("line", { class: "grid", x1: axis(value), x2: axis(value), y1: top, y2: bottom }),
       make("text", { class: "tick", x: axis(value), y: bottom + 16, "text-anchor": "middle" }, format(value)));
   }
   svg.append(make("text", { class: "tick", x: axis.to, y: bottom + 33, "text-anchor": "end" }, title));
 }
-function yAxis(svg, axis, left, right, format, title) {
-  for (const value of ticks(axis, 6))
+const DURATIONS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 60, 600, 3600, 36000, 2 * 86400, 20 * 86400, 365.25 * 86400];
+function yAxis(svg, axis, left, right, format, title, values = ticks(axis, Math.max(3, Math.floor(Math.abs(axis.to - axis.from) / 28)))) {
+  for (const value of values)
     svg.append(make("line", { class: "grid", x1: left, x2: right, y1: axis(value), y2: axis(value) }),
       make("text", { class: "tick", x: left - 6, y: axis(value) + 4, "text-anchor": "end" }, format(value)));
   svg.append(make("text", { class: "tick", x: left, y: axis.to - 8 }, title));
@@ -129,7 +132,7 @@ function canvas(height, label) {
 
 // ---- figures: each has its numbers as a table, its command, and can be saved ------------------------------------
 const figures = [];
-function figure(id, title, lead, draw) {
+function figure(id, title, lead, draw, ofRun = true) {
   const body = make("div", { class: "body" });
   const table = make("details", {}, make("summary", {}, "The numbers"));
   const tools = make("div", { class: "tools" });
@@ -137,7 +140,7 @@ function figure(id, title, lead, draw) {
     make("h2", { id: `${id}-title` }, title), make("p", { class: "lead" }, lead), body, table, tools);
   main.append(section);
   figures.push(() => {
-    const drawn = draw();
+    const drawn = ofRun && !detailed.length ? null : draw();
     section.hidden = drawn === null;
     if (drawn === null) return;
     body.replaceChildren(...drawn.nodes);
@@ -146,7 +149,7 @@ function figure(id, title, lead, draw) {
     tools.replaceChildren(
       ...(svg ? [make("button", { type: "button", onclick: () => saveSvg(svg, id) }, "Save SVG")] : []),
       make("button", { type: "button", onclick: () => save(csv(drawn.columns, drawn.rows), `${id}.csv`, "text/csv") }, "Save CSV"),
-      make("span", {}, "Made by ", make("code", {}, drawn.command ?? data.runs[state.run].command ?? "pytest perf")));
+      make("span", {}, "Made by ", make("code", {}, drawn.command ?? (data.runs[state.run].command || "pytest perf"))));
   });
 }
 function numbers(columns, rows, title) {
@@ -206,29 +209,50 @@ function colour(value) {
   return [`rgb(${mixed.join(" ")})`, bright > 0.45 ? "#111" : "#fff"];
 }
 
+function told(cell, text) { cell.setAttribute("aria-label", text); explain(cell, text); }
+function byArrows(table) { // one stop of the Tab key for all cells
+  const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].slice(1));
+  rows.flat().forEach((cell, place) => { cell.tabIndex = place ? -1 : 0; });
+  table.addEventListener("keydown", (event) => {
+    const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
+    const at = rows.findIndex((row) => row.includes(event.target)), next = rows[at + down]?.[rows[at]?.indexOf(event.target) + right];
+    if (at < 0 || !next || next === event.target) return;
+    event.preventDefault();
+    event.target.tabIndex = -1; next.tabIndex = 0; next.focus();
+  });
+}
+
 figure("matrix", "Every style on every problem",
-  "Time per step as a multiple of the baseline: blue is faster, orange slower. Outlined: the baseline, or the fastest where that was not timed. Hatched: noise decides. Grey: not timed in this run.", () => {
-    const groups = details().groups, labels = [...new Set(groups.flatMap((each) => each.rows.map((row) => row.label)))];
-    labels.sort((one, other) => FRAMEWORKS.indexOf(framework(one)) - FRAMEWORKS.indexOf(framework(other)) || one.localeCompare(other));
+  "Time per step as a multiple of the baseline: blue is faster, orange slower. Outlined: the baseline, or the fastest where that was not timed. Hatched: noise decides. Grey: no time in this run; a cell says why, and the arrow keys go from cell to cell.", () => {
+    // Problems of one family side by side: they have their styles in common.
+    const family = (each) => FAMILIES.indexOf(data.families[each.problem]) + 1 || FAMILIES.length + 1;
+    const groups = [...details().groups].sort((one, other) => family(one) - family(other) || titled(one).localeCompare(titled(other), "en", { numeric: true }));
+    const labels = [...new Set(groups.flatMap((each) => each.rows.map((row) => row.label)))], first = (label) => family(groups.find((each) => each.rows.some((row) => row.label === label)));
+    labels.sort((one, other) => FRAMEWORKS.indexOf(framework(one)) - FRAMEWORKS.indexOf(framework(other)) || first(one) - first(other) || one.localeCompare(other));
     const several = new Set(groups.map((each) => each.device)).size > 1;
     const rows = labels.map((label) => make("tr", {}, make("th", { scope: "row" }, label), groups.map((each) => {
       const row = each.rows.find((one) => one.label === label), other = base(each);
       if (!row || !isNumber(row.step)) {
-        const cell = make("td", { class: "missing" }, "·");
-        cell.title = "not timed in this run: the style does not support it, or it was not selected or failed";
+        const why = details().reasons[each.untimed[label]] ?? "not timed in this run";
+        const cell = make("td", { class: "missing" }, why.startsWith("failed") ? "failed" : why.startsWith("cannot run") ? "–" : "·");
+        told(cell, `${label} on ${titled(each)}\n${why}`);
         return cell;
       }
-      if (!other) { const cell = make("td", { class: "missing" }, seconds(row.step)); cell.title = "the baseline was not timed"; return cell; }
+      if (!other) { const cell = make("td", { class: "missing" }, seconds(row.step)); told(cell, `${label} on ${titled(each)}\nthe baseline was not timed`); return cell; }
       const value = row.step / other.step, doubt = unsure(row, other), [paper, ink] = colour(value);
       const cell = make("td", { class: `${doubt && row !== other ? "unsure" : ""} ${row === other ? "base" : ""}`,
         style: `background-color:${paper};color:${ink}` }, ratio(value));
-      explain(cell, `${label} on ${titled(each)}\n${seconds(row.step)} per step, ${ratio(value)} × ${other.label}${doubt ? `\n${doubt}` : ""}`);
+      told(cell, `${label} on ${titled(each)}\n${seconds(row.step)} per step, ${ratio(value)} × ${other.label}${doubt ? `\n${doubt}` : ""}`);
       return cell;
     })));
     const table = make("table", { class: "matrix" }, make("thead", {}, make("tr", {}, make("td", {}), groups.map((each) =>
       make("th", { scope: "col" }, `${each.problem.replaceAll("_", " ")} ${each.dtype}${several ? ` ${each.device}` : ""}`)))), make("tbody", {}, rows));
+    byArrows(table);
+    const untimed = details().untimed, missing = untimed.reduce((sum, [, ids]) => sum + ids.length, 0);
     return {
-      nodes: [make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ratios of all styles and problems" }, table)],
+      nodes: [make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ratios of all styles and problems" }, table),
+        ...(missing ? [make("details", { class: "untimed" }, make("summary", {}, `${missing} case${missing === 1 ? "" : "s"} could not run${untimed.some(([why]) => why.startsWith("failed")) ? " or failed" : ""}`),
+          make("ul", {}, untimed.map(([why, ids]) => make("li", {}, `${why} (${ids.length}): `, make("span", {}, ids.join(", "))))))] : [])],
       columns: ["style", ...groups.map(titled)],
       rows: labels.map((label) => [label, ...groups.map((each) => {
         const row = each.rows.find((one) => one.label === label), other = base(each);
@@ -285,10 +309,10 @@ function crossings(rows) {
 figure("train", "I train for n steps", "The first call and n steps together: what compiles pays off only in longer trainings.", () => {
   const of = group(), rows = of.rows.filter((row) => isNumber(row.first) && isNumber(row.step));
   if (!rows.length) return null;
-  const [svg, w] = canvas(330, `Total time of ${titled(of)} over the number of steps`), left = 58, right = w - 12;
+  const [svg, w] = canvas(330, `Total time of ${titled(of)} over the number of steps`), left = 62, right = w - 20;
   const x = scale(1, 1e8, left, right, true), y = scale(...extent(rows.flatMap((row) => [total(row, 1), total(row, 1e8)])), 285, 22, true);
-  xAxis(svg, x, 22, 285, (value) => (value < 1e6 ? count(value) : `${value / 1e6} M`), "steps");
-  yAxis(svg, y, left, right, duration, "total time");
+  xAxis(svg, x, 22, 285, (value) => (value < 1e6 ? count(value) : `${Math.round(value / 1e6)} M`), "steps");
+  yAxis(svg, y, left, right, duration, "total time", DURATIONS.filter((value) => value >= y.low && value <= y.high));
   const ranked = [...rows].sort((one, other) => total(one, state.steps) - total(other, state.steps));
   for (const row of rows) {
     const points = []; for (let power = 0; power <= 8; power += 0.1) points.push(`${x(10 ** power).toFixed(1)},${y(total(row, 10 ** power)).toFixed(1)}`);
@@ -431,6 +455,8 @@ figure("history", "History of a case", "One mark for each run, with twice its st
     command: "gradperf compare A B" };
 });
 
+const paragraphs = (doc) => doc.trim().split(/\n\s*\n/).map((text) => make("p", {},
+  text.replaceAll(/\s+/g, " ").split("``").map((part, place) => (place % 2 ? make("code", {}, part) : part))));
 figure("styles", "Two styles side by side", "What each does, in its own words and its source, and what came out.", () => {
   const of = group(), labels = of.rows.map((row) => row.label);
   if (labels.length < 2) return null;
@@ -443,7 +469,7 @@ figure("styles", "Two styles side by side", "What each does, in its own words an
   const pair = [state.one, state.other].map((label) => of.rows.find((row) => row.label === label));
   const side = (row) => {
     const described = data.styles[`${data.families[of.problem]}/${row.label}`];
-    return make("div", {}, make("h3", {}, make("code", {}, row.label)), make("p", {}, described?.doc ?? "Its source is not installed here."),
+    return make("div", {}, make("h3", {}, make("code", {}, row.label)), paragraphs(described?.doc ?? "Its source is not installed here."),
       described ? make("pre", { tabindex: "0", role: "region", "aria-label": `Source of ${row.label}` }, described.source) : null);
   };
   return { nodes: [make("div", { class: "options" }, ["one", "other"].map((name) => choice(name === "one" ? "style" : "and", labels.map((label) => [label, label]), state[name], (value) => { state[name] = value; }))),
@@ -451,6 +477,67 @@ figure("styles", "Two styles side by side", "What each does, in its own words an
       make("div", { class: "two" }, pair.map(side))],
     columns: [titled(of), ...pair.map((row) => row.label)], rows: facts.map(([name, text]) => [name, ...pair.map(text)]),
     command: `gradperf pair ${pair.map((row) => `${of.problem}-${row.label}-${of.device}-${of.dtype}`).join(" ")}` };
+});
+
+// ---- single cases: what they computed, as `gradperf run --json` writes it -------------------------------------------
+function span(values) {
+  const low = Math.min(...values), high = Math.max(...values), more = 0.04 * (high - low);
+  return [low - more, high + more];
+}
+const summary = (curve) => [`${count(curve.steps)} step${curve.steps === 1 ? "" : "s"}`, seconds(curve.seconds) !== "–" ? `in ${duration(curve.seconds)}` : null,
+  curve.version ? `by ${framework(curve.label)} ${curve.version}` : null, curve.at ? `on ${curve.at.slice(0, 16).replace("T", " ")} UTC` : null, `(${curve.file})`].filter(Boolean).join(" ");
+const stops = (length, most) => new Set(Array.from({ length: Math.min(most, length) }, (_, place) => Math.round((place * (length - 1)) / Math.max(1, Math.min(most, length) - 1))));
+function sample(kind) { // of a line, for a legend
+  return make("svg", { width: 26, height: 12, viewBox: "0 0 26 12", "aria-hidden": "true" }, make("path", { class: `line ${kind}`, d: "M1,6L25,6" }));
+}
+function pathOf(points, kind) { return make("path", { class: `line ${kind}`, d: `M${points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L")}` }); }
+function lossFigure(curve, place) {
+  const id = `loss-${place}`;
+  let even = false;
+  figure(id, `Loss against step: ${curve.label} on ${curve.problem}`, `The loss before each step${curve.loss.length < curve.steps ? `; ${count(curve.loss.length)} of them are drawn` : ""}. ${summary(curve)}`, () => {
+    const losses = curve.loss.map(([, loss]) => loss), logarithmic = Math.min(...losses) > 0;
+    const [svg, w] = canvas(320, `Loss against step of ${curve.case}`), left = 74, right = w - 12;
+    const x = scale(1, curve.loss.at(-1)[0], left, right, !even), y = scale(...(logarithmic ? extent(losses, 1.1) : span(losses)), 275, 22, logarithmic);
+    xAxis(svg, x, 22, 275, (value) => (Number.isInteger(value) ? count(value) : ""), "step"); yAxis(svg, y, left, right, plain, "loss");
+    svg.append(pathOf(curve.loss.map(([step, loss]) => [x(step), y(loss)]), framework(curve.label)));
+    let before = -Infinity; // marks far enough apart to be told from each other
+    curve.loss.forEach(([step, loss], index) => {
+      if (x(step) - before < 34 && index < curve.loss.length - 1) return;
+      before = x(step);
+      svg.append(mark(curve.label, x(step), y(loss), `before step ${count(step)}: loss ${Number(loss.toPrecision(5))}`));
+    });
+    const buttons = make("div", { class: "options" }, make("div", { class: "group", role: "group", "aria-label": "Axis of the steps" },
+      [["logarithmic steps", false], ["even steps", true]].map(([name, value]) =>
+        make("button", { type: "button", "aria-pressed": String(even === value), onclick: () => { even = value; update(id); } }, name))));
+    return { nodes: [buttons, svg], columns: ["step", "loss"], rows: curve.loss, command: curve.command };
+  }, false);
+}
+function curveFigure(curve, place) {
+  const kind = curve.curve.fitted ? "fitted" : "derivative", { x: xs, y: ys, [kind]: made } = curve.curve;
+  const names = kind === "fitted" ? ["the data", `fitted by ${curve.label}`] : ["sin x", `its derivative, by ${curve.label}`];
+  const title = kind === "fitted" ? "The fitted curve over its data" : "sin and its derivative";
+  const lead = kind === "fitted" ? "What the network makes of each x with the weights after the last step." : "Of the first of the derivatives that one call computes.";
+  figure(`${kind}-${place}`, `${title}: ${curve.label} on ${curve.problem}`, `${lead} ${summary(curve)}`, () => {
+    const [svg, w] = canvas(340, `${title}, ${curve.case}`), left = 52, right = w - 12, own = framework(curve.label);
+    const x = scale(...span(xs), left, right, false), y = scale(...span([...ys, ...made]), 295, 22, false);
+    xAxis(svg, x, 22, 295, plain, "x"); yAxis(svg, y, left, right, plain, "y");
+    if (kind === "derivative") svg.append(pathOf(xs.map((at, index) => [x(at), y(ys[index])]), "data dashed"));
+    const reached = stops(xs.length, 16); // by the Tab key; the mouse reaches all
+    xs.forEach((at, index) => {
+      const text = `x = ${plain(at)}\n${names[0]}: ${plain(ys[index])}\n${names[1]}: ${plain(made[index])}`;
+      const spot = make("circle", { class: `mark ${kind === "fitted" ? "data" : own}`, cx: x(at), cy: y(kind === "fitted" ? ys[index] : made[index]), r: kind === "fitted" ? 3.5 : 3,
+        tabindex: reached.has(index) ? "0" : null, role: "img", "aria-label": text });
+      explain(spot, text); svg.append(spot);
+    });
+    svg.append(pathOf(xs.map((at, index) => [x(at), y(made[index])]), `${own} above`));
+    const first = kind === "fitted" ? make("svg", { width: 14, height: 12, viewBox: "0 0 14 12", "aria-hidden": "true" }, make("circle", { class: "mark data", cx: 7, cy: 6, r: 3.5 })) : sample("data dashed");
+    return { nodes: [make("ul", { class: "legend" }, make("li", {}, first, names[0]), make("li", {}, sample(own), names[1])), svg],
+      columns: ["x", kind === "fitted" ? "y" : "sin x", kind], rows: xs.map((at, index) => [at, ys[index], made[index]]), command: curve.command };
+  }, false);
+}
+data.curves.forEach((curve, place) => {
+  if (curve.curve.x) curveFigure(curve, place);
+  if (curve.loss.length > 1) lossFigure(curve, place);
 });
 
 figure("runs", "What was run", "Where, when and on which versions, and how quiet the machine was.", () => {
@@ -463,7 +550,10 @@ figure("runs", "What was run", "Where, when and on which versions, and how quiet
 
 // ---- controls -------------------------------------------------------------------------------------------------
 function controls() {
-  const form = document.getElementById("controls"), groups = details().groups;
+  const form = document.getElementById("controls");
+  form.hidden = !detailed.length;
+  if (form.hidden) return;
+  const groups = details().groups;
   const labels = [...new Set(groups.flatMap((each) => each.rows.map((row) => row.label)))].sort();
   form.replaceChildren(
     choice("run", detailed.map((place) => [place, `${when(data.runs[place])} ${data.runs[place].partial ? "(partial) " : ""}${data.runs[place].file}`]), state.run, (value) => {
@@ -480,7 +570,7 @@ document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
 });
-if (detailed.length) {
+if (detailed.length || data.curves.length) {
   update();
   let timer, before = innerWidth;
   addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(() => { if (innerWidth !== before) { before = innerWidth; update(); } }, 120); });

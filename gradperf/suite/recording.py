@@ -20,7 +20,7 @@ from gradperf.comparison import baseline, changes, chart, table, words
 from gradperf.errors import UserError
 from gradperf.machine import libraries, load
 from gradperf.pairs import planting
-from gradperf.records.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, read_benchmark
+from gradperf.records.facts import HARNESS, SCHEMA, Benchmark, Facts, RunFacts, ids_by_reason, read_benchmark
 from gradperf.records.storage import MACHINE_ID
 from gradperf.suite import duties, selection
 from gradperf.suite.first_calls import FirstCalls, newest_records
@@ -62,6 +62,10 @@ class Recording:
     """What kept the run from being complete."""
     planted: Mapping[str, float] = field(default_factory=dict)
     """By the id of a case: work that is added to its steps, as a share of their time."""
+    cannot_run: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By reason: ids of the cases that were left out."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """By the id of a case: why a test of it failed."""
     finished: list[Finished] = field(default_factory=list)
     first_calls: FirstCalls | None = None
     """None if they are not wanted."""
@@ -121,6 +125,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     recording, own = session.config.stash[KEY], session.config.stash[duties.KEY]
     selected = [item for item in session.items if _is_benchmark(item)]
     recording.selected = len(selected)
+    recording.cannot_run = selection.cannot_run(session.config)
     if recording.second is not None:
         whole = [item for item in selected if selection.times_whole_steps(item)]
         cases = [id_ for id_ in map(selection.case_id, whole) if not id_.startswith(HARNESS)]
@@ -146,12 +151,21 @@ def _is_benchmark(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Count a benchmark no longer that turns out to be skipped: it is not missing in the record."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember why a case failed. Count a benchmark no longer that turns out to be skipped: it is not missing."""
     report = yield
+    if report.failed and call.excinfo is not None and selection.takes_case(item):
+        item.config.stash[KEY].failed.setdefault(selection.case_id(item), _why(call.excinfo.value))
     if report.skipped and "benchmark" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("skip"):
         item.config.stash[KEY].selected -= 1
     return report
+
+
+def _why(error: BaseException) -> str:
+    """Return the first line of an error."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _cut_short(session: pytest.Session, exitstatus: int) -> str | None:
@@ -191,6 +205,7 @@ def drop_wrong(recording: Recording, session: pytest.Session) -> None:
     for one in recording.finished:
         if one.facts.part == "all" and one.case.id in wrong:
             one.fixture.has_error = True
+            recording.failed.setdefault(one.case.id, f"at a later moment: {wrong[one.case.id]}")
             session.testsfailed += 1
     recording.finished = [one for one in recording.finished if not one.fixture.has_error]
 
@@ -271,6 +286,8 @@ def run_facts(recording: Recording, command: Sequence[str], end: load.Moment, fi
         selection=recording.selection or None,
         cut_short=recording.cut_short,
         planted=recording.planted,
+        cannot_run=ids_by_reason(recording.cannot_run),
+        failed=ids_by_reason(selection.ids_by(recording.failed)),
         **asdict(settings),
         pools=libraries.pool_sizes(),
         environment=libraries.environment(),

@@ -1,6 +1,6 @@
 """Selects the cases of each test: those that the user chose, and the order in which they run."""
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # it imports numpy, which must wait until the threads are bou
 
 CHOICE: "pytest.StashKey[Choice]" = pytest.StashKey()
 SETTINGS: "pytest.StashKey[Settings]" = pytest.StashKey()
-_LEFT_OUT: "pytest.StashKey[Counter[str]]" = pytest.StashKey()
-"""By reason: how many cases cannot run here."""
+_CANNOT_RUN: "pytest.StashKey[Mapping[str, list[str]]]" = pytest.StashKey()
+"""By reason: ids of the cases that cannot run here."""
 
 MARKERS = (
     "family(name, offers, problem, always, published): the family of problems whose cases a test takes",
@@ -157,7 +157,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _cannot_run(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the tests whose cases cannot run here, and count their cases; none if no other test is left."""
+    """Return the tests whose cases cannot run here, and remember their cases; none if no other test is left."""
     reasons = {
         item: str(marker.kwargs["reason"])
         for item in items
@@ -166,11 +166,24 @@ def _cannot_run(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.
     if len(reasons) == len(items):
         return []
     by_case = {case_id(item): reason for item, reason in reasons.items()}
-    config.stash[_LEFT_OUT] = Counter(by_case.values())
+    config.stash[_CANNOT_RUN] = ids_by(by_case)
     return [*reasons]
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Return how many cases cannot run here, by reason."""
-    left_out = config.stash.get(_LEFT_OUT, Counter[str]()).most_common()
-    return [f"gradperf: cannot run here: {plural(count, 'case')}: {clean(reason)}" for reason, count in left_out]
+    most_first = sorted(cannot_run(config).items(), key=lambda one: -len(one[1]))
+    return [f"gradperf: cannot run here: {plural(len(ids), 'case')}: {clean(reason)}" for reason, ids in most_first]
+
+
+def cannot_run(config: pytest.Config) -> Mapping[str, list[str]]:
+    """Return by reason the ids of the cases that cannot run here, and were left out."""
+    return config.stash.get(_CANNOT_RUN, {})
+
+
+def ids_by(reasons: Mapping[str, str]) -> Mapping[str, list[str]]:
+    """Return by reason the ids that have it."""
+    found: dict[str, list[str]] = {}
+    for id_, reason in reasons.items():
+        found.setdefault(reason, []).append(id_)
+    return found

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from gradperf import problems
-from gradperf.commands.report import _family
+from gradperf.commands.report import family_of
 from gradperf.records import history
 from gradperf.report import data
 from tests.records import record
@@ -15,7 +15,7 @@ from tests.report.runs import MACHINE, STEPS_S, write
 
 def gathered(folder):
     """Return what the page shows of all runs in ``folder``."""
-    return data.gather(history.newest_first(history.files_below(folder)), problems.baseline_of, _family)
+    return data.gather(history.newest_first(history.files_below(folder)), problems.baseline_of, family_of)
 
 
 def test_one_run(tmp_path):

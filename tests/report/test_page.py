@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.records import record
-from tests.report.runs import write
+from tests.report.runs import SINE, write, write_case
 from tests.report.test_data import HOSTILE
 
 pytest.importorskip("jinja2")
@@ -46,6 +46,18 @@ def test_it_asks_for_nothing(report, tmp_path):
     assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", page)
     assert not [one for one in re.findall(r"https?://[^\s\"'<)]*", page) if "www.w3.org" not in one]
     assert len(page) < 200_000
+
+
+def test_a_page_of_single_cases(report, tmp_path):
+    """It needs no recorded run, and may name files."""
+    files = [write_case(tmp_path / "cases"), write_case(tmp_path / "cases", "sine.json", **SINE)]
+    done, page = report(*map(str, files))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "page.html: 2 single cases, 0." in done.stdout
+    assert "2 single cases." in page
+    write(tmp_path / "results")
+    done, page = report(*map(str, files), "1", "--results", str(tmp_path / "results"))
+    assert "page.html: 1 run and 2 single cases" in done.stdout
 
 
 def test_texts_stay_texts(report, tmp_path):
