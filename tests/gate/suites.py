@@ -238,6 +238,9 @@ class FakeProcess:
         self.send(**order)
         return self.answer()
 
+    def finish(self):
+        """Have nothing to wait for."""
+
     def close(self):
         """Have nothing to end."""
 

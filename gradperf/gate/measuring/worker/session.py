@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ class Session:
     @pytest.hookimpl(trylast=True)  # after plugins that shuffle
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Keep the wanted benchmarks, in the order that both sides share."""
-        kept = [item for item in items if may_time(item)]
+        kept = list(_once(item for item in items if may_time(item)))
         if self._order["do"] == "time":
             place = {case: number for number, case in enumerate(self._order["cases"])}
             kept = sorted((item for item in kept if item.nodeid in place), key=lambda item: place[item.nodeid])
@@ -120,6 +120,15 @@ def _outcome(turns: Turns, stop: str) -> dict[str, str]:
     if turns.state == "ready":
         return {"outcome": "failed", "reason": f"in a turn, {caught}"}
     return {"outcome": "passed", "reason": ""}
+
+
+def _once(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
+    """Yield the first item of each id: some suites repeat their tests."""
+    seen = set()
+    for item in items:
+        if item.nodeid not in seen:
+            seen.add(item.nodeid)
+            yield item
 
 
 def _is_registered(marker: str, config: pytest.Config) -> bool:
