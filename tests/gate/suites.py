@@ -121,6 +121,7 @@ def driven(folder, printed, cases, *arguments, orders=((3, {}), (2, {}))):
                 else:
                     reported.setdefault(answer["ended"], {})["ended"] = answer
             reported[""] = answer
+            process.finish()
             return reported
         finally:
             process.close()
