@@ -135,6 +135,15 @@ def test_what_is_watched(tmp_path):
     assert json.loads(done.stdout) == [["data.txt"], commands]
 
 
+def test_a_submodule_that_changed(checked, tmp_path):
+    """No side has its files, whatever else is imported. A folder in the place of a file is no submodule."""
+    for name in ("base", "head"):
+        (tmp_path / name / "part").mkdir(parents=True)
+    assert "the submodule part changed, but neither side has" in checked({"head/thing.py": ""}, "part")
+    assert not checked({"base/file": "", "head/folder/a.py": ""}, "file")
+    assert not checked({}, "folder")
+
+
 def test_scripts_that_build(tmp_path):
     """They count where there is a source to build in their folder or below, a makefile on top never."""
     found = [side(tmp_path / name, name) for name in ("base", "head")]

@@ -113,6 +113,13 @@ def check(
                 "A path there is written in full in the suite, or in a variable, so both sides read the same. "
                 "If no benchmark depends on it: --accept PATH --reason TEXT"
             )
+    parts = [] if separate else [path for path in changed if _is_submodule(path, roots)]
+    if parts := [path for path in parts if not is_excused(path)]:
+        raise SideError(
+            f"the submodule {listed(parts)} changed, but neither side has files of submodules, so they were not "
+            "compared. Install what is in it, each side in an environment of its own, and name them with "
+            "--base-python and --head-python. If no benchmark depends on it: --accept PATH --reason TEXT"
+        )
     sources = [] if separate else not_built(sides, origins, changed)
     if sources := [path for path in sources if not is_excused(path)]:
         raise SideError(
@@ -131,6 +138,12 @@ def changes_code(changed: Iterable[str], accepted: Iterable[str], roots: Iterabl
     roots = list(roots)
     code = [path for path in changed if _is_code(path) or any(_is_read_by_code(top, path) for top in roots)]
     return any(not any(means(key, path) for key in accepted) for path in code)
+
+
+def _is_submodule(path: str, roots: Iterable[Path]) -> bool:
+    """Return whether a path that git stores is a folder on a side: it is empty there."""
+    folders = [root / path for root in roots if (root / path).is_dir() and not (root / path).is_symlink()]
+    return not path.endswith("/") and any(next(folder.iterdir(), None) is None for folder in folders)
 
 
 def _is_code(path: str) -> bool:

@@ -48,7 +48,7 @@ class Session:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep the errors of the collection."""
         if report.failed:
-            self._errors.append(f"{report.nodeid}: {_end_of(str(report.longrepr))}")
+            self._errors.append(f"{report.nodeid}: {_cause(str(report.longrepr))}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -149,6 +149,12 @@ def _skip_reason(item: pytest.Item) -> str | None:
     if marker is None:
         return None
     return str(marker.kwargs.get("reason") or (marker.args[0] if marker.args else "") or "unconditional skip")
+
+
+def _cause(text: str) -> str:
+    """Return what pytest marks as the error in a text with the lines that led to it, else the text."""
+    marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+    return _end_of("\n".join(marked) or text)
 
 
 def _end_of(text: str) -> str:
