@@ -158,6 +158,14 @@ def test_no_repository(elsewhere, monkeypatch, gate):
     assert is_one_message(errors, "not a git repository") or is_one_message(errors, "--base-python"), errors
 
 
+def test_no_folder(elsewhere, monkeypatch, gate):
+    """The current folder may have been removed meanwhile."""
+    (elsewhere / "gone").mkdir()
+    monkeypatch.chdir(elsewhere / "gone")
+    (elsewhere / "gone").rmdir()
+    assert gate()[::2] == (2, "gradperf: the current folder does not exist any more; change into one that does\n")
+
+
 def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
     """In a clone without the commit to compare with, the message says how to get it."""
     for number in range(3):
