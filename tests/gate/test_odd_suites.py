@@ -20,9 +20,16 @@ ODD = {
     "thing/__init__.py": "def work():\n    return sum(range(50))\n",
     "conftest.py": """
 import os
+import pytest
 
 def pytest_collection_modifyitems(items):
     items[:] = items * 2
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    for item in 2 * session.items:
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+    return True
 
 def pytest_sessionfinish(session, exitstatus):
     os._exit(int(exitstatus))
@@ -41,7 +48,7 @@ def test_other(benchmark):
 
 
 def test_oddities(tmp_path):
-    """Tests that are repeated, an end by force, and a module with the name of one of Python's.
+    """Tests that are there twice and run twice, an end by force, and a module with the name of one of Python's.
 
     Some arguments name what only one side has, and there is no cache. No line of the output is too long.
     """

@@ -217,6 +217,8 @@ def _end(processes: Iterable[Process]) -> dict[str, Origins]:
             answer = process.answer()
         except WorkerLost as lost:
             raise SideError(f"after its last case {lost}") from None
+        if "bye" not in answer:
+            raise SideError(f"after its last case a process of the {process.name} answered {answer}")
         process.finish()
         check_collected(process, answer)
         facts = ("loaded", "found", "brought", "opened", "apart")
