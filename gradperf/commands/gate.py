@@ -113,13 +113,14 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
                 control=None,
                 planted={},
                 foreign=sides.checkout,
-                changes_code=provenance.changes_code(sides.changed, accepted),
+                changes_code=provenance.changes_code(sides.changed, accepted, (sides.base.root, sides.head.root)),
                 folder=sides.folder,
                 janitor=janitor,
                 patience_s=parsed.patience,
                 changed=sides.changed,
                 separate=sides.separate,
                 distributions=sides.distributions,
+                controls=sides.controls,
             ),
             plan=plan,
             planted=dict(parsed.plant),
@@ -127,7 +128,7 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
             seed=random.SystemRandom().randrange(2**32) if parsed.seed is None else parsed.seed,
             strict=parsed.strict,
             budget_s=None if parsed.budget is None else 60 * parsed.budget,
-            list_only=sides.identical and not parsed.even_if_identical and not parsed.plant,
+            list_only=_is_listed_only(sides, arguments) and not parsed.even_if_identical and not parsed.plant,
             environment={
                 "command": ["gradperf", *sys.argv[1:]],
                 "pytest": arguments,
@@ -142,6 +143,16 @@ def gate_change(parsed: argparse.Namespace, **facts: Any) -> int:
         )
         outcome = session.run(request, display)
     return _report(outcome, parsed)
+
+
+def _is_listed_only(sides: "Sides", arguments: Sequence[str]) -> bool:
+    """Return whether nothing has to be timed: the sides are identical in all that a benchmark could depend on."""
+    from gradperf.gate.sides import documentation, pytest_arguments
+
+    sources = [
+        place for side in (sides.base, sides.head) for place in pytest_arguments.places(side.folder, arguments)
+    ]
+    return sides.identical and not (sides.changed and documentation.is_read(sources, sides.changed))
 
 
 def check(parsed: argparse.Namespace) -> tuple["Plan", dict[str, str]]:
@@ -217,7 +228,7 @@ def _report(outcome: "Outcome", parsed: argparse.Namespace) -> int:
     """Print the report, write the files and return the exit code; what cannot be written is no success."""
     from gradperf.gate.report import github, markdown, record, terminal
 
-    output = Terminal.of_output(unknown_width=100)
+    output = Terminal.of_output()
     lines = terminal.lines(outcome, output)
     errors = _print([*lines, *github.in_actions(outcome, os.environ, output.ascii_only)])
     for file, text in ((parsed.json, record.dumps), (parsed.markdown, markdown.markdown), (parsed.html, _page)):

@@ -113,6 +113,15 @@ def _meant(word: str, text: str) -> str:
     return guess and "." + guess.replace("'", "'--", 1)
 
 
+def _is_gone() -> bool:
+    """Return whether the current folder was removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def _run(words: list[str]) -> int:
     parsed = _parsed(words)
     try:
@@ -129,8 +138,11 @@ def _run(words: list[str]) -> int:
     except KeyboardInterrupt:
         code, message = 130, "interrupted"  # as shells do: 128 plus the number of the signal
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if _is_gone():
+            code, message = 2, "the current folder does not exist any more; change into one that does"
+        elif error.errno == errno.ENOSPC:
+            code, message = 2, f"{error.strerror}: the output is incomplete"
+        else:
             raise
-        code, message = 2, f"{error.strerror}: the output is incomplete"
     streams.say(clean_lines(f"gradperf: {message}"))  # it may name a file, or quote one
     return code

@@ -165,6 +165,11 @@ class Process:
         last_lines = f"; its last lines:\n{text}" if (text := self.printed()) else ""
         return WorkerLost(f"a process of the {self.name} {what}{last_lines}")
 
+    def finish(self) -> None:
+        """Let the child end by itself after its last answer; how it ends does not matter."""
+        with suppress(WorkerLost):
+            self.answer()
+
     def printed(self) -> str:
         """Return the end of what the child printed."""
         with suppress(OSError):

@@ -27,9 +27,9 @@ class Terminal:
     ascii_only: bool = False
 
     @classmethod
-    def of_output(cls, unknown_width: int = NARROWEST) -> Self:
-        """Return the terminal of standard output; ``unknown_width`` is for an output that is none."""
-        width = shutil.get_terminal_size((unknown_width, 24)).columns
+    def of_output(cls) -> Self:
+        """Return the terminal of standard output; an output that is none has 80 columns."""
+        width = shutil.get_terminal_size((NARROWEST, 24)).columns
         return cls(width, not encodes(sys.stdout.encoding, SIGNS))
 
     @property

@@ -121,6 +121,7 @@ def driven(folder, printed, cases, *arguments, orders=((3, {}), (2, {}))):
                 else:
                     reported.setdefault(answer["ended"], {})["ended"] = answer
             reported[""] = answer
+            process.finish()
             return reported
         finally:
             process.close()
@@ -237,6 +238,9 @@ class FakeProcess:
         """Order, and take the answer."""
         self.send(**order)
         return self.answer()
+
+    def finish(self):
+        """Have nothing to wait for."""
 
     def close(self):
         """Have nothing to end."""

@@ -158,6 +158,14 @@ def test_no_repository(elsewhere, monkeypatch, gate):
     assert is_one_message(errors, "not a git repository") or is_one_message(errors, "--base-python"), errors
 
 
+def test_no_folder(elsewhere, monkeypatch, gate):
+    """The current folder may have been removed meanwhile."""
+    (elsewhere / "gone").mkdir()
+    monkeypatch.chdir(elsewhere / "gone")
+    (elsewhere / "gone").rmdir()
+    assert gate()[::2] == (2, "gradperf: the current folder does not exist any more; change into one that does\n")
+
+
 def test_shallow_clone(repo, elsewhere, monkeypatch, gate):
     """In a clone without the commit to compare with, the message says how to get it."""
     for number in range(3):
@@ -206,7 +214,7 @@ def test_side_that_cannot_be_collected(repo, gate, side):
     report = " ".join(printed.split())
     assert f"the tests of the {side} cannot be collected" in report
     assert "No module named 'nothing_of_this_name'" in report
-    assert "Traceback" not in errors
+    assert "Traceback" not in printed + errors
 
 
 def test_only_collecting(repo, gate):

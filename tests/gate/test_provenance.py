@@ -170,7 +170,11 @@ def test_what_a_side_is_asked(tmp_path, monkeypatch, repeats):
 
 
 @pytest.mark.parametrize(
-    "path", ["src/lib.rs", "thing/fast.pyx", "thing/fast.c", "Cargo.toml", "cuda/kernel.cu", "a/CMakeLists.txt"]
+    "path",
+    [
+        *("src/lib.rs", "thing/fast.pyx", "thing/fast.c", "Cargo.toml", "cuda/kernel.cu", "a/CMakeLists.txt"),
+        *("src/solve.F90", "thing/fast.pyx.in", "thing/fast.c.src", "src/start.S", "a/tools.cmake"),
+    ],
 )
 def test_compiled_sources(path, tmp_path):
     """They count unless each side imported a module that was compiled in it, or has its own environment."""

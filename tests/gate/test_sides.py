@@ -394,6 +394,9 @@ def test_a_program_that_is_no_python():
     """A program that exits with 0 need not be Python."""
     with pytest.raises(UserError, match="true is not a Python interpreter"):
         interpreters.check_interpreter("/bin/true")
+    with pytest.raises(UserError, match="ls is not a Python interpreter; it says: ") as error:
+        interpreters.check_interpreter("/bin/ls")  # it quotes the whole question
+    assert len(str(error.value)) < 300
 
 
 def test_an_interpreter_that_hangs(tmp_path, monkeypatch):

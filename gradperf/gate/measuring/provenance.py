@@ -6,13 +6,15 @@ where its module came from.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import escape
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from gradperf.gate.measuring.worker.modules import INSTALLED, is_test, marks_tests
-from gradperf.gate.sides.documentation import is_documentation
+from gradperf.gate.sides.documentation import is_documentation, is_of_tests
 from gradperf.gate.sides.prepare import Side
 from gradperf.pairs.process import SideError
 from gradperf.text.patterns import means
@@ -21,9 +23,22 @@ EXTENSIONS = (".so", ".pyd")
 """Suffixes of compiled modules."""
 
 _SOURCES = {".pyx", ".pxd", ".pxi", ".c", ".cc", ".cpp", ".cxx", ".h", ".hh", ".hpp", ".hxx", ".cu", ".cuh"} | {
-    *(".rs", ".f", ".f90", ".f95", ".for", ".zig", ".go")
+    *(".rs", ".f", ".for", ".ftn", ".f90", ".f95", ".f03", ".f08", ".pyf", ".zig", ".go", ".nim", ".swift"),
+    *(".inl", ".ipp", ".tpp", ".txx", ".ixx", ".cppm", ".hip", ".mm", ".s", ".asm", ".java", ".kt", ".cmake"),
 }
-_BUILD_FILES = {"Cargo.toml", "Cargo.lock", "CMakeLists.txt", "meson.build"}
+"""Suffixes in lower case."""
+_TEMPLATES = {".in", ".src", ".tp", ".tpl", ".template", ".j2", ".jinja", ".jinja2", ".mako"}
+"""Suffixes that follow those of a source which is made from the file."""
+_BUILD_FILES = {
+    "Cargo.toml",
+    "Cargo.lock",
+    "CMakeLists.txt",
+    "meson.build",
+    "meson.options",
+    "meson_options.txt",
+} | {*("SConstruct", "BUILD.bazel", "configure.ac", "go.mod", "go.sum")}
+_BUILD_SCRIPTS = {"setup.py", "build.py", "Makefile"}
+"""They build extensions only where there are sources of one in their folder or below."""
 _NOT_BUILT = {"test", "tests", "doc", "docs"}
 """Folders whose compiled sources are not part of an extension."""
 
@@ -43,6 +58,10 @@ class Origins:
     """By name of a top-level module: the file of a module, or the folders of a package."""
     brought: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By distribution that differs between the environments: the modules that it brings."""
+    opened: Sequence[str] = ()
+    """Files of the user's checkout that were opened, from its top folder."""
+    apart: Sequence[str] = ()
+    """Commands that were run without the variables by which the side's modules are found."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +76,8 @@ class Elsewhere:
 
 def names_of(root: Path, changed: Iterable[str]) -> list[str]:
     """Return the top-level modules that changed files of the side ``root`` may belong to."""
-    return sorted({name.top for path in changed if _matters(root, path) for name in _names(root, path)})
+    asked = [path for path in changed if _matters(root, path) and not is_test(path)]
+    return sorted({name.top for path in asked for name in _names(root, path)})
 
 
 def check(
@@ -81,10 +101,25 @@ def check(
         return reason is not None
 
     sides = [side for side in sides if side.name in origins]
+    roots = [Path(os.path.realpath(side.root)) for side in sides]
     for side in sides:
-        apart = elsewhere(side, origins[side.name], changed, separate=separate)
+        apart = elsewhere(side, origins[side.name], changed, separate=separate, roots=roots)
         if left := [one for one in apart if not is_excused(one.path)]:
             raise SideError(_explain(side.name, left))
+        opened = [path for path in origins[side.name].opened if path in changed and not is_documentation(path)]
+        if opened := [path for path in opened if not is_excused(path)]:
+            raise SideError(
+                f"{listed(opened)} changed, but the {side.name} opened it in your checkout, not in its own copy. "
+                "A path there is written in full in the suite, or in a variable, so both sides read the same. "
+                "If no benchmark depends on it: --accept PATH --reason TEXT"
+            )
+    parts = [] if separate else [path for path in changed if _is_submodule(path, roots)]
+    if parts := [path for path in parts if not is_excused(path)]:
+        raise SideError(
+            f"the submodule {listed(parts)} changed, but neither side has files of submodules, so they were not "
+            "compared. Install what is in it, each side in an environment of its own, and name them with "
+            "--base-python and --head-python. If no benchmark depends on it: --accept PATH --reason TEXT"
+        )
     sources = [] if separate else not_built(sides, origins, changed)
     if sources := [path for path in sources if not is_excused(path)]:
         raise SideError(
@@ -95,10 +130,33 @@ def check(
     return [f"{path} changed and was not compared, but accepted: {reason}" for path, reason in excused.items()]
 
 
-def changes_code(changed: Iterable[str], accepted: Iterable[str]) -> bool:
-    """Return whether a Python file that is not a test differs, and is not accepted."""
-    code = [path for path in changed if path.endswith(".py") and not is_test(path)]
+def changes_code(changed: Iterable[str], accepted: Iterable[str], roots: Iterable[Path] = ()) -> bool:
+    """Return whether a file of a module or package that is no test differs, and is not accepted.
+
+    ``roots`` are the top folders of both sides.
+    """
+    roots = list(roots)
+    code = [path for path in changed if _is_code(path) or any(_is_read_by_code(top, path) for top in roots)]
     return any(not any(means(key, path) for key in accepted) for path in code)
+
+
+def _is_submodule(path: str, roots: Iterable[Path]) -> bool:
+    """Return whether a path that git stores is a folder on a side: it is empty there."""
+    folders = [root / path for root in roots if (root / path).is_dir() and not (root / path).is_symlink()]
+    return not path.endswith("/") and any(next(folder.iterdir(), None) is None for folder in folders)
+
+
+def _is_code(path: str) -> bool:
+    return path.endswith(".py") and not is_test(path)
+
+
+def _is_read_by_code(root: Path, path: str) -> bool:
+    """Return whether a file that is no module lies in a package of the project, or in a namespace."""
+    if not _matters(root, path) or is_test(path) or is_compiled_source(path):
+        return False
+    folders = [folder for folder in (root / path).parents if root in folder.parents]
+    beside = [[file.name for file in folder.glob("*.py")] for folder in folders]
+    return not is_of_tests(path) and any(beside) and not any(map(is_test, chain(*beside)))
 
 
 def _explain(side: str, apart: Sequence[Elsewhere]) -> str:
@@ -118,8 +176,13 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def elsewhere(side: Side, origins: Origins, changed: Iterable[str], *, separate: bool) -> list[Elsewhere]:
-    """Return the changed files in whose place this side ran, or would run, a different file from outside."""
+def elsewhere(
+    side: Side, origins: Origins, changed: Iterable[str], *, separate: bool, roots: Sequence[Path] = ()
+) -> list[Elsewhere]:
+    """Return the changed files in whose place this side ran, or would run, a different file from outside.
+
+    ``roots`` are the top folders of both sides.
+    """
     root, own = Path(os.path.realpath(side.root)), set(origins.loaded.values())
     apart = []
     for path in changed:
@@ -131,7 +194,15 @@ def elsewhere(side: Side, origins: Origins, changed: Iterable[str], *, separate:
             continue
         imported, findable = _counterparts(root, path, origins)
         # A process that the benchmark started may have run the side's file, and left it compiled.
-        places = imported if imported or _was_compiled(evidence, side.environment) else findable
+        was_compiled = _was_compiled(evidence)
+        # pytest finds tests by their folder. One that was not imported has no part in the run.
+        places = imported if imported or is_test(path) or was_compiled else findable
+        if not imported and not was_compiled and not _has_loaded(root, file, own):
+            places = [
+                *places,
+                *_renamed(file, evidence, [top / evidence.relative_to(root) for top in roots], origins),
+            ]
+            places += _run_apart(root, path, origins)
         for name, place in places:
             if not place.is_relative_to(root) and _differs(file, place, separate=separate):
                 apart.append(Elsewhere(path, name, str(place)))
@@ -139,16 +210,32 @@ def elsewhere(side: Side, origins: Origins, changed: Iterable[str], *, separate:
     return apart
 
 
-def not_built(sides: Iterable[Side], origins: Mapping[str, Origins], changed: Iterable[str]) -> list[str]:
+def not_built(sides: Sequence[Side], origins: Mapping[str, Origins], changed: Iterable[str]) -> list[str]:
     """Return the changed sources of compiled modules, unless each side imported a compiled module of its own."""
-    sources = [path for path in changed if is_compiled_source(path)]
+    roots = [Path(side.root) for side in sides]
+    sources = [path for path in changed if is_compiled_source(path) or _builds(path, roots)]
     return [] if sources and all(_has_own_extension(side, origins[side.name]) for side in sides) else sources
 
 
 def is_compiled_source(path: str) -> bool:
     """Return whether a file has to be compiled, and is not of tests or documentation."""
     pure = PurePosixPath(path)
-    return (pure.suffix in _SOURCES or pure.name in _BUILD_FILES) and not _NOT_BUILT.intersection(pure.parts[:-1])
+    *_, before, last = ("", "", *map(str.lower, pure.suffixes))
+    is_source = (before if last in _TEMPLATES else last) in _SOURCES
+    return (is_source or pure.name in _BUILD_FILES) and not _NOT_BUILT.intersection(pure.parts[:-1])
+
+
+def _builds(path: str, roots: Iterable[Path]) -> bool:
+    """Return whether a file is a script beside or above sources of a compiled module."""
+    pure = PurePosixPath(path)
+    if pure.name not in _BUILD_SCRIPTS or (pure.name == "Makefile" and len(pure.parts) == 1):
+        return False
+    return any(
+        is_compiled_source(os.path.relpath(os.path.join(folder, name), root))
+        for root in roots
+        for folder, _, names in os.walk((root / path).parent)
+        for name in names
+    )
 
 
 def ran_own(side: Side) -> bool:
@@ -173,7 +260,7 @@ def _has_own_extension(side: Side, origins: Origins) -> bool:
 def _matters(root: Path, path: str) -> bool:
     """Return whether a file of this side may be run, or read by what is run."""
     is_stub = path.endswith(".pyi")
-    return not (is_documentation(path) or is_test(path) or is_stub) and (root / path).is_file()
+    return not (is_documentation(path, [root]) or is_stub) and (root / path).is_file()
 
 
 @dataclass(frozen=True)
@@ -183,6 +270,8 @@ class _Name:
     module: str
     base: Path
     """The top-level module in the side: a file, or the folder of a package."""
+    is_namespace: bool = False
+    """Whether there is a folder, but no module of this name."""
 
     @property
     def top(self) -> str:
@@ -204,6 +293,16 @@ def _package(root: Path, file: Path) -> Path | None:
     return next((folder for folder in inside if (folder / "__init__.py").is_file()), None)
 
 
+def _outermost(root: Path, file: Path) -> Path | None:
+    """Return the outermost package that contains a file."""
+    package = _package(root, file)
+    while package is not None and root not in (package, package.parent):
+        if not (package.parent / "__init__.py").is_file():
+            break
+        package = package.parent
+    return package
+
+
 def _package_file(root: Path, file: Path) -> Path:
     """Return the ``__init__.py`` of the innermost package that contains a file; without one, the file."""
     package = _package(root, file)
@@ -213,19 +312,19 @@ def _package_file(root: Path, file: Path) -> Path:
 def _names(root: Path, path: str) -> Iterator[_Name]:
     """Yield the names of a file, shortest first: a folder above its package may be searched, or a namespace."""
     file = root / path
-    # A folder inside of a package is hardly searched itself.
     inner = _package(root, file)
+    parts = file.relative_to(root).parts[:-1]
     if not _is_module(path):
         if inner is None:
+            yield from _namespaces(root, parts)
             return
         file = inner / "__init__.py"
-    parts = file.relative_to(root).parts[:-1]
+        parts = file.relative_to(root).parts[:-1]
     words = [*parts] if _stem(file) == "__init__" else [*parts, _stem(file)]
-    outermost = len(words) - 1
-    if inner is not None and inner != root:
-        while inner.parent != root and (inner.parent / "__init__.py").is_file():
-            inner = inner.parent
-        outermost = len(inner.relative_to(root).parts) - 1
+    # A folder inside of a package is hardly searched itself.
+    package = _outermost(root, file)
+    top = words if package is None or package == root else package.relative_to(root).parts
+    outermost = len(top) - 1
     for start in range(outermost, -1, -1):
         if not all(word.isidentifier() for word in words[start:]):
             return
@@ -233,11 +332,19 @@ def _names(root: Path, path: str) -> Iterator[_Name]:
         yield _Name(".".join(words[start:]), base)
 
 
+def _namespaces(root: Path, parts: Sequence[str]) -> Iterator[_Name]:
+    """Yield the names of a folder that is no package, shortest first."""
+    for start in range(len(parts) - 1, -1, -1):
+        if not all(part.isidentifier() for part in parts[start:]):
+            return
+        yield _Name(".".join(parts[start:]), root.joinpath(*parts[: start + 1]), is_namespace=True)
+
+
 def _counterparts(root: Path, path: str, origins: Origins) -> tuple[list[tuple[str, Path]], list[tuple[str, Path]]]:
     """Return the files that modules of this file's names were imported from, and would be: names and places."""
     file, imported, findable = root / path, [], []
     for name in _names(root, path):
-        if (own := origins.loaded.get(name.module)) is not None:
+        if not name.is_namespace and (own := origins.loaded.get(name.module)) is not None:
             place = Path(own)
             if _is_module(path):
                 if _stem(place) == _stem(file):
@@ -247,6 +354,43 @@ def _counterparts(root: Path, path: str, origins: Origins) -> tuple[list[tuple[s
         elif (other := _would_be(file, name, origins.found.get(name.top, ()))) is not None:
             findable.append((name.module, other))
     return imported, findable
+
+
+def _has_loaded(root: Path, file: Path, own: Collection[str]) -> bool:
+    """Return whether anything of the package that contains a file was imported from this side."""
+    package = _outermost(root, file)
+    return package is not None and any(Path(loaded).is_relative_to(package) for loaded in own)
+
+
+def _renamed(file: Path, evidence: Path, versions: Iterable[Path], origins: Origins) -> list[tuple[str, Path]]:
+    """Return what was imported in place of a file if it is installed under another name than that of its folder.
+
+    Then a module has the name of the file that is ``evidence``, and the content of one of its ``versions``.
+    """
+    contents = {content for version in versions if (content := _content(version)).strip()}
+    places = [(name, Path(loaded)) for name, loaded in origins.loaded.items()]
+    return [
+        (name, place.parent / file.relative_to(evidence.parent))
+        for name, place in places
+        if place.name == evidence.name and _content(place) in contents
+    ]
+
+
+def _run_apart(root: Path, path: str, origins: Origins) -> list[tuple[str, Path]]:
+    """Return the commands that name the module of a file and do not search the side for it."""
+    return [
+        (name.module, Path(f"where `{command}` finds it, which ignores the PYTHONPATH of its side"))
+        for name in _names(root, path)
+        for command in origins.apart
+        if re.search(rf"\b{re.escape(name.top)}\b", command)
+    ]
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def _would_be(file: Path, name: _Name, places: Sequence[str]) -> Path | None:
@@ -268,11 +412,8 @@ def _would_be(file: Path, name: _Name, places: Sequence[str]) -> Path | None:
     return None if folder is None else folder / inside
 
 
-def _was_compiled(file: Path, environment: Mapping[str, str]) -> bool:
-    folders = [file.parent / "__pycache__"]
-    if prefix := environment.get("PYTHONPYCACHEPREFIX"):
-        folders.append(Path(prefix, *file.parent.parts[1:]))
-    return any(next(folder.glob(f"{escape(_stem(file))}.*.pyc"), None) for folder in folders)
+def _was_compiled(file: Path) -> bool:
+    return next((file.parent / "__pycache__").glob(f"{escape(_stem(file))}.*.pyc"), None) is not None
 
 
 def _differs(file: Path, place: Path, *, separate: bool) -> bool:

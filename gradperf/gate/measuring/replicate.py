@@ -5,6 +5,7 @@ for that case alone was 1 % faster than the base, which had imported four framew
 """
 
 import math
+import os
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,7 +18,8 @@ from gradperf import stage
 from gradperf.gate.decision.trial import PLANTED
 from gradperf.gate.janitor import Janitor
 from gradperf.gate.measuring.provenance import Origins, names_of
-from gradperf.gate.measuring.worker import SEED
+from gradperf.gate.measuring.worker import LATE, SEED
+from gradperf.gate.sides import pytest_arguments
 from gradperf.gate.sides.prepare import Side
 from gradperf.machine import threads
 from gradperf.pairs.meeting import NOTHING_TIMED, Answers, check_collected, collected, failure, together
@@ -60,6 +62,8 @@ class Setting:
     """Whether each side has an environment of its own."""
     distributions: Sequence[str] = ()
     """Names of the distributions that differ between the two environments."""
+    controls: Sequence[Side] = ()
+    """Two more copies of the base, for the control; without them both of its processes run in the base."""
 
 
 @dataclass
@@ -110,10 +114,12 @@ def collect(sides: Iterable[Side], setting: Setting) -> tuple[list[list[dict[str
 
 
 def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, str]) -> Process:
+    other = setting.head if side.name == "base" else setting.base
+    arguments = pytest_arguments.of_side(setting.arguments, side.folder, other.folder)
     return Process(
         side.name,
         [side.python, WORKER],
-        [*setting.arguments, "-o", f"cache_dir={setting.folder / 'pytest-cache' / name}"],
+        [*arguments, "-o", f"cache_dir={setting.folder / 'pytest-cache' / name}"],
         output=setting.folder / f"{name}.txt",
         # Threads that wait in a loop take the CPU from those that compute, most of all beside other work.
         environment={
@@ -121,6 +127,7 @@ def _start(side: Side, setting: Setting, name: str, environment: Mapping[str, st
             **side.environment,
             # Processes must not share what they write.
             "HYPOTHESIS_STORAGE_DIRECTORY": str(setting.folder / "hypothesis" / name),
+            LATE: os.pathsep.join(side.late),
             **environment,
         },
         folder=side.folder,
@@ -148,7 +155,7 @@ def replicate(
     measured = Replicate()
     roles = {"base": setting.base, "head": setting.head} if cases else {}
     if setting.control is not None:
-        roles |= dict.fromkeys(CONTROLS, setting.base)
+        roles |= dict(zip(CONTROLS, setting.controls or (setting.base, setting.base), strict=True))
     order = list(roles)
     coin.shuffle(order)
     # Random numbers and the order of sets may change the work, so they are those of the pair.
@@ -189,7 +196,7 @@ def replicate(
         if setting.control is not None and setting.control not in measured.failed and not is_late:
             show(f"the control: {setting.control}")
             try:
-                _compare_control(setting.control, controls, coin, measured)
+                _compare_control(setting.control, controls, setting, coin, measured)
             except WorkerLost as lost:
                 measured.failed[setting.control] = f"at this case, as the control, {lost}"
     return measured
@@ -210,9 +217,13 @@ def _end(processes: Iterable[Process]) -> dict[str, Origins]:
             answer = process.answer()
         except WorkerLost as lost:
             raise SideError(f"after its last case {lost}") from None
+        if "bye" not in answer:
+            raise SideError(f"after its last case a process of the {process.name} answered {answer}")
+        process.finish()
         check_collected(process, answer)
+        facts = ("loaded", "found", "brought", "opened", "apart")
         origins[process.name] = Origins(
-            answer["own_modules"], answer.get("loaded", {}), answer.get("found", {}), answer.get("brought", {})
+            answer["own_modules"], **{name: answer[name] for name in facts if name in answer}
         )
         if strays := answer.get("strays"):
             raise SideError(
@@ -257,7 +268,7 @@ def _compare(
 
 def _of_the_suite(ended: Answers, setting: Setting) -> Answers:
     """Shorten the paths in the reasons, so that the same failure reads the same on both sides."""
-    roots = [f"{side.root}/" for side in (setting.base, setting.head)]
+    roots = [f"{side.root}/" for side in (setting.base, setting.head, *setting.controls)]
     shortened: Answers = {}
     for role, answer in ended.items():
         reason = answer["reason"]
@@ -267,7 +278,9 @@ def _of_the_suite(ended: Answers, setting: Setting) -> Answers:
     return shortened
 
 
-def _compare_control(case: str, processes: Mapping[str, Process], coin: random.Random, measured: Replicate) -> None:
+def _compare_control(
+    case: str, processes: Mapping[str, Process], setting: Setting, coin: random.Random, measured: Replicate
+) -> None:
     """Compare the base with itself, as it is and with work planted in one of the two."""
 
     def act(ready: Mapping[str, Waiting]) -> tuple[float, float] | None:
@@ -288,7 +301,9 @@ def _compare_control(case: str, processes: Mapping[str, Process], coin: random.R
     was_timed = (
         not {answer["outcome"] for answer in ended.values()} <= NOTHING_TIMED
     )  # else the base reports it too
-    if was_timed and (reason := failure(ended, dict.fromkeys(CONTROLS, "base, as a control"))):
+    if was_timed and (
+        reason := failure(_of_the_suite(ended, setting), dict.fromkeys(CONTROLS, "base, as a control"))
+    ):
         measured.failed[case] = reason
     elif values is not None:
         measured.null, measured.planted = values

@@ -183,3 +183,11 @@ def _copy_repository(source: Path, target: Path) -> None:
         shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(".git"))
     except OSError as error:
         raise UserError(f"cannot copy {source}: {error}") from None
+
+
+def duplicate(source: Path, target: Path) -> None:
+    """Make one more copy of a side."""
+    try:
+        shutil.copytree(source, target, symlinks=True)
+    except OSError as error:
+        raise UserError(f"cannot copy {source}: {error}") from None

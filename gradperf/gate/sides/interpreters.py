@@ -10,12 +10,16 @@ from pathlib import Path
 
 from gradperf.errors import UserError
 from gradperf.gate.sides.activation import activated
+from gradperf.text.printable import cut_middle
 
 OLDEST = (3, 9)
 """The oldest Python that can run the worker."""
 
 TIMEOUT_S = 30.0
 """Seconds that an interpreter has for its answer."""
+
+_SHOWN = 200
+"""Characters of a foreign program's message: it may quote the whole question."""
 
 _QUESTION = Path(__file__).with_name("describe_python.py").read_text(encoding="utf-8")
 
@@ -81,7 +85,10 @@ def check_interpreter(path: str | Path, cwd: Path | None = None) -> InterpreterF
         answer = None
     if not isinstance(answer, dict) or "version" not in answer:
         errors = done.stderr.decode(errors="replace").strip().splitlines()
-        raise UserError(f"{python} is not a Python interpreter" + (f"; it says: {errors[-1]}" if errors else ""))
+        raise UserError(
+            f"{python} is not a Python interpreter"
+            + (f"; it says: {cut_middle(errors[-1], _SHOWN)}" if errors else "")
+        )
     if "prefix" not in answer:
         oldest = ".".join(map(str, OLDEST))
         raise UserError(f"{python} is Python {answer['version']}; the gate needs {oldest} or later")

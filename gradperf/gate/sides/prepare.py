@@ -21,6 +21,11 @@ from gradperf.gate.sides.activation import activated
 from gradperf.gate.sides.documentation import is_documentation
 from gradperf.gate.sides.git import without_location
 from gradperf.gate.sides.interpreters import InterpreterFacts, check_interpreter, differing
+from gradperf.gate.sides.search import hiding
+from gradperf.gate.sides.variables import redirected
+
+CONTROLS = ("ctrl", "twin")
+"""The folders of the processes that are the control, with names as long as the others."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Side:
     environment: Mapping[str, str]
     description: str
     """One line for the report."""
+    late: tuple[str, ...] = ()
+    """Folders to search for modules after the standard library, as they would hide some of it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Sides:
     """Whether each side has an environment of its own, into which its own version may be installed."""
     distributions: tuple[str, ...] = ()
     """Names of the distributions that differ between the two environments."""
+    controls: tuple[Side, ...] = ()
+    """The base twice more, in folders of their own, for the control: processes must not share what they write."""
 
 
 def prepare(
@@ -86,16 +95,19 @@ def prepare(
     if folder.is_relative_to(top):
         raise UserError(f"the temporary folder {folder.parent} is in the repository; set TMPDIR to another one")
     # Paths of equal length: their length changes addresses in memory, and so the times.
-    roots = {"base": folder / "base", "head": folder / "head"}
+    roots = {name: folder / name for name in ("base", "head", "ctrl", "twin")}
     differences = copies.make(repo, commit, roots["base"], roots["head"], janitor.pipe())
+    for name in CONTROLS:
+        copies.duplicate(roots["base"], roots[name])
     descriptions = {
         "base": f"commit {checkout.describe(repo, commit)}",
         "head": _describe_head(repo, len(differences.uncommitted)),
     }
     same_python = facts["base"].python == facts["head"].python
 
-    def side(name: Literal["base", "head"]) -> Side:
-        place = roots[name] / cwd.relative_to(top)
+    def side(name: Literal["base", "head"], copy: str = "") -> Side:
+        root = roots[copy or name]
+        place = root / cwd.relative_to(top)
         try:
             place.mkdir(
                 parents=True, exist_ok=True
@@ -103,26 +115,32 @@ def prepare(
         except OSError:
             raise UserError(f"{descriptions[name]} has a file where you have the folder {cwd}") from None
         environment = activated(facts[name].python, without_location(os.environ))
+        environment = redirected(environment, top, root, cwd, differences.changed)
         given = environment.get("PYTHONPATH", "")
-        environment["PYTHONPATH"] = os.pathsep.join(own_path(facts[name], repo, roots[name], cwd, given))
+        path = own_path(facts[name], repo, root, cwd, given)
+        late = _late(path, given, top, root, cwd)
+        environment["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry not in late)
         environment["PWD"] = str(place)
-        # The copy is ours: compile its files once, not in every process.
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        # The copy is ours: compile its files once, not in every process, and in the copy, which shows what ran.
+        for variable in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"):
+            environment.pop(variable, None)
         return Side(
             name=name,
             python=facts[name].python,
-            root=roots[name],
+            root=root,
             folder=place,
             environment=environment,
             description=descriptions[name] + ("" if same_python else f", by {_describe_python(facts[name])}"),
+            late=late,
         )
 
     return Sides(
         base=side("base"),
         head=side("head"),
+        controls=tuple(side("base", name) for name in CONTROLS),
         changed=differences.changed,
         warnings=tuple(checkout.warnings(repo)),
-        identical=identical(differences.changed, facts["base"], facts["head"]),
+        identical=identical(differences.changed, facts["base"], facts["head"], [*roots.values()]),
         checkout=repo,
         environment={
             **_record(facts),
@@ -148,6 +166,7 @@ def _in_place(facts: Mapping[str, InterpreterFacts], cwd: Path, folder: Path) ->
             # Write no ``__pycache__`` into the user's folder. One that is there already is used.
             environment={**activated(facts[name].python, os.environ), "PYTHONDONTWRITEBYTECODE": "1"},
             description=f"your files, by {_describe_python(facts[name])}",
+            late=hiding([str(cwd)]),
         )
 
     return Sides(
@@ -163,11 +182,16 @@ def _in_place(facts: Mapping[str, InterpreterFacts], cwd: Path, folder: Path) ->
     )
 
 
-def identical(changed: Sequence[str], base: InterpreterFacts, head: InterpreterFacts) -> bool:
-    """Whether everything that a benchmark could import is the same on both sides."""
+def identical(
+    changed: Sequence[str], base: InterpreterFacts, head: InterpreterFacts, roots: Sequence[Path] = ()
+) -> bool:
+    """Whether everything that a benchmark could import is the same on both sides.
+
+    ``roots`` are the top folders of both sides.
+    """
     same_language = (base.version, base.implementation) == (head.version, head.implementation)
     same_packages = base.prefix == head.prefix or base.distributions == head.distributions
-    return same_language and same_packages and all(map(is_documentation, changed))
+    return same_language and same_packages and all(is_documentation(path, roots) for path in changed)
 
 
 def _interpreters(base_python: str, head_python: str, cwd: Path) -> dict[str, InterpreterFacts]:
@@ -267,6 +291,14 @@ def _sources(project: Path) -> Iterator[Path]:
     if (project / "src").is_dir() and not (project / "src" / "__init__.py").exists():
         yield project / "src"
     yield project
+
+
+def _late(path: Sequence[str], given: str, top: Path, root: Path, cwd: Path) -> tuple[str, ...]:
+    """Return the folders of a PYTHONPATH that would hide modules of Python and that the user did not name."""
+    named = {os.path.realpath(cwd / entry) for entry in given.split(os.pathsep) if entry}
+    own = [entry for entry in path if Path(entry).is_relative_to(root)]
+    ours = [entry for entry in own if os.path.realpath(top / Path(entry).relative_to(root)) not in named]
+    return hiding(ours)
 
 
 def _strictly_within(path: str, folder: Path) -> bool:

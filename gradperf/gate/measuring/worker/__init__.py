@@ -13,7 +13,7 @@ one of
     "reason", "last"}``: "passed", "failed", "skipped" or "unused" (nothing was timed), and whether the session ends
     with it. The session ends with ``{"bye": …}``: how many modules came from the folder ``own``, and which from
     ``foreign``. With ``names`` of top-level modules, also which files were imported, and where those modules are
-    found.
+    found. Then come the hooks of the suite at the end of a session, and ``{"finished": exit code}``.
 
 It runs in the interpreter of its side, which needs pytest alone, from Python 3.9 on. That
 interpreter may have another gradperf, or none. So these files import no ``gradperf``: :mod:`.__main__` loads them,
@@ -22,3 +22,6 @@ and :mod:`gradperf.pairs.child`, under a name of their own.
 
 SEED = "GRADPERF_GATE_SEED"
 """The variable with a seed that all processes of a pair share."""
+
+LATE = "GRADPERF_GATE_LATE"
+"""The variable with the folders to search for modules after the standard library."""

@@ -12,6 +12,7 @@ import pytest
 from . import SEED
 
 IN_TURN = "pytest-xdist is asked for in the options of pytest; the gate ran the benchmarks one after the other"
+FORKED = "pytest-forked is asked for; the gate ran the benchmarks in its own processes"
 NEITHER = (
     "neither pytest-benchmark nor pytest-codspeed is active; the gate timed with a `benchmark` fixture of its own"
 )
@@ -27,6 +28,11 @@ class Options:
         """Note nothing yet."""
         self.notes: list[str] = []
         """What the gate does otherwise than the user's options ask for, if the report has to say so."""
+
+    def pytest_addoption(self, parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+        """Let the gate say where the cache is also where there is none: pytest may refuse unknown settings."""
+        if pluginmanager.is_blocked("cacheprovider"):
+            parser.addini("cache_dir", "unused")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-cov starts its tracer, which would be timed too
     def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, Any, Any]:
@@ -59,6 +65,9 @@ class Options:
     def _stay_in_this_process(self, option: Any) -> None:
         """Have pytest-xdist run nothing: it would run the benchmarks in other processes, at once."""
         processes = getattr(option, "numprocesses", None)
+        if getattr(option, "forked", False):
+            self.notes.append(FORKED)
+            option.forked = False
         if hasattr(option, "dist"):
             if processes or option.dist != "no" or getattr(option, "distload", False):
                 self.notes.append(IN_TURN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ class Session:
         """Take the channel, the first order, and the list of what the report has to say."""
         self._channel, self._order, self._notes = channel, order, notes
         self.turns = Turns(channel)
+        self._begun: set[str] = set()
         self._errors: list[str] = []
         self._outcome: dict[str, str] = {}
         self._has_reported = False
@@ -31,7 +32,7 @@ class Session:
     @pytest.hookimpl(trylast=True)  # after plugins that shuffle
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Keep the wanted benchmarks, in the order that both sides share."""
-        kept = [item for item in items if may_time(item)]
+        kept = list(_once(item for item in items if may_time(item)))
         if self._order["do"] == "time":
             place = {case: number for number, case in enumerate(self._order["cases"])}
             kept = sorted((item for item in kept if item.nodeid in place), key=lambda item: place[item.nodeid])
@@ -48,7 +49,7 @@ class Session:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep the errors of the collection."""
         if report.failed:
-            self._errors.append(f"{report.nodeid}: {_end_of(str(report.longrepr))}")
+            self._errors.append(f"{report.nodeid}: {_cause(str(report.longrepr))}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -71,7 +72,11 @@ class Session:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Report how the case ended, whatever happened in it."""
+        """Report how the case ended, whatever happened in it. If a suite runs it again, it takes no turns."""
+        if item.nodeid in self._begun:
+            self.turns.state = "left"
+            return (yield)
+        self._begun.add(item.nodeid)
         self.turns.begin(item.nodeid)
         self._outcome = {"outcome": "passed", "reason": ""}
         stop = ""
@@ -122,6 +127,15 @@ def _outcome(turns: Turns, stop: str) -> dict[str, str]:
     return {"outcome": "passed", "reason": ""}
 
 
+def _once(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
+    """Yield the first item of each id: some suites repeat their tests."""
+    seen = set()
+    for item in items:
+        if item.nodeid not in seen:
+            seen.add(item.nodeid)
+            yield item
+
+
 def _is_registered(marker: str, config: pytest.Config) -> bool:
     """Return whether a plugin or the suite registered a marker of this name."""
     return any(re.split(r"[(:]", line)[0].strip() == marker for line in config.getini("markers"))
@@ -140,6 +154,12 @@ def _skip_reason(item: pytest.Item) -> str | None:
     if marker is None:
         return None
     return str(marker.kwargs.get("reason") or (marker.args[0] if marker.args else "") or "unconditional skip")
+
+
+def _cause(text: str) -> str:
+    """Return what pytest marks as the error in a text with the lines that led to it, else the text."""
+    marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+    return _end_of("\n".join(marked) or text)
 
 
 def _end_of(text: str) -> str:
