@@ -8,13 +8,26 @@ import gc
 import os
 import signal
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 _OWN = __name__.partition(".")[0] + "."
-_WATCHED_MODULES = ("time", "os", "gc", "resource", "numpy", "numpy.linalg", "pytest_benchmark.stats")
+_WATCHED_MODULES = (
+    *(
+        "builtins",
+        "gc",
+        "math",
+        "numpy",
+        "numpy.linalg",
+        "os",
+        "pytest_benchmark.fixture",
+        "pytest_benchmark.stats",
+    ),
+    *("resource", "time"),
+)
 _BY_PYTEST = ("PYTEST_CURRENT_TEST",)
 """Variables that change with every test."""
 
@@ -29,6 +42,9 @@ def facts() -> Facts:
     return {
         "gc.isenabled()": gc.isenabled(),
         "gc.get_threshold()": gc.get_threshold(),
+        "gc.get_debug()": gc.get_debug(),
+        "len(gc.callbacks)": len(gc.callbacks),
+        "tracemalloc.is_tracing()": tracemalloc.is_tracing(),
         "sys.getswitchinterval()": sys.getswitchinterval(),
         "sys.gettrace()": sys.gettrace(),
         "sys.getprofile()": sys.getprofile(),
@@ -52,24 +68,39 @@ def _of_system() -> Facts:
 
 
 def _functions() -> Facts:
-    """Return the functions that measure and check: those of our modules, of some others, and of their classes."""
+    """Return the functions that measure and check: those of our modules, of some others, and of their classes.
+
+    Of our modules also the modules that they use, such as the clock's, and their limits.
+    """
     found: Facts = {}
     for name, module in list(sys.modules.items()):
-        if name in _WATCHED_MODULES or name.startswith(_OWN):
+        if is_own := name.startswith(_OWN):
+            found |= {f"{name}.{key}": value for key, value in _limits_in(module)}
+        if is_own or name in _WATCHED_MODULES:
             for key, value in _functions_in(module, name):
                 found[f"{name}.{key}"] = value
     return found
 
 
+def _limits_in(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Yield the constants of a module that are numbers or words, or mappings to them."""
+    for key, value in list(vars(module).items()):
+        if key.isupper() and isinstance(value, int | float | str | dict):
+            if not isinstance(value, dict):
+                yield key, value
+            elif all(isinstance(limit, int | float | str | tuple) for limit in value.values()):
+                yield key, dict(value)
+
+
 def _functions_in(module: ModuleType, name: str) -> Iterator[tuple[str, Any]]:
     for key, value in list(vars(module).items()):
-        if isinstance(value, FunctionType | BuiltinFunctionType):
-            yield key, value
-        elif isinstance(value, type) and value.__module__ == name:
+        if isinstance(value, type) and value.__module__ == name:
             yield key, value
             for inner, method in list(vars(value).items()):
                 if isinstance(method, FunctionType):
                     yield f"{key}.{inner}", method
+        elif callable(value) or isinstance(value, ModuleType):
+            yield key, value
 
 
 class Watch:
@@ -110,13 +141,19 @@ class Watch:
 
 def describe(name: str, expected: Any, now: Any) -> str:
     """Return in words what changed."""
-    if callable(expected):
+    if _is_compared_by_identity(expected):
         return f"{name} was replaced"
     return f"{name} is {now!r}, it was {expected!r}"
 
 
 def _same(one: Any, other: Any) -> bool:
-    return one is other if callable(one) or callable(other) else bool(one == other)
+    if _is_compared_by_identity(one) or _is_compared_by_identity(other):
+        return one is other
+    return bool(one == other)
+
+
+def _is_compared_by_identity(value: Any) -> bool:
+    return callable(value) or isinstance(value, ModuleType)
 
 
 process = Watch()
