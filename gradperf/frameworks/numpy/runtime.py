@@ -56,7 +56,7 @@ def facts() -> RuntimeFacts:
 
 
 def modes() -> dict[str, Any]:
-    return {"numpy.geterr()": numpy.geterr()}
+    return {"numpy.geterr()": numpy.geterr(), "numpy.getbufsize()": numpy.getbufsize()}
 
 
 def overwrite(array: Any) -> bool:
