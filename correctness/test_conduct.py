@@ -30,4 +30,4 @@ def test_derivative(agreed, settings):
 def test_work_of_a_call_with_its_steps(agreed, settings):
     """As ``perf/`` times it: the number of steps is bound to the call."""
     timed = agreement.agree_at(agreed, settings, agreed.case.problem.steps)
-    work.check(timed, agreed.case.implementation)
+    work.check(timed, agreed.case.implementation, settings.seed)

@@ -7,10 +7,13 @@ exercise nothing. Each is one wrong line.
 
 import pytest
 
-from correctness.places import AUTOGRAD, BY_HAND, CALLED_BY, JIT, RETURN_RUN, SCAN, TAPE, TENSORS
+from correctness.places import AUTOGRAD, BY_HAND, CALLED_BY, GRAPH, JIT, RETURN_RUN, SCAN, TAPE, TENSORS
 from correctness.planted import Fault, check_examined, check_run, in_runs
 
 _OTHERWISE = "is executed otherwise than its style says: {}"
+_NOT_CALLED = "does not call {}, which its style stands for"
+_DIFFERENTIATED = "is differentiated by {}, which its style does not say"
+_ELSEWHERE = "computes in another dtype than float32"
 _MANY_ROUNDS = ("--benchmark-min-rounds=300",)
 _PRECISION = "(does less work|outputs are off|disagrees|went another way)"
 _TINY = "tiny_3x2x1"
@@ -109,6 +112,108 @@ NOT_AS_NAMED = [
         family="matmul",
         caught_by=_OTHERWISE.format("xla, not eager"),
     ),
+    *(
+        Fault(
+            "by the operator",
+            framework,
+            "einsum",
+            "matmul/einsum.py",
+            f'{name}.einsum("ik,kj->ij", a, b)',
+            "a @ b",
+            "matmul_64x64x64",
+            family="matmul",
+            caught_by=_NOT_CALLED.format("einsum"),
+        )
+        for framework, name in (("numpy", "np"), ("torch", "torch"), ("tensorflow", "tf"), ("jax", "jnp"))
+    ),
+    Fault(
+        "without a Function of its own",
+        "torch",
+        "function",
+        "training/function.py",
+        '{"relu": ReLU.apply,',
+        '{"relu": torch.relu,',
+        caught_by=_NOT_CALLED.format("apply"),
+    ),
+    Fault(
+        "by autograd",
+        *TENSORS,
+        RETURN_RUN,
+        """    from gradperf.frameworks.torch import by_autograd
+
+    return by_autograd.prepare(problem, inputs, device, network.loss_of)
+""",
+        caught_by=_DIFFERENTIATED.format("backward"),
+    ),
+    Fault(
+        "by a tf.function",
+        *GRAPH,
+        RETURN_RUN,
+        """    from gradperf.frameworks.tensorflow.training import function
+
+    return function.prepare(problem, inputs, device, dtype)
+""",
+        caught_by=_DIFFERENTIATED.format("gradient"),
+    ),
+    Fault(
+        "the cosine itself",
+        "torch",
+        "vmap",
+        "derivative/vmap.py",
+        "torch.func.vmap(torch.func.grad(torch.sin))",
+        "torch.cos",
+        "sine_derivative_100",
+        "float32",
+        "derivative",
+        caught_by=_NOT_CALLED.format("grad, vmap"),
+    ),
+    Fault(
+        "no map",
+        "jax",
+        "vmap",
+        "matmul/vmap.py",
+        "jax.jit(jax.vmap(lambda row, b: row @ b, in_axes=(0, None)))",
+        "jax.jit(lambda a, b: a @ b)",
+        "matmul_64x64x64",
+        family="matmul",
+        caught_by=_NOT_CALLED.format("vmap"),
+    ),
+    Fault(
+        "all derivatives at once",
+        "torch",
+        "one_hot",
+        "derivative/one_hot.py",
+        "        for i, vector in enumerate(one_hot):\n            x.grad = None\n"
+        "            y.backward(vector, retain_graph=True)\n            derivative[i] = x.grad[i]\n"
+        "        return derivative",
+        "        x.grad = None\n        y.backward(one_hot.sum(0))\n        return x.grad",
+        "sine_derivative_100",
+        "float32",
+        "derivative",
+        caught_by="repeats a line of Python 2 times in one step; its style stands for 100",
+    ),
+    Fault(
+        "a product of vectors for the innermost loop",
+        "numpy",
+        "loops",
+        "matmul/loops.py",
+        "            for k in range(inner):\n                c[i, j] += a[i, k] * b[k, j]\n",
+        "            c[i, j] = a[i] @ b[:, j]\n",
+        "matmul_8x8x8",
+        family="matmul",
+        caught_by="repeats a line of Python 72 times in one step; its style stands for 512",
+    ),
+    Fault(
+        "by rows",
+        "torch",
+        "elementwise",
+        "matmul/elementwise.py",
+        "        for j in range(n):\n            c[i, j] = (a[i, :] * b[:, j]).sum()\n",
+        "        c[i] = (a[i, :, None] * b).sum(0)\n",
+        "matmul_8x8x8",
+        family="matmul",
+        caught_by="repeats a line of Python 9 times in one step; its style stands for 64",
+    ),
 ]
 
 OTHER_PRECISION = [
@@ -162,6 +267,54 @@ OTHER_PRECISION = [
         '.astype("bfloat16" if problem.steps > 1 else "float32").astype("float32") @ parameters[',
         dtype="float32",
         caught_by=_PRECISION,
+    ),
+    Fault(
+        "the residual in float64",
+        *BY_HAND,
+        "        residual = a - y\n",
+        '        residual = (a.astype("f8") - y).astype(a.dtype)\n',
+        dtype="float32",
+        caught_by=_ELSEWHERE,
+    ),
+    Fault(
+        "the squares in float64",
+        *TENSORS,
+        "        loss = residual.square().sum()\n",
+        "        loss = residual.view(-1).double().square().sum().float()\n",
+        dtype="float32",
+        caught_by=_ELSEWHERE,
+    ),
+    Fault(
+        "the activation in float64",
+        "jax",
+        "jit",
+        "network.py",
+        "[slot.activation](z)\n",
+        '[slot.activation](z.astype("float64")).astype(z.dtype)\n',
+        dtype="float32",
+        caught_by=_ELSEWHERE,
+    ),
+    Fault(
+        "the loss in float64",
+        "tensorflow",
+        "tape",
+        "network.py",
+        "tf.reduce_sum(tf.square(a - y))",
+        'tf.cast(tf.reduce_sum(tf.square(tf.cast(a - y, "float64"))), a.dtype)',
+        dtype="float32",
+        caught_by=_ELSEWHERE,
+    ),
+    Fault(
+        "a product at the default precision",
+        "jax",
+        "operator",
+        "matmul/operator.py",
+        "a @ b for a in",
+        'jax.numpy.matmul(a, b, precision="bfloat16") for a in',
+        "matmul_64x64x64",
+        "float32",
+        "matmul",
+        caught_by="does less work than the problem takes: 0 operations",
     ),
 ]
 
@@ -231,7 +384,55 @@ OF_A_RUN = [
         _as_user("less in the benchmark", *style, RETURN_RUN, _when_timed(copy), _LESS, spares=_PARTS)
         for style, copy in ((BY_HAND, "array.copy()"), (TENSORS, "array.clone()"))
     ),
+    _as_user(
+        "less at the moments alone",
+        *BY_HAND,
+        RETURN_RUN,
+        _when_timed("array.copy()").replace("pytest_benchmark", "timing/moment.py"),
+        "does less work in the benchmark than outside of it",
+        problem="two_layer_784x30x10",
+        spares=_PARTS,
+    ),
+    _as_user(
+        "less in the second process alone",
+        *BY_HAND,
+        RETURN_RUN,
+        _when_timed("array.copy()").replace("pytest_benchmark", "second_worker.py"),
+        r"NOT RECORDED, .*in\s+the\s+second\s+process|NOT RECORDED, .*\s+does\s+less",
+        problem="two_layer_784x30x10",
+        spares=_PARTS,
+    ),
     # State that is left behind.
+    _as_user(
+        "a bound loosened",
+        *BY_HAND,
+        _IN_RUN,
+        _before_run(
+            '    agreement = __import__("gradperf.checks.agreement", fromlist="x")\n'
+            '    agreement.OUTPUT_BOUND["float32"] = 1.0'
+        ),
+        _CHANGED.format("gradperf.checks.agreement.OUTPUT_BOUND is"),
+    ),
+    _as_user(
+        "allocations traced",
+        *BY_HAND,
+        _IN_RUN,
+        _before_run('    __import__("tracemalloc").start()'),
+        _CHANGED.format(r"tracemalloc.is_tracing\(\) is True"),
+    ),
+    _as_user(
+        "another clock for the moments",
+        *BY_HAND,
+        _IN_RUN,
+        _before_run(
+            "    import time, types\n\n"
+            '    moment = __import__("gradperf.timing.moment", fromlist="x")\n'
+            "    clock = types.SimpleNamespace(\n"
+            "        perf_counter=lambda: time.perf_counter() / 2, process_time=time.process_time\n"
+            "    )\n    moment.time = clock"
+        ),
+        _CHANGED.format("gradperf.timing.moment.time was replaced"),
+    ),
     _as_user(
         "the garbage collector off",
         *BY_HAND,
@@ -339,6 +540,24 @@ OF_A_RUN = [
         "it compiles when it is imported",
     ),
     # Data that exercise nothing.
+    _as_user(
+        "one example for all",
+        "numpy",
+        "by_hand",
+        "/problems/training.py",
+        "    x = generator.standard_normal((problem.batch, problem.features))\n    return x,",
+        "    x = generator.standard_normal((1, problem.features)) + np.zeros((problem.batch, 1))\n    return x,",
+        "the rows of x are all alike",
+    ),
+    _as_user(
+        "no learning",
+        "numpy",
+        "by_hand",
+        "/problems/training.py",
+        "    optimizer=SGD(1e-6),\n",
+        "    optimizer=SGD(1e-30),\n",
+        "moves by less than float32 can show",
+    ),
     *(
         _as_user(
             f"biases of {bias}",

@@ -29,6 +29,9 @@ _TENSORS_FORWARD = """    def forward(parameters: list[torch.Tensor]) -> Any:
 _TF_LOSS = """    def loss(parameters: Tensors, x: Any, y: Any) -> Any:
         a = x if exponents is None else x**exponents
 """
+_BACKWARD = """            loss.backward()
+            gradients: list[Any] = [tensor.grad for tensor in differentiated]
+            update"""
 _JAX_POWERS = "jnp.concatenate([x**k for k in range(powers + 1)], axis=1)"
 
 DONE_ONCE = [
@@ -94,6 +97,37 @@ DONE_ONCE = [
         "    kept: list[Any] = []\n\n    def loss(parameters: Tensors, x: Any, y: Any) -> Any:\n"
         "        if not kept:\n            kept.append(x if exponents is None else x**exponents)\n"
         "        a = kept[0]\n",
+        _POLYNOMIAL,
+        caught_by=_ONCE,
+    ),
+    Fault(
+        "powers that the compiler moves out of the loop",
+        "jax",
+        "scan",
+        "training/scan.py",
+        "(parameters, state), x_now = jax.lax.optimization_barrier((carry, x))",
+        "(parameters, state), x_now = carry, x",
+        _POLYNOMIAL,
+        caught_by=_ONCE,
+    ),
+    Fault(
+        "powers of a constant of the program",
+        "jax",
+        "jit",
+        "training/jit.py",
+        "jax.jit(network.step_of(problem))",
+        "(lambda step, x: jax.jit(lambda p, s, _, y: step(p, s, x, y)))("
+        "network.step_of(problem), network.on_device(problem, inputs, device)[1])",
+        _POLYNOMIAL,
+        caught_by=_ONCE,
+    ),
+    Fault(
+        "powers of a constant of the graph",
+        "tensorflow",
+        "function",
+        "by_tape.py",
+        "    def step(x: Any, y: Any) -> tuple",
+        "    def step(_: Any, y: Any) -> tuple",
         _POLYNOMIAL,
         caught_by=_ONCE,
     ),
@@ -175,6 +209,90 @@ NEEDLESS = [
         "sine_derivative_100",
         family="derivative",
         caught_by="does less work than the problem takes: it does not call cos or sin",
+    ),
+    Fault(
+        "all kept derivatives but one",
+        "numpy",
+        "analytic",
+        "derivative/analytic.py",
+        '    return lambda steps=None: {"grad_x": [np.cos(x) for x in points[:steps]]}\n',
+        "    kept = [np.cos(x) for x in points]\n"
+        '    return lambda steps=None: {"grad_x": [np.cos(points[0]), *(k.copy() for k in kept[1:steps])]}\n',
+        "sine_derivative_100",
+        family="derivative",
+        caught_by="does less work than the problem takes: 100 operations outside of matrix products",
+    ),
+    Fault(
+        "twenty needless copies",
+        *BY_HAND,
+        "        residual = a - y\n",
+        f"        for _ in range({_OFTEN}):\n            x.copy()\n        residual = a - y\n",
+        caught_by="does more work than the problem takes: .* entries copied",
+    ),
+    Fault(
+        "a graph that nothing uses",
+        *TENSORS,
+        "        parameters = [parameter.clone() for parameter in initial]\n        update",
+        "        parameters = [parameter.clone().requires_grad_() for parameter in initial]\n        update",
+        caught_by="in one step it keeps .* arrays for gradients that it does not compute",
+    ),
+    Fault(
+        "a graph of the backward pass",
+        *AUTOGRAD,
+        _BACKWARD,
+        _BACKWARD.replace("backward()", "backward(create_graph=True)"),
+        caught_by="in one step it keeps .* arrays for gradients that it does not compute",
+    ),
+    Fault(
+        "numbers looked at",
+        *TF_NETWORK,
+        "            z = a @ parameters[w]\n",
+        '            z = tf.debugging.check_numerics(a @ parameters[w], "z")\n',
+        caught_by=_CALLS.format("checknumerics"),
+    ),
+    Fault(
+        "numbers looked at",
+        *JAX_NETWORK,
+        "        return jnp.sum((a - y) ** 2) / problem.divisor\n",
+        "        a = jnp.where(jnp.isfinite(a), a, 0)\n        return jnp.sum((a - y) ** 2) / problem.divisor\n",
+        caught_by=_CALLS.format("isfinite"),
+    ),
+    Fault(
+        "singular values that nothing uses",
+        *BY_HAND,
+        "        residual = a - y\n",
+        "        np.linalg.svd(parameters[0])\n        residual = a - y\n",
+        caught_by=_CALLS.format("svd"),
+    ),
+    Fault(
+        "Python in the graph",
+        "tensorflow",
+        "function",
+        "network.py",
+        "        total = tf.reduce_sum(tf.square(a - y))\n",
+        "        tf.py_function(lambda: None, [], [])\n        total = tf.reduce_sum(tf.square(a - y))\n",
+        caught_by=_CALLS.format("eagerpyfunc"),
+    ),
+    Fault(
+        "a loop in Python",
+        *BY_HAND,
+        "        residual = a - y\n",
+        "        for _ in range(1000):\n            pass\n        residual = a - y\n",
+        caught_by="repeats a line of Python 1,001 times in one step",
+    ),
+    Fault(
+        "garbage collected",
+        *BY_HAND,
+        "        residual = a - y\n",
+        '        __import__("gc").collect()\n        residual = a - y\n',
+        caught_by=r"calls what has no part in a step: gc\.collect",
+    ),
+    Fault(
+        "a short sleep",
+        *TENSORS,
+        "        residual = a - y\n",
+        '        __import__("time").sleep(1e-5)\n        residual = a - y\n',
+        caught_by="(calls what has no part in a step: time.sleep|it waits in)",
     ),
 ]
 

@@ -106,10 +106,11 @@ from gradperf.machine import tasks, threads
 
 threads.bind(1)
 
-from gradperf.checks import conduct
+from gradperf.checks import calls, conduct
 from gradperf.first_call.measure import FirstCall
 
 FirstCall.disturbed = False
+calls.NO_COMPUTATION = frozenset()  # it sleeps, and writes down what it did
 conduct.IDLE_MOST = 1.0  # the known style sleeps: on a fast machine that is most of its time
 tasks.waiting_s = lambda root=None: {WAITING} * time.perf_counter()
 '''

@@ -35,7 +35,8 @@ def main() -> int:
     run = channel.order()
     threads.bind(run["settings"]["threads"])
     from gradperf import cases, frameworks
-    from gradperf.checks import agreement
+    from gradperf.checks import agreement, work
+    from gradperf.checks.misconduct import Misconduct
     from gradperf.timing.lengths import Lengths
 
     watch.process.begin()
@@ -57,12 +58,13 @@ def main() -> int:
             for steps in lengths.each:
                 if (id_, steps) not in timed:
                     timed[id_, steps] = agreement.agree_at(prepared[id_], settings, steps)
+                    work.check(timed[id_, steps], prepared[id_].case.implementation, settings.seed)
             if "check" in order:
                 channel.answer(checked=id_)
             else:
                 calls = [timed[id_, steps] for steps in lengths.each]
                 channel.answer(moment=_moment(prepared[id_], calls, lengths, order))
-        except agreement.Disagreement as error:
+        except (agreement.Disagreement, Misconduct) as error:
             channel.answer(wrong=f"in the second process: {error}")
         except Exception as error:  # a framework may raise anything; the other cases go on
             channel.answer(failed=f"{id_}: {type(error).__name__}: {error}")
@@ -73,7 +75,7 @@ def _moment(
 ) -> dict[str, Any]:
     """Time a moment of a case, then check its ``calls`` of each length."""
     from gradperf import frameworks
-    from gradperf.checks import agreement
+    from gradperf.checks import agreement, conduct
     from gradperf.pairs import planting
     from gradperf.timing import moment
 
@@ -81,6 +83,7 @@ def _moment(
     taken = moment.take(call, lengths, "second", order["cpu"])
     for one in calls:
         agreement.check_timed(one, one.run())
+    conduct.check_outside(calls[-1], prepared.case.implementation, taken.long_s)
     if changed := frameworks.changes():
         raise agreement.Disagreement(f"{prepared.case.id}: a case changed what all share: {'; '.join(changed[:3])}")
     return asdict(taken)

@@ -6,6 +6,7 @@ the clock does not run.
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from gradperf import frameworks
 from gradperf.cases import Settings
-from gradperf.checks import agreement, path, work
+from gradperf.checks import agreement, calls, path, work
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.ceilings import ceilings
 from gradperf.checks.misconduct import Misconduct
@@ -73,10 +74,11 @@ def examine(agreed: Agreed, settings: Settings, style: Style | None = None) -> i
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
     except Misconduct:  # a moment in which this process was not scheduled can look the same
         check_rehearsal(agreed, rehearse(agreed), settings.threads)
-    product_flops = work.check(agreed, style or agreed.case.implementation)
+    product_flops = work.check(agreed, style or agreed.case.implementation, settings.seed)
     work.check_each_step(agreed, style or agreed.case.implementation, settings.seed)
     check_execution(agreed, style or agreed.case.implementation)
     path.check(agreed, style or agreed.case.implementation)
+    calls.check(agreed, style or agreed.case.implementation, settings.seed)
     return product_flops
 
 
@@ -265,28 +267,43 @@ def check_data(agreed: Agreed) -> None:
         raise Misconduct(
             f"{case.id}: {', '.join(dead)} is 0 everywhere with these data; another --seed draws others"
         )
+    if still := [name for name, way, rounding in ways(agreed) if not way > rounding]:
+        raise Misconduct(
+            f"{case.id}: {', '.join(still)} moves by less than {case.dtype} can show: an update without an effect "
+            "would not be seen"
+        )
     if degenerate := case.problem.degenerate(agreed.inputs):
         raise Misconduct(f"{case.id}: {degenerate}; another --seed draws other data")
 
 
-def check_afterwards(agreed: Agreed, style: Style, round_s: float) -> None:
+def ways(agreed: Agreed) -> Iterator[tuple[str, float, float]]:
+    """Yield each parameter, how far all steps move it, and how much of that rounding can hide."""
+    case, eps = agreed.case, float(np.finfo(agreed.case.dtype).eps)
+    for name in sorted(agreed.outputs.keys() & agreed.inputs.keys()):
+        start = agreed.inputs[name].astype(np.float64)
+        way = float(np.linalg.norm(agreed.outputs[name] - start))
+        yield name, way, case.problem.steps * eps / 2 * float(np.linalg.norm(start))
+
+
+def check_afterwards(agreed: Agreed, style: Style, round_s: float, seed: int) -> None:
     """Check after the rounds, of which the fastest took ``round_s``, that the work is still the same."""
     check_outside(agreed, style, round_s)
-    if agreed.case.framework != "numpy":  # there another object would be counted, as before
-        work.check(agreed, style)
+    if agreed.runtime.COUNTS_PREPARED:
+        work.check(agreed, style, seed)
+    path.check_again(agreed, style)
 
 
 def check_outside(agreed: Agreed, style: Style, round_s: float) -> None:
-    """Check that a call outside of the benchmark takes as long as its fastest round.
+    """Check that a call outside of the benchmark, or of a moment, takes as long as its fastest round.
 
-    A style could do other work when it is called by the runner, or after many calls. Styles of numpy are prepared
-    anew for every few calls: their products are counted in other calls than the timed ones. Other work on the
+    A style could do other work when it is called by the runner, or after many calls. Where only newly prepared
+    styles can be counted, they are prepared anew for every few calls. Other work on the
     machine may slow the calls here, so the fastest counts, and there are more of them until one is fast enough.
     """
     case, run = agreed.case, agreed.run
     fastest_s, calls, start_s = math.inf, 0, time.perf_counter()
     while fastest_s > OUTSIDE * round_s and (calls < _LEAST_OUTSIDE or time.perf_counter() - start_s < OUTSIDE_S):
-        if case.framework == "numpy" and calls % _LEAST_OUTSIDE == 0:
+        if not agreed.runtime.COUNTS_PREPARED and calls % _LEAST_OUTSIDE == 0:
             prepared = style.prepare(agreed.prepared, agreed.inputs, case.device, case.dtype)
             run = partial(prepared, case.problem.steps)
             run()

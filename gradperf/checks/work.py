@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from gradperf.checks import agreement, declared
 from gradperf.checks.agreement import Agreed
 from gradperf.checks.misconduct import Misconduct
@@ -17,11 +19,11 @@ _SCALARS = 16
 """Operations for each step that are allowed always: counters, rates."""
 
 
-def check(agreed: Agreed, style: Style) -> int | None:
+def check(agreed: Agreed, style: Style, seed: int) -> int | None:
     """Check what is counted of a call; return the operations in matrix products of one step, None if uncounted."""
     case = agreed.case
     if style.uncounted is not None:
-        if wrong := declared.wrong_products(agreed, style):
+        if wrong := declared.wrong_products(agreed, style, seed):
             raise Misconduct(f"{case.id}: does not make the products of its style: {wrong}")
         return None
     problem, prepared, run = case.problem, agreed.prepared, agreed.run
@@ -47,24 +49,45 @@ def check(agreed: Agreed, style: Style) -> int | None:
             "(If they cannot be counted, state the reason in UNCOUNTED.)"
         )
     check_others(agreed, problem, found)
+    if unused := agreed.runtime.unused(partial(agreed.run_steps, 1)):
+        raise Misconduct(
+            f"{case.id}: does more work than the problem takes: in one step it keeps {unused} arrays for gradients "
+            "that it does not compute"
+        )
     return found.products // problem.steps
 
 
 def check_others(agreed: Agreed, problem: Problem, found: Operations) -> None:
     """Check the operations outside of matrix products: their functions, and that there are not too many."""
     id_, steps = agreed.case.id, problem.steps
+    if found.elsewhere:
+        raise Misconduct(
+            f"{id_}: computes in another dtype than {agreed.case.dtype}: {found.elsewhere:,} operations outside of "
+            f"matrix products counted in {steps} steps"
+        )
     if unneeded := ", ".join(sorted(found.functions - problem.functions)):
         raise Misconduct(f"{id_}: does more work than the problem takes: it calls {unneeded}")
     if problem.functions and not found.functions:
         named = " or ".join(sorted(problem.functions))
         raise Misconduct(f"{id_}: does less work than the problem takes: it does not call {named}")
+    by_hand = steps * problem.work(agreed.case.dtype).other_flops
+    if found.others < problem.least_others * by_hand:
+        raise Misconduct(
+            f"{id_}: does less work than the problem takes: {found.others:,} operations outside of matrix products "
+            f"counted in {steps} steps; by hand they are {by_hand:,}"
+        )
+    entries = problem.work(agreed.case.dtype).bytes // np.dtype(agreed.case.dtype).itemsize
+    if found.copies > (steps + 1) * entries:
+        raise Misconduct(
+            f"{id_}: does more work than the problem takes: {found.copies:,} entries copied in {steps} steps; its "
+            f"arrays have {entries:,}"
+        )
     if problem.most_others is None:
         return
-    by_hand = steps * problem.work(agreed.case.dtype).other_flops
     most = int(problem.most_others * by_hand) + steps * _SCALARS
-    if found.others > most:
+    if (dearest := found.others + found.extra) > most:
         raise Misconduct(
-            f"{id_}: does more work than the problem takes: {found.others:,} operations outside of matrix products "
+            f"{id_}: does more work than the problem takes: {dearest:,} operations outside of matrix products "
             f"counted in {steps} steps; by hand they are {by_hand:,}, and {most:,} are allowed"
         )
 

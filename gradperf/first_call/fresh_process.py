@@ -222,6 +222,8 @@ def measured(request: Request) -> dict[str, Any]:
     case, settings = request.case, request.settings
     runtime = frameworks.load(case.framework, settings.threads)
     style = _style(request)
+    if sys.platform == "linux" and case.device == "cpu" and settings.threads == 1 and _thread_count() > 1:
+        raise RuntimeError("its framework was used before its first call: it has started threads")
     if request.purpose == "install":
         assert style.install is not None
         style.install()

@@ -13,7 +13,7 @@ A style is the file ``gradperf/frameworks/<framework>/<family>/<style>.py``: a m
 what else it needs of :class:`Style`. There is nothing to register.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
@@ -46,6 +46,13 @@ Forward = Callable[[], Any]
 Backward = Callable[[Any], Outputs]
 
 
+DIFFERENTIATIONS = frozenset(("backward", "grad", "grad_and_value", "gradient", "gradients", "value_and_grad"))
+"""Functions of frameworks that differentiate, by their names there."""
+
+TECHNIQUES = DIFFERENTIATIONS | {"apply", "einsum", "forward", "scan", "train_on_batch", "vmap"}
+"""Functions of frameworks that a style can stand for; "apply" is that of a ``torch.autograd.Function``, "forward"
+that of a ``torch.nn.Module``."""
+
 Execution = Literal["eager", "jit", "one program", "graph", "xla", "inductor", "unknown"]
 """How the work of a call is executed: operation by operation; by programs of XLA that JAX compiled, one for each
 step or one for all; by graphs of TensorFlow, as they are or compiled by XLA; by what torch's Inductor compiled.
@@ -77,6 +84,12 @@ class Style:
     """Which matrix products a style that is ``uncounted`` makes all the same: the module's ``PRODUCTS``. They are
     counted. None if a count sees nothing of them."""
 
+    calls: tuple[str, ...] = ()
+    """The functions of its framework that it stands for, of :data:`TECHNIQUES`: the module's ``CALLS``. It must
+    call each of them in every step, or while its step is traced. Without one that differentiates it calls none."""
+    repeats: Callable[[Any], int] | None = None
+    """``repeats(problem)`` returns how often it repeats its innermost loop in Python in one step. Without it, it
+    has no loops but over layers and parameters."""
     execution: Execution = "eager"
     """How its work is executed: the module's ``EXECUTION``. A style must not be faster, or slower, by another way
     than its name says."""
@@ -85,11 +98,14 @@ class Style:
     def of(cls, module: Any) -> Self:
         """Read the style that ``module`` defines."""
         optional = {
-            name: getattr(module, name) for name in ("supports", "install", "phases") if hasattr(module, name)
+            name: getattr(module, name)
+            for name in ("supports", "install", "phases", "repeats")
+            if hasattr(module, name)
         }
-        uncounted, products = getattr(module, "UNCOUNTED", None), getattr(module, "PRODUCTS", None)
-        execution: Execution = getattr(module, "EXECUTION", "eager")
-        return cls(module.prepare, uncounted=uncounted, products=products, execution=execution, **optional)
+        for constant in ("UNCOUNTED", "PRODUCTS", "CALLS", "EXECUTION"):
+            if hasattr(module, constant):
+                optional[constant.lower()] = getattr(module, constant)
+        return cls(module.prepare, **optional)
 
 
 @dataclass(frozen=True)
@@ -113,16 +129,43 @@ class Operations:
     others: int
     """All other arithmetic, one for each entry: of the result, or of what a sum takes. Copies are none."""
     functions: frozenset[str]
-    """Which of :data:`FUNCTIONS` are among them."""
+    """Which of the functions that a problem must name (:func:`named_functions`) are among them."""
+    copies: int = 0
+    """Entries that were only copied, as far as they are counted."""
+    elsewhere: int = 0
+    """Entries of other arithmetic in another dtype of floats than the case's, without that of single numbers."""
+    extra: int = 0
+    """Operations by which the dearest branches exceed the cheapest, which are counted."""
 
 
 FUNCTIONS = frozenset(
     (
-        *("abs", "ceil", "clip", "cos", "cosh", "cumsum", "erf", "exp", "floor", "log", "round", "sigmoid", "sin"),
-        *("sinh", "softmax", "sort", "tan", "tanh"),
+        *(
+            "abs",
+            "bernoulli",
+            "bincount",
+            "ceil",
+            "clip",
+            "conv2d",
+            "convolve",
+            "correlate",
+            "cos",
+            "cosh",
+            "cumprod",
+        ),
+        *("cumsum", "det", "eig", "eigh", "eigvals", "erf", "exp", "expm1", "floor", "histogram", "interp", "inv"),
+        *("log", "log1p", "lstsq", "matrixpower", "matrixrank", "nonzero", "normal", "pinv", "qr", "randlike"),
+        *("randnlike", "round", "sigmoid", "sin", "sinh", "slogdet", "softmax", "solve", "tan", "tanh", "topk"),
+        *("uniform", "unique", "vdot"),
     )
 )
 """Functions that no step takes unless its problem names them, unlike sums, products, powers, comparisons, max."""
+
+_PARTS = (
+    *("callback", "checknumerics", "cholesky", "dropout", "fft", "inverse", "isfinite", "isinf", "isnan", "linalg"),
+    *("print", "pyfunc", "random", "sort", "svd", "threefry"),
+)
+"""Parts of the names of more such functions: of linear algebra, of random numbers, of Python in a program."""
 
 _SAME = {
     **dict.fromkeys(("clamp", "clampmax", "clampmin", "clipbyvalue", "fmin", "min", "minimum"), "clip"),
@@ -138,8 +181,17 @@ def function_named(operation: str) -> str:
     return _SAME.get(name, name)
 
 
+def named_functions(operations: Iterable[str]) -> frozenset[str]:
+    """Return those of a framework's operations that a problem must name, by their names there."""
+    names = {function_named(operation) for operation in operations}
+    return frozenset(name for name in names if name in FUNCTIONS or any(part in name for part in _PARTS))
+
+
 class Runtime(Protocol):
     """What the harness needs of a framework."""
+
+    COUNTS_PREPARED: bool
+    """Whether ``operations`` counts a call that is prepared already, and not always one that it prepares itself."""
 
     def version(self) -> str:
         """Return the version of the framework that was imported."""
@@ -179,6 +231,9 @@ class Runtime(Protocol):
 
     def operations(self, run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
         """Count the operations of one call of ``run``, or of ``prepare(inputs)`` if there is none to count."""
+
+    def unused(self, run: Run) -> int:
+        """Return how many arrays a call keeps for a gradient that it does not compute; 0 if none are ever kept."""
 
     def execution(self, run: Callable[[], Any], prepare: Callable[[], Any]) -> str:
         """Return how a call of ``run``, made by ``prepare``, is executed: an :data:`Execution`, or other words."""

@@ -8,12 +8,12 @@ import gc
 import os
 import signal
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
-from gradperf.machine.functions import Functions
+from gradperf.machine.functions import Functions, is_compared_by_identity
 
 _BY_PYTEST = ("PYTEST_CURRENT_TEST",)
 """Variables that change with every test."""
@@ -29,6 +29,9 @@ def facts() -> Facts:
     return {
         "gc.isenabled()": gc.isenabled(),
         "gc.get_threshold()": gc.get_threshold(),
+        "gc.get_debug()": gc.get_debug(),
+        "len(gc.callbacks)": len(gc.callbacks),
+        "tracemalloc.is_tracing()": tracemalloc.is_tracing(),
         "sys.getswitchinterval()": sys.getswitchinterval(),
         "sys.gettrace()": sys.gettrace(),
         "sys.getprofile()": sys.getprofile(),
@@ -92,7 +95,7 @@ class Watch:
 
 def describe(name: str, expected: Any, now: Any) -> str:
     """Return in words what changed."""
-    if callable(expected) or isinstance(expected, ModuleType):
+    if is_compared_by_identity(expected):
         return f"{name} was replaced"
     return f"{name} is {now!r}, it was {expected!r}"
 

@@ -25,6 +25,7 @@ class SineDerivative(Problem):
 
     family = "derivative"
     functions = frozenset(("sin", "cos"))
+    least_others = 1.0
 
     @property
     def name(self) -> str:  # type: ignore[override]  # made from the size, so it cannot be set

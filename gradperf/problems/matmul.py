@@ -50,6 +50,10 @@ class Matmul(Problem):
         """Return the first ``steps`` products."""
         return replace(self, first=steps)
 
+    def small(self) -> "Matmul":
+        """Return a product of three rows and five columns at most."""
+        return replace(self, m=min(self.m, 3), k=min(self.k, 4), n=min(self.n, 5), first=1)
+
     def inputs(self, seed: int, dtype: str) -> Arrays:
         """Draw ``a`` (steps, m, k) and ``b`` (k, n)."""
         generator = np.random.default_rng(seed)

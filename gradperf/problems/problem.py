@@ -14,6 +14,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Array]
 """Named arrays: the inputs of a problem, or the outputs of a style."""
 
+_DATA = ("a", "b", "x")
+"""Inputs of which each row is drawn; weights may begin with zeros."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -52,6 +55,8 @@ class Problem(ABC):
     most_others: float | None = None
     """A style makes at most this many times the operations outside of matrix products that are counted by hand
     (:attr:`Work.other_flops`); None where styles differ by design."""
+    least_others: float = 0.0
+    """A style makes at least this many times as many; 0 where one operation of a library stands for several."""
 
     @abstractmethod
     def inputs(self, seed: int, dtype: str) -> Arrays:
@@ -97,12 +102,25 @@ class Problem(ABC):
         """
         return None
 
+    def small(self) -> "Problem":
+        """Return a problem of the same kind that loops in Python compute at once."""
+        return self
+
     def rehearsal(self) -> "Problem | None":
         """Return a problem that shows errors which the dtype of this one would hide, or None."""
         return None
 
     def degenerate(self, inputs: Arrays) -> str | None:
-        """Return why these inputs do not exercise the problem, or None."""
+        """Return why these inputs do not exercise the problem, or None.
+
+        Such as examples that are all alike: then one of them could stand for all.
+        """
+        for name, array in inputs.items():
+            rows = array.reshape(-1, array.shape[-1])
+            if name in _DATA and len(rows) > 1 and (rows == rows[0]).all():
+                return f"the rows of {name} are all alike"
+            if array.ndim > 1 and rows.shape[1] > 1 and (rows == rows[:, :1]).all():
+                return f"the columns of {name} are all alike"
         return None
 
 

@@ -74,7 +74,7 @@ def _examine(agreed: "Agreed", settings: "Settings", recording: Recording) -> Ex
         short = agreement.agree_at(agreed, settings, chosen.short)
         conduct.check_computes_anew(short)
         conduct.check_compiles_nothing(short)
-        work.check(short, agreed.case.implementation)
+        work.check(short, agreed.case.implementation, settings.seed)
     timed = agreement.agree_at(agreed, settings, chosen.long)
     ready = Ready(agreed, timed, chosen)
     product_flops = conduct.examine(timed, settings)

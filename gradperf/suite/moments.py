@@ -159,6 +159,7 @@ class Moments:
                 self.wrong[ready.id] = f"{ready.id}: {type(error).__name__}: {error}"
 
     def _take(self, ready: Ready, process: "Process") -> None:
+        from gradperf.checks import conduct
         from gradperf.checks.agreement import check_timed
         from gradperf.timing import moment
 
@@ -169,6 +170,7 @@ class Moments:
             self.settle()
             taken = moment.take(ready.call, ready.lengths, process, cpu)
             check_timed(ready.timed, ready.timed.run())
+            conduct.check_outside(ready.timed, ready.timed.case.implementation, taken.long_s)
         self.taken[ready.id].append(taken)
 
     def cpu(self, agreed: "Agreed") -> int | None:

@@ -69,7 +69,7 @@ def timed(
             conduct.check_cpu_time(name, agreed.case.device, cpu_s / wall_s, settings.threads)
             if part is None:
                 conduct.check_possible(agreed, stats["min"], settings.threads)
-                conduct.check_afterwards(agreed, agreed.case.implementation, stats["min"])
+                conduct.check_afterwards(agreed, agreed.case.implementation, stats["min"], settings.seed)
                 if recording.moments is not None and agreed.case.problem.name != HARNESS:
                     recording.moments.begin(stash[LAST].ready)
             recording.finished.append(Finished(benchmark, agreed.case, known))

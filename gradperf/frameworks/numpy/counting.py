@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from gradperf.frameworks.contract import FUNCTIONS, Array, Arrays, Operations, Run, dtype_of, function_named
+from gradperf.frameworks.contract import Array, Arrays, Operations, Run, dtype_of, named_functions
 
 _CONSTRUCTORS = (
     *("array", "asarray", "ascontiguousarray", "asfortranarray", "copy", "empty", "zeros", "ones", "full"),
@@ -20,6 +20,34 @@ _CONSTRUCTORS = (
 )
 _PRODUCTS = (np.matmul, np.vecdot, np.matvec, np.vecmat)
 """The ufuncs of numpy that multiply matrices; ``@`` is the first of them."""
+_COPIES = (
+    np.array,
+    np.asarray,
+    np.copy,
+    np.copyto,
+    np.ascontiguousarray,
+    np.asfortranarray,
+    np.concatenate,
+    np.stack,
+)
+_MOVES = (
+    *("atleast_1d", "atleast_2d", "broadcast_arrays", "broadcast_to", "can_cast", "concatenate", "copy", "copyto"),
+    *("diag", "einsum", "empty_like", "expand_dims", "full_like", "may_share_memory", "moveaxis", "ndim"),
+    *(
+        "ones_like",
+        "ravel",
+        "reshape",
+        "result_type",
+        "shape",
+        "shares_memory",
+        "size",
+        "split",
+        "squeeze",
+        "stack",
+    ),
+    *("swapaxes", "transpose", "where", "zeros_like"),
+)
+"""Functions that only move or fill entries, or whose arithmetic is counted by itself."""
 
 
 class Counted(np.ndarray[Any, np.dtype[Any]]):
@@ -30,6 +58,8 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
 
     flops = 0
     others = 0
+    copies = 0
+    elsewhere = 0
     functions: ClassVar[set[str]] = set()
     product_dtype: "np.dtype[Any] | None" = None
     """Products in another one count as none; None if all count."""
@@ -43,8 +73,7 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
         if ufunc in _PRODUCTS:
             _note(operands[0], result)
         else:
-            Counted.others += np.size(result if method == "__call__" else operands[0])
-            Counted.functions.add(function_named(ufunc.__name__))
+            _note_other(ufunc.__name__, np.size(result if method == "__call__" else operands[0]), result)
         return out[0] if out is not None and len(out) == 1 else _counted(result)
 
     def dot(self, other: Any, out: Any = None) -> Any:
@@ -53,11 +82,44 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
         _note(self, result)
         return _counted(result) if out is None else out
 
+    def __getitem__(self, index: Any) -> Any:
+        """Return an array that counts, of no axes instead of a number."""
+        found = np.ndarray.__getitem__(self, index)
+        if isinstance(found, np.ndarray):
+            return found
+        return _counted(_plain(self)[(*index, ...) if isinstance(index, tuple) else (index, ...)])
+
+    def copy(self, order: Any = "C") -> Any:
+        """Count the entries that are copied."""
+        Counted.copies += self.size
+        return super().copy(order)
+
+    def astype(self, *arguments: Any, **named: Any) -> Any:
+        """Count the entries that are copied."""
+        Counted.copies += self.size
+        return super().astype(*arguments, **named)
+
+    def view(self, *arguments: Any, **named: Any) -> Any:
+        """Return a view that counts too, whatever type was asked for."""
+        return np.ndarray.view(np.ndarray.view(self, np.ndarray).view(*arguments, **named), Counted)
+
     def __array_function__(self, function: Any, types: Any, operands: Any, named: Any) -> Any:
         """Count ``np.dot``, which ``np.tensordot`` calls too, ``np.inner`` and ``np.einsum``.
 
-        ``np.einsum`` counts the entries that its indices run over.
+        ``np.einsum`` counts the entries that its indices run over. A function that calls nothing that is counted
+        counts once for each entry that it takes.
         """
+        before = Counted.flops, Counted.others
+        returned = self._called(function, types, operands, named)
+        if function in _COPIES:
+            Counted.copies += np.size(returned) if returned is not None else np.size(operands[0])
+        elif before == (Counted.flops, Counted.others) and function.__name__ not in _MOVES:
+            _note_other(function.__name__, max(map(np.size, operands), default=0), returned)
+        else:
+            Counted.functions.add(function.__name__)
+        return returned
+
+    def _called(self, function: Any, types: Any, operands: Any, named: Any) -> Any:
         if function is np.dot:
             return np.asarray(operands[0]).view(Counted).dot(*operands[1:], **named)
         if function is np.inner:
@@ -70,11 +132,19 @@ class Counted(np.ndarray[Any, np.dtype[Any]]):
 
 
 def _plain(value: Any) -> Any:
-    return value.view(np.ndarray) if isinstance(value, Counted) else value
+    return np.ndarray.view(value, np.ndarray) if isinstance(value, Counted) else value
 
 
 def _counted(value: Any) -> Any:
-    return value.view(Counted) if isinstance(value, np.ndarray) else value
+    return np.ndarray.view(value, Counted) if isinstance(value, np.ndarray) else value
+
+
+def _note_other(name: str, entries: int, result: Any) -> None:
+    Counted.others += entries
+    Counted.functions.add(name)
+    dtype = getattr(result, "dtype", None)
+    if entries > 1 and dtype is not None and dtype.kind in "fc" and not _is_counted(result):
+        Counted.elsewhere += entries
 
 
 def _is_counted(array: Any) -> bool:
@@ -126,6 +196,8 @@ def operations(prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
         run = prepare({name: _counted(array) for name, array in inputs.items()})
         run()
         Counted.flops, Counted.others, Counted.product_dtype = 0, 0, dtype_of(inputs)
+        Counted.copies, Counted.elsewhere = 0, 0
         Counted.functions.clear()
         run()
-    return Operations(Counted.flops, Counted.others, FUNCTIONS & Counted.functions)
+    functions = named_functions(Counted.functions)
+    return Operations(Counted.flops, Counted.others, functions, Counted.copies, Counted.elsewhere)

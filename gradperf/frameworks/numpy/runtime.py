@@ -10,6 +10,8 @@ import numpy
 from gradperf.frameworks.contract import Array, Arrays, Operations, Run, RuntimeFacts
 from gradperf.frameworks.numpy import counting
 
+COUNTS_PREPARED = False
+
 
 def version() -> str:
     return numpy.__version__
@@ -54,7 +56,7 @@ def facts() -> RuntimeFacts:
 
 
 def modes() -> dict[str, Any]:
-    return {"numpy.geterr()": numpy.geterr()}
+    return {"numpy.geterr()": numpy.geterr(), "numpy.getbufsize()": numpy.getbufsize()}
 
 
 def overwrite(array: Any) -> bool:
@@ -72,6 +74,11 @@ def compilations() -> Iterator[list[str]]:
 
 def operations(run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
     return counting.operations(prepare, inputs)
+
+
+def unused(run: Run) -> int:
+    """Return 0: none are kept."""
+    return 0
 
 
 def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:

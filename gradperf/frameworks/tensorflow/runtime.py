@@ -25,6 +25,8 @@ Value = TypeVar("Value")
 
 PLACES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
 
+COUNTS_PREPARED = True
+
 
 def version() -> str:
     return str(tf.__version__)
@@ -128,6 +130,11 @@ def compilations() -> Iterator[list[str]]:
 
 def operations(run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
     return counting.operations(run or prepare(inputs), dtype_of(inputs))
+
+
+def unused(run: Run) -> int:
+    """Return 0: none are kept."""
+    return 0
 
 
 def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode  # so torch's notes on extending it import it
 from torch.utils.flop_counter import flop_registry
 
-from gradperf.frameworks.contract import FUNCTIONS, Operations, function_named
+from gradperf.frameworks.contract import Operations, named_functions
 from gradperf.frameworks.torch import compiler
 
 Result = TypeVar("Result")
@@ -23,14 +23,36 @@ _MOVES = (
     *("unsqueeze", "view", "zero_", "zeros", "zeros_like"),
 )
 """Operators that only move or fill entries."""
+_COPIES = ("_to_copy", "cat", "clone", "copy", "copy_", "stack")
 
 
 def operations(run: Callable[[], Any], dtype: Any) -> Operations:
     """Return the operations of a call; none in matrix products if one has another dtype."""
     with _Counting(dtype) as counting:
         uncompiled(run)
-    functions = FUNCTIONS & counting.functions
-    return Operations(counting.flops if counting.holds else 0, counting.others, functions)
+    flops, functions = counting.flops if counting.holds else 0, named_functions(counting.functions)
+    return Operations(flops, counting.others, functions, counting.copies, counting.elsewhere)
+
+
+def unused(run: Callable[[], Any]) -> int:
+    """Return how many tensors autograd keeps in a call and does not use; 0 if that cannot be seen."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> tuple[int, torch.Tensor]:
+        kept[len(kept)] = 0
+        return len(kept) - 1, tensor
+
+    def use(number_and_tensor: tuple[int, torch.Tensor]) -> torch.Tensor:
+        number, tensor = number_and_tensor
+        kept[number] += 1
+        return tensor
+
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, use):
+            uncompiled(run)
+    except RuntimeError:  # the transforms of torch.func allow no hooks
+        kept.clear()
+    return sum(not uses for uses in kept.values())
 
 
 def uncompiled(call: Callable[[], Result]) -> Result:
@@ -54,6 +76,8 @@ class _Counting(TorchDispatchMode):
         self._whole: set[Any] = set()
         self.flops = 0
         self.others = 0
+        self.copies = 0
+        self.elsewhere = 0
         self.functions: set[str] = set()
         self.holds = True
         """Whether all matrices of floats so far have the dtype. An optimizer has other scalars."""
@@ -75,12 +99,19 @@ class _Counting(TorchDispatchMode):
         if packet in flop_registry:
             self.flops += flop_registry[packet](*operands, **named, out_val=returned)
         elif packet.__name__ not in _MOVES and not function.is_view:
+            entries = max(_entries(returned), *map(_entries, operands), 0, 0)
             self.functions.add(_function(packet.__name__, operands, named))
-            self.others += max(_entries(returned), *map(_entries, operands), 0, 0)
+            self.others += entries
+            self.elsewhere += entries if entries > 1 and self._is_elsewhere(returned) else 0
+        elif packet.__name__ in _COPIES:
+            self.copies += _entries(returned)
         first = returned[0] if isinstance(returned, tuple) and returned else returned
         if isinstance(first, torch.Tensor) and first.dim() > 1 and first.dtype.is_floating_point:
             self.holds &= first.dtype == self._dtype
         return returned
+
+    def _is_elsewhere(self, returned: Any) -> bool:
+        return isinstance(returned, torch.Tensor) and returned.is_floating_point() and returned.dtype != self._dtype
 
     def _branch(self, function: Any, operands: Any) -> Any:
         """Call the branch of a condition that is taken, and count what it calls."""
@@ -98,7 +129,7 @@ _Counting.__torch_dispatch__ = _Counting._count  # type: ignore[assignment]  # i
 def _function(operator: str, operands: Any, named: Any) -> str:
     """Return the name of the function; a clamp from below alone is a ReLU."""
     above = named.get("max", operands[2] if len(operands) > 2 else None)
-    return "relu" if operator in ("clamp", "clamp_min") and above is None else function_named(operator)
+    return "relu" if operator in ("clamp", "clamp_min") and above is None else operator
 
 
 def _entries(value: Any) -> int:

@@ -13,6 +13,8 @@ from gradperf.frameworks.torch import compiler, counting
 
 Value = TypeVar("Value")
 
+COUNTS_PREPARED = True
+
 
 def version() -> str:
     return torch.__version__
@@ -118,6 +120,10 @@ def compilations() -> Iterator[list[str]]:
 
 def operations(run: Run | None, prepare: Callable[[Arrays], Run], inputs: Arrays) -> Operations:
     return counting.operations(run or counting.uncompiled(partial(prepare, inputs)), dtype_of(inputs))
+
+
+def unused(run: Run) -> int:
+    return counting.unused(run)
 
 
 def execution(run: Callable[[], Any], prepare: Callable[[], Any]) -> str:

@@ -8,6 +8,7 @@ from gradperf.frameworks.jax.runtime import from_numpy
 from gradperf.problems.derivative import SineDerivative
 
 EXECUTION = "jit"
+CALLS = ("grad", "vmap")
 
 
 def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:

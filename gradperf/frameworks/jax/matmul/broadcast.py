@@ -9,6 +9,11 @@ from gradperf.problems.matmul import Matmul
 
 EXECUTION = "unknown"  # JAX reads a large array in pieces when it is iterated, which cannot be traced
 UNCOUNTED = "it multiplies entries, and makes no matrix product"
+PRODUCTS = "none"
+
+
+def repeats(problem: Matmul) -> int:
+    return problem.m
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:

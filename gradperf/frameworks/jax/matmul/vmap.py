@@ -7,6 +7,7 @@ from gradperf.frameworks.jax.runtime import from_numpy
 from gradperf.problems.matmul import Matmul
 
 EXECUTION = "jit"
+CALLS = ("vmap",)
 
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:

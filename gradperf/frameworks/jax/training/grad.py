@@ -8,6 +8,8 @@ from gradperf.frameworks.contract import Arrays, Backward, Forward, Run
 from gradperf.frameworks.jax import network, stepwise
 from gradperf.problems.training import Training
 
+CALLS = ("value_and_grad",)
+
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     return stepwise.prepare(problem, inputs, device, network.step_of(problem))

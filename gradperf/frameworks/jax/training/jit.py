@@ -7,6 +7,7 @@ from gradperf.frameworks.jax import network, stepwise
 from gradperf.problems.training import Training
 
 EXECUTION = "jit"
+CALLS = ("value_and_grad",)
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:

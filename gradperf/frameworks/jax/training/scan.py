@@ -14,6 +14,7 @@ from gradperf.frameworks.jax import network
 from gradperf.problems.training import Training
 
 EXECUTION = "one program"
+CALLS = ("scan", "value_and_grad")
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:

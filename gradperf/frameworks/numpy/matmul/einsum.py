@@ -5,6 +5,8 @@ import numpy as np
 from gradperf.frameworks.contract import Arrays, Run
 from gradperf.problems.matmul import Matmul
 
+CALLS = ("einsum",)
+
 
 def prepare(problem: Matmul, inputs: Arrays, device: str, dtype: str) -> Run:
     left, b = list(inputs["a"]), inputs["b"]

@@ -7,6 +7,7 @@ from gradperf.frameworks.tensorflow.derivative.ones import derivative
 from gradperf.problems.derivative import SineDerivative
 
 EXECUTION = "graph"
+CALLS = ("gradient",)
 
 
 def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:

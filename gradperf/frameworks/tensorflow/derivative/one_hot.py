@@ -9,6 +9,12 @@ from gradperf.frameworks.tensorflow import single
 from gradperf.frameworks.tensorflow.runtime import on
 from gradperf.problems.derivative import SineDerivative
 
+CALLS = ("gradient",)
+
+
+def repeats(problem: SineDerivative) -> int:
+    return problem.points
+
 
 def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:
     with on(device):

@@ -8,6 +8,8 @@ from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import single
 from gradperf.problems.derivative import SineDerivative
 
+CALLS = ("gradient",)
+
 
 def derivative(x: Any) -> Any:
     """Return the derivative; ones are the default output gradient of the tape."""

@@ -12,6 +12,10 @@ UNCOUNTED = "it multiplies entries, and makes no matrix product"
 PRODUCTS = "none"
 
 
+def repeats(problem: Matmul) -> int:
+    return problem.m
+
+
 def product(a: Any, b: Any) -> Any:
     """(m, k) and (k, n) → (m, n)."""
     columns = tf.unstack(a[:, :, None])

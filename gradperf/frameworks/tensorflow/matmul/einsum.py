@@ -8,6 +8,8 @@ from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.tensorflow import single
 from gradperf.problems.matmul import Matmul
 
+CALLS = ("einsum",)
+
 
 def product(a: Any, b: Any) -> Any:
     """(m, k) and (k, n) → (m, n)."""

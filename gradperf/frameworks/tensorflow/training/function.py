@@ -6,6 +6,7 @@ from gradperf.frameworks.tensorflow.calling import traced
 from gradperf.problems.training import Training
 
 EXECUTION = "graph"
+CALLS = ("gradient",)
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:

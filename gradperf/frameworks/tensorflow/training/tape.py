@@ -8,6 +8,8 @@ from gradperf.frameworks.tensorflow.calling import eager
 from gradperf.frameworks.tensorflow.runtime import from_numpy, on, synchronized
 from gradperf.problems.training import Training
 
+CALLS = ("gradient",)
+
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:
     return by_tape.prepare(problem, inputs, device, dtype, eager)

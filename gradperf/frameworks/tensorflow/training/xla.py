@@ -6,6 +6,7 @@ from gradperf.frameworks.tensorflow.calling import compiled
 from gradperf.problems.training import Training
 
 EXECUTION = "xla"
+CALLS = ("gradient",)
 
 
 def prepare(problem: Training, inputs: Arrays, device: str, dtype: str) -> Run:

@@ -8,6 +8,8 @@ from gradperf.frameworks.contract import Arrays, Run
 from gradperf.frameworks.torch.runtime import from_numpy, synchronized
 from gradperf.problems.derivative import SineDerivative
 
+CALLS = ("backward",)
+
 
 def prepare(problem: SineDerivative, inputs: Arrays, device: str, dtype: str) -> Run:
     points = [from_numpy(x, device).requires_grad_() for x in inputs["x"]]

@@ -10,6 +10,10 @@ UNCOUNTED = "it multiplies entries, and makes no matrix product"
 PRODUCTS = "none"
 
 
+def repeats(problem: Matmul) -> int:
+    return problem.m
+
+
 def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """(m, k) and (k, n) → (m, n)."""
     c = torch.zeros(len(a), b.shape[1], dtype=a.dtype, device=a.device)

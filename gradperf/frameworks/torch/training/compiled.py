@@ -19,6 +19,7 @@ from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import Training
 
 EXECUTION = "inductor"
+CALLS = ("grad_and_value",)
 
 
 def supports(problem: Training, device: str, dtype: str) -> str | None:

@@ -11,6 +11,7 @@ from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import Training
 
 EXECUTION = "unknown"
+CALLS = ("grad",)
 UNCOUNTED = "what a graph replays cannot be traced from outside"
 
 

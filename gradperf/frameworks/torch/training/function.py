@@ -9,6 +9,8 @@ from gradperf.frameworks.contract import Arrays, Backward, Forward, Run
 from gradperf.frameworks.torch import by_autograd, network
 from gradperf.problems.training import Training
 
+CALLS = ("apply", "backward")
+
 
 class ReLU(torch.autograd.Function):
     """max(z, 0), with the derivative 0 at z = 0."""

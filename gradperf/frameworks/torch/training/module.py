@@ -11,6 +11,8 @@ from gradperf.frameworks.torch import network
 from gradperf.frameworks.torch.runtime import synchronized
 from gradperf.problems.training import SGD, Adam, Training
 
+CALLS = ("backward", "forward")
+
 
 class Powers(nn.Module):
     """x (batch, 1) → x⁰ … x^d (batch, d + 1)."""
