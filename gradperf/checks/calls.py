@@ -21,33 +21,9 @@ FRAMEWORKS = frozenset(("jax", "jaxlib", "keras", "numpy", "tensorflow", "torch"
 
 NO_COMPUTATION = frozenset(
     (
-        *(
-            "_hashlib",
-            "_io",
-            "_pickle",
-            "_random",
-            "_socket",
-            "_thread",
-            "asyncio",
-            "concurrent",
-            "copy",
-            "ctypes",
-            "gc",
-        ),
-        *(
-            "hashlib",
-            "io",
-            "json",
-            "logging",
-            "multiprocessing",
-            "os",
-            "pickle",
-            "posix",
-            "random",
-            "select",
-            "signal",
-        ),
-        *("socket", "subprocess", "tempfile", "threading", "time", "tracemalloc", "warnings"),
+        *("_hashlib", "_io", "_pickle", "_random", "_socket", "_thread", "asyncio", "concurrent", "copy", "ctypes"),
+        *("gc", "hashlib", "io", "json", "logging", "multiprocessing", "os", "pickle", "posix", "random", "select"),
+        *("signal", "socket", "subprocess", "tempfile", "threading", "time", "tracemalloc", "warnings"),
     )
 )
 """Modules whose functions have no part in a step."""
