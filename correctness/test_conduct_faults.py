@@ -357,6 +357,10 @@ _CHANGED = "changed what all cases share: .*{}"
 _IN_RUN = "    def run(steps: int = problem.steps)"
 
 
+_BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""A program that computes until its parent has ended, however that ends."""
+
+
 def _before_run(line):
     return f"{line}\n\n{_IN_RUN}"
 
@@ -504,8 +508,8 @@ OF_A_RUN = [
             *style,
             _IN_RUN,
             _before_run(
-                "    import atexit, subprocess, sys\n\n    for _ in range(2):\n"
-                '        atexit.register(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)'
+                "    import subprocess, sys\n\n    for _ in range(2):\n"
+                f"        subprocess.Popen([sys.executable, '-c', {_BUSY!r}])"
             ),
             "it computes in other processes: those that it started use",
         )
