@@ -121,16 +121,6 @@ DONE_ONCE = [
         _POLYNOMIAL,
         caught_by=_ONCE,
     ),
-    Fault(
-        "powers of a constant of the graph",
-        "tensorflow",
-        "function",
-        "by_tape.py",
-        "    def step(x: Any, y: Any) -> tuple",
-        "    def step(_: Any, y: Any) -> tuple",
-        _POLYNOMIAL,
-        caught_by=_ONCE,
-    ),
 ]
 
 NEEDLESS = [
@@ -284,7 +274,7 @@ NEEDLESS = [
         "garbage collected",
         *BY_HAND,
         "        residual = a - y\n",
-        '        __import__("gc").collect()\n        residual = a - y\n',
+        '        __import__("gc").collect(0)\n        residual = a - y\n',
         caught_by=r"calls what has no part in a step: gc\.collect",
     ),
     Fault(
@@ -376,7 +366,7 @@ ONLY_COUNTED = [
         "another way while tensors are counted",
         *TENSORS,
         "            z = a @ parameters[w] if b is None",
-        "            if torch._C._len_torch_dispatch_stack():\n                a = a.clone()\n"
+        "            if torch._C._len_torch_dispatch_stack():\n                a = a[:]\n"
         "            z = a @ parameters[w] if b is None",
         caught_by=_OTHER_PATH,
     ),

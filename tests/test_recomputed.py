@@ -512,7 +512,8 @@ def test_times_of_steps_follow_from_the_moments(run):
         step_s, call_s, leverage = times(used, long, short)
         rests = [[other for other in used if other is not moment] for moment in used] if len(used) > 1 else []
         spread = max((abs(math.log(times(rest, long, short)[0] / step_s)) for rest in rests), default=0.4)
-        own = min(100.0, math.hypot(0.0115 * max(1.0, leverage / 1.4), 0.25 * spread))
+        length = min(4.0, max(1.0, min(moment["long_s"] for moment in used) / 1.8e-3))
+        own = min(100.0, math.hypot(0.0115 * length * max(1.0, leverage / 1.4), 0.25 * spread))
         error = min(100.0, math.hypot(own, 0.75 * unrest))
         disturbed = sum(m["disturbed"] for m in moments) / sum(m["rounds"] for m in moments)
         expected = {"step_s": step_s, "call_s": call_s, "own_error": own, "step_error": error, "unrest": unrest}

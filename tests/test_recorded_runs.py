@@ -199,11 +199,10 @@ def test_threads_are_bound_before_numpy(run_pytest, tmp_path):
 def test_disagreeing_style_is_not_timed(run_pytest, tmp_path):
     """A style with a wrong gradient fails, and no timing of it is saved."""
     (tmp_path / "saboteur.py").write_text(
-        "import pytest\n"
-        "@pytest.fixture(autouse=True)\n"
-        "def wrong(monkeypatch):\n"
-        "    from gradperf.frameworks.numpy import backprop\n"
-        "    monkeypatch.setitem(backprop.ACTIVATIONS, 'relu', (lambda z: z, lambda delta, z: delta))\n"
+        "import gradperf.machine.threads\n"
+        "gradperf.machine.threads.bind(1)\n"
+        "from gradperf.frameworks.numpy import backprop\n"
+        "backprop.ACTIVATIONS['relu'] = (lambda z: z, lambda delta, z: delta)\n"
     )
     done = run_pytest(ROOT / "perf", *FEW, "-p", "saboteur", extra_path=tmp_path)
     assert done.returncode == 1

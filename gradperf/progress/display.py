@@ -8,9 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from io import StringIO
-from textwrap import wrap
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from gradperf.text import streams
@@ -198,13 +197,6 @@ def has_colours(stream: TextIO) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or is_terminal(stream)
 
 
-def _say_wrapped(prefix: str, line: str) -> None:
-    """Print a line on standard error in lines that fit, each with the prefix; a longer path stays whole."""
-    indent = f"{prefix}  "
-    for part in wrap(line, UNKNOWN_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False):
-        streams.say(part)
-
-
 @contextmanager
 def on_stderr(command: str) -> Iterator[Display]:
     """Yield the display of a command; take away the line that changes, however the command ends.
@@ -216,7 +208,7 @@ def on_stderr(command: str) -> Iterator[Display]:
     if is_terminal(sys.stderr):
         display = Live(sys.stderr, prefix)
     else:
-        display = Lines(partial(_say_wrapped, prefix), prefix, colours=has_colours(sys.stderr))
+        display = Lines(streams.say, prefix, colours=has_colours(sys.stderr))
     try:
         yield display
     finally:

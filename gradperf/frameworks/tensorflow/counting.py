@@ -33,6 +33,8 @@ _SUMS = ("Sum", "Mean", "Max", "Min", "Prod", "All", "Any", "BiasAddGrad", "L2Lo
 
 _SOURCES = ("Placeholder", "VarHandleOp", "VariableV2")
 """Operations without inputs whose results are not the same at each call."""
+_AT_EACH_CALL = ("Random", "PyFunc")
+"""Parts of the names of more such operations: random numbers, and Python."""
 
 
 def operations(run: Callable[[], Any], dtype: Any) -> Operations:
@@ -149,7 +151,7 @@ class _Counter:
         varying = {*arguments}
         for node in nodes:
             taken = [_node_of(name) for name in node.input]
-            if constants or node.op in _SOURCES or "Random" in node.op or not varying.isdisjoint(taken):
+            if constants or not varying.isdisjoint(taken) or _is_made_at_each_call(node.op):
                 varying.add(node.name)
                 self._node(node, taken, sizes)
 
@@ -180,6 +182,10 @@ class _Counter:
         products, others = ([getattr(one, name) for one in each] for name in ("products", "others"))
         self.products, self.others = self.products + min(products), self.others + min(others)
         self.extra += max(products) - min(products) + max(others) - min(others) + max(one.extra for one in each)
+
+
+def _is_made_at_each_call(operation: str) -> bool:
+    return operation in _SOURCES or any(part in operation for part in _AT_EACH_CALL)
 
 
 def _called(node: Any, functions: Mapping[str, Any]) -> list[str]:
