@@ -28,7 +28,7 @@ The leverage is large where a call pays more once than for its steps (:func:`gra
 """
 
 LONG_CALL_S, MOST_FOR_LENGTH = 1.8e-3, 4.0
-"""Up to this length of a call the error above holds. Beyond it the error grows in proportion, to so many times.
+"""Up to this length of a call the error above holds. Beyond it the error grows in proportion, up to four times.
 
 A long call is seldom free of all disturbance, and the caches that it needs are shared with other machines. By
 experiment: three quiet runs of 179 cases differed by 0.8 % where calls take less than 2 ms, and by 2 to 15 % where
