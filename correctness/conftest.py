@@ -26,16 +26,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what torch compiles for seconds as slow, except what ``perf/`` times: a problem in its own dtype."""
+    """Mark as slow what compiles or traces for seconds, again and again.
+
+    That is torch's compiler, except for what ``perf/`` times: a problem in its own dtype. And ``jax.grad``, which
+    traces each step of each check, except for one problem.
+    """
     from correctness.networks import SQUARE  # imports numpy, which must wait until the threads are bound
     from gradperf import problems
 
-    for item in items:
-        if not selection.takes_case(item) or "-torch.compiled-" not in (id_ := selection.case_id(item)):
-            continue
-        problem, *_, dtype = id_.split("-")
+    for item in filter(selection.takes_case, items):
+        problem, *_, dtype = (id_ := selection.case_id(item)).split("-")
         network = item.callspec.params.get("network", SQUARE)  # type: ignore[attr-defined]
-        if network != SQUARE or dtype != problems.find(problem).dtype:
+        compiles = "-torch.compiled-" in id_ and (network != SQUARE or dtype != problems.find(problem).dtype)
+        traces = "-jax.grad-" in id_ and item.path.name == "test_conduct.py" and problem != "tiny_3x2x1"
+        if compiles or traces:
             item.add_marker(pytest.mark.slow)
 
 

@@ -128,7 +128,13 @@ def test_slower(repo, upgrade, tmp_path):
 PLACES = {"the folder of the start": "widget.py", "the folder above the tests": "bench/widget.py"}
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(place, id=id_, marks=[pytest.mark.slow] * (place != "widget.py"))
+        for id_, place in PLACES.items()
+    ],
+)
 def test_sources_in_the_way(repo, upgrade, place):
     """Where both sides import the user's copy of what is upgraded, that was not timed, and the run is no pass."""
     write(repo, {place: WORK.format(count=5_000)})
@@ -144,6 +150,7 @@ def test_sources_in_the_way(repo, upgrade, place):
     assert "no such case" not in done.stdout
 
 
+@pytest.mark.slow
 def test_nothing_of_it_is_imported(repo, upgrade):
     """An upgrade of what no benchmark imports shows nothing, which is said."""
     write(repo, {"bench/test_widget.py": "def test_sum(benchmark):\n    benchmark(sum, range(9))\n"})

@@ -241,6 +241,7 @@ def test_gate_that_cannot_run(certify, capsys):
     assert not Path("runs.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_gate_that_cannot_run_any_more(certify, capsys):
     """After a suite was compared once, a run that compares nothing counts as a failure of the gate."""
     files = ("--store", "runs.jsonl", "--page", "page.md")

@@ -50,7 +50,7 @@ def test_other(benchmark):
 def test_oddities(tmp_path):
     """Tests that are there twice and run twice, an end by force, and a module with the name of one of Python's.
 
-    Some arguments name what only one side has, and there is no cache. No line of the output is too long.
+    Some arguments name what only one side has, and there is no cache. No line of the report is too long.
     """
     repo = make(tmp_path / "repo", ODD)
     write(repo, {"thing/__init__.py": ODD["thing/__init__.py"] + "\n"})
@@ -67,7 +67,7 @@ def test_oddities(tmp_path):
     }
     assert verdicts["more/test_more.py::test_new"] == "new"
     assert {"failed", "removed"}.isdisjoint(verdicts.values())
-    assert [line for line in said.splitlines() if len(line) > 80] == []
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize(

@@ -331,6 +331,7 @@ def test_an_installed_copy(tmp_path):
     assert code == 0, said
 
 
+@pytest.mark.slow
 def test_only_a_compiled_source(tmp_path):
     """A change in another language needs to be built; whoever knows better can say so."""
     repo = make(tmp_path / "repo", {"thing.py": FAST, "src/lib.rs": "fn f() {}", "tests/test_work.py": BENCHMARK})
@@ -344,6 +345,7 @@ def test_only_a_compiled_source(tmp_path):
     assert "no such case" not in said
 
 
+@pytest.mark.slow
 def test_a_nested_worktree(tmp_path):
     """The environment has the main checkout, in which the worktree lies; the worktree is compared."""
     files = {"python/thing/__init__.py": FAST, "tests/test_work.py": BENCHMARK, ".gitignore": ".trees\n"}
