@@ -101,7 +101,9 @@ def _needed_for(wanted: Iterable[str], graph: Any) -> Any:
         if (name := waiting.pop()) not in needed:
             needed.add(name)
             waiting += [_node_of(taken) for taken in by_name[name].input]
-    return v1.GraphDef(node=[node for node in graph.node if node.name in needed], library=graph.library)
+    return v1.GraphDef(
+        node=[node for node in graph.node if node.name in needed], library=attrgetter("library")(graph)
+    )
 
 
 def _node_of(taken: str) -> str:
